@@ -1,0 +1,3 @@
+"""Weakly supervised object localization: class activation maps, boxes and honest scores."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,93 @@
+"""The errors that camtool raises on bad input, each with the exit code of the command line.
+
+    CamtoolError              exit 1
+    ├─ SettingsError          exit 2   a setting, an option or a YAML file
+    ├─ DataError              exit 3   images and lists as a whole
+    │  ├─ ImageReadError               one image file
+    │  └─ AnnotationError              one annotation file, or a place in it
+    ├─ ModelError             exit 4   networks, weights, checkpoints
+    ├─ EvaluationError        exit 5   predictions that cannot be scored against these annotations
+    └─ RunError               exit 6   run folders
+
+A message names the file, the place in it and the remedy. Only `camtool.cli` turns these errors
+into a message and an exit code; a defect of the program itself stays a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AnnotationError",
+    "CamtoolError",
+    "DataError",
+    "EvaluationError",
+    "ImageReadError",
+    "ModelError",
+    "RunError",
+    "SettingsError",
+    "shorten",
+]
+
+
+class CamtoolError(Exception):
+    """Base of every error that bad input can cause; `exit_code` is that of the process."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SettingsError(CamtoolError):
+    """A YAML file, a `--set` or an option is not valid."""
+
+    exit_code = 2
+
+
+class DataError(CamtoolError):
+    """Images, lists or annotations cannot be used."""
+
+    exit_code = 3
+
+
+class _PlacedError(DataError):
+    """An error at a place; `place` (file, member, line, object) comes before `reason`."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{shorten(place, 400)}: {reason}")
+        self.place = place
+        self.reason = reason
+
+
+class ImageReadError(_PlacedError):
+    """One image cannot be read; `reason` is also what its row in `predictions.jsonl` says."""
+
+
+class AnnotationError(_PlacedError):
+    """One annotation cannot be read, or says something impossible."""
+
+
+class ModelError(CamtoolError):
+    """A network, its weights or a checkpoint cannot be used."""
+
+    exit_code = 4
+
+
+class EvaluationError(CamtoolError):
+    """Predictions and annotations do not fit together."""
+
+    exit_code = 5
+
+
+class RunError(CamtoolError):
+    """A run folder cannot be written, read or continued."""
+
+    exit_code = 6
+
+
+def shorten(text: str, limit: int = 80) -> str:
+    """Return `text` for a message: control characters escaped, the middle of long text left out."""
+    clean = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: 4 * limit])
+    if len(clean) <= limit and len(text) <= 4 * limit:
+        return clean
+    keep = (limit - 1) // 2
+    tail = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[-keep:])
+    return f"{clean[:keep]}…{tail[-keep:]}"

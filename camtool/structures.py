@@ -1,0 +1,204 @@
+"""The records that flow between the parts: frozen, and checked on creation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from camtool.geometry import resize_map
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "AnnotatedObject",
+    "Annotation",
+    "Box",
+    "ClassPrediction",
+    "Prediction",
+    "ScoreMap",
+    "ScoredBox",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A half-open box `[x0, x1) × [y0, y1)` in pixels of the original image, never empty.
+
+    Raises:
+        ValueError: a corner is not finite, or `x0 >= x1`, or `y0 >= y1`.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        # Comparisons with NaN are false, and infinite sides fail the subtraction: one test for all.
+        if not (0 < self.x1 - self.x0 < math.inf and 0 < self.y1 - self.y0 < math.inf):
+            msg = f"not a box: x0={self.x0}, y0={self.y0}, x1={self.x1}, y1={self.y1}"
+            raise ValueError(msg)
+
+    @classmethod
+    def from_inclusive(cls, xmin: float, ymin: float, xmax: float, ymax: float) -> Self:
+        """From 0-based corners that both belong to the box (ILSVRC, Tiny ImageNet, WSOL lists)."""
+        return cls(xmin, ymin, xmax + 1, ymax + 1)
+
+    @classmethod
+    def from_one_based(cls, xmin: float, ymin: float, xmax: float, ymax: float) -> Self:
+        """From 1-based corners that both belong to the box (PASCAL VOC)."""
+        return cls(xmin - 1, ymin - 1, xmax, ymax)
+
+    @classmethod
+    def from_xywh(cls, x: float, y: float, width: float, height: float) -> Self:
+        """From the upper left corner, width and height (COCO, CUB)."""
+        return cls(x, y, x + width, y + height)
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """The corners (x0, y0, x1, y1)."""
+        return self.x0, self.y0, self.x1, self.y1
+
+    @property
+    def area(self) -> float:
+        """Number of pixels covered."""
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    def to_inclusive(self) -> tuple[float, float, float, float]:
+        """Return 0-based corners (xmin, ymin, xmax, ymax) that both belong to the box."""
+        return self.x0, self.y0, self.x1 - 1, self.y1 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBox:
+    """A box and how strong it is, in [0, 1]: see the box rule that made it."""
+
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedObject:
+    """One annotated object of an image.
+
+    Attributes:
+        label: the class as the source writes it: a wnid or name (str), or a 0-based class index (int).
+        box: its true box; None where the source gives only the class of the image.
+        difficult: the source marks it as difficult (PASCAL VOC).
+    """
+
+    label: str | int
+    box: Box | None
+    difficult: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What is known to be true of one image.
+
+    Attributes:
+        image_id: the image's name in the source, e.g. `ILSVRC2012_val_00000001`.
+        size: (width, height) of the frame that the boxes are in; None where the source has none.
+        objects: the objects, in the order of the source.
+    """
+
+    image_id: str
+    size: tuple[int, int] | None
+    objects: tuple[AnnotatedObject, ...]
+
+    def __post_init__(self) -> None:
+        if not self.image_id:
+            raise ValueError("an annotation needs an image id")
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"not an image size: {self.size}")
+
+    @property
+    def labels(self) -> tuple[str | int, ...]:
+        """The classes of the image, each once, in the order of the source."""
+        return tuple(dict.fromkeys(o.label for o in self.objects))
+
+    def boxes(self, label: str | int) -> tuple[Box, ...]:
+        """The true boxes of one class."""
+        return tuple(o.box for o in self.objects if o.label == label and o.box is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPrediction:
+    """One class of one image, as a network saw it.
+
+    Attributes:
+        name: the class as annotations write it (a wnid for ImageNet classes), or its name.
+        score: probability in [0, 1]; None where the source has none.
+        boxes: strongest first; empty where the map has no positive part.
+        rank: place of the class in the network's order of this image, 1 = most probable.
+        index: 0-based index of the class in the network; None where the source has none.
+        title: the class for human readers.
+        target: the class was named as true when the image was localized (`--labels`).
+        map: row of the class's map in the image's map file; None where no map is stored.
+    """
+
+    name: str
+    score: float | None
+    boxes: tuple[ScoredBox, ...]
+    rank: int
+    index: int | None = None
+    title: str | None = None
+    target: bool = False
+    map: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a network says of one image, or why it could say nothing.
+
+    Attributes:
+        image_id: name of the image, unique in its run.
+        path: where the image was read from.
+        size: (width, height) of the frame that the boxes are in; None where the source has none.
+        classes: by rank; classes that are stored beside the best k (`--labels`) come last.
+        error: why the image could not be read; None otherwise.
+        maps: file with the image's maps, relative to the run folder; None where none is stored.
+    """
+
+    image_id: str
+    path: str
+    size: tuple[int, int] | None
+    classes: tuple[ClassPrediction, ...] = ()
+    error: str | None = None
+    maps: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreMap:
+    """A low-resolution class map and where it lies in its image.
+
+    Attributes:
+        values: class map, shape (h, w), float32, any range; rows from top to bottom.
+        region: the part (x0, y0, x1, y1) of the image that the map covers, in pixels.
+        size: (width, height) of the image.
+    """
+
+    values: NDArray[np.float32]
+    region: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.dtype != np.float32 or not self.values.size:
+            raise ValueError(f"not a map: {self.values.dtype} of shape {self.values.shape}")
+        if not (self.region[0] < self.region[2] and self.region[1] < self.region[3]):
+            raise ValueError(f"not a region: {self.region}")
+        if min(self.size) < 1:
+            raise ValueError(f"not an image size: {self.size}")
+
+    def at_image_size(self, outside: float = 0.0) -> NDArray[np.float32]:
+        """Return the map at image size, shape (height, width), by bilinear interpolation.
+
+        `outside` is given to the pixels that the map does not cover (cut off by a centre crop).
+        """
+        return resize_map(self.values, self.region, self.size, outside)
