@@ -1,4 +1,4 @@
-"""Settings: strict, frozen, and read from YAML with errors that name file, line and key path."""
+"""The base of all settings classes."""
 
 from __future__ import annotations
 

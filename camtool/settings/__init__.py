@@ -1,0 +1,22 @@
+"""Settings: strict, frozen, and read from YAML with errors that name file, line and key path.
+
+The engine knows nothing of what is set: it takes any `Settings` class. Exchangeable parts are
+unions of settings classes told apart by their `name`.
+"""
+
+from __future__ import annotations
+
+from camtool.settings.base import Settings
+from camtool.settings.describe import SettingRow, describe, schema
+from camtool.settings.dump import differences, dump_settings
+from camtool.settings.load import load_settings
+
+__all__ = [
+    "SettingRow",
+    "Settings",
+    "describe",
+    "differences",
+    "dump_settings",
+    "load_settings",
+    "schema",
+]
