@@ -1,1 +1,20 @@
-"""TODO."""
+"""Images: found, decoded without surprises, and prepared for a network with the way back."""
+
+from __future__ import annotations
+
+from camtool.images.decode import Decoded, ImageSettings
+from camtool.images.find import FoundImages, find_images
+from camtool.images.preprocess import PREPROCESSES, CenterCrop, Preprocess, Squeeze
+from camtool.images.sources import ImageSource
+
+__all__ = [
+    "PREPROCESSES",
+    "CenterCrop",
+    "Decoded",
+    "FoundImages",
+    "ImageSettings",
+    "ImageSource",
+    "Preprocess",
+    "Squeeze",
+    "find_images",
+]

@@ -1,0 +1,176 @@
+"""From encoded bytes to an RGB picture, or a reason why not.
+
+What is decided here, once:
+
+- The content tells the format, never the name: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF.
+- Gray, palette, CMYK and 16-bit pictures become 8-bit RGB; 16 bits are scaled, not clipped.
+- Transparency is dropped, as torchvision's and timm's loaders do; colour profiles are ignored.
+- Of an animation or a file of many pages the first picture is used, with a warning.
+- A truncated or damaged file is an error: no half-gray picture is ever localized.
+- The number of pixels that the header claims is checked before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from pydantic import Field
+
+from camtool.errors import ImageReadError
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from camtool.images.sources import ImageSource
+
+__all__ = ["FORMATS", "Decoded", "ImageSettings", "decode", "quiet_pillow"]
+
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+"""Names of the formats, as Pillow calls them; others are not even tried."""
+
+# What Pillow's decoders raise on broken files.
+_BROKEN: Final = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+    EOFError, OverflowError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+
+_TRANSPOSE: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageSettings(Settings):
+    """How image files are read."""
+
+    exif_rotation: bool | Literal["auto"] = "auto"
+    """Turn pictures upright as their EXIF block says. `auto`: yes, as for a person's own photos,
+    but no when `--labels` names box annotations, whose boxes are in stored pixel order."""
+
+    max_pixels: Annotated[int, Field(ge=1)] = 80_000_000
+    """Pictures of more pixels are skipped before they are decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture in 8-bit RGB, turned upright if asked, and what was noteworthy about its file."""
+
+    image: Image.Image
+    warnings: tuple[str, ...] = ()
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence Pillow's own warnings: what matters in them is said by `decode`.
+
+    Python's warning filters belong to the process, so this wraps a whole loading loop from the
+    main thread rather than each call in its worker.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        yield
+
+
+def decode(source: ImageSource, rotate: bool, max_pixels: int) -> Decoded:
+    """Read one picture.
+
+    Args:
+        source: the encoded image.
+        rotate: turn it upright as its EXIF block says.
+        max_pixels: refuse pictures that claim more.
+
+    Raises:
+        ImageReadError: with the reason; nothing else, whatever the bytes.
+    """
+    with source.open() as file:
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                _check_size(source.path, image.size, max_pixels)
+                notes = _notes(image)
+                image.load()
+                _check_complete(source.path, image)
+                rgb = _to_rgb(source.path, image)
+                orientation = _orientation(image) if rotate else None
+        except ImageReadError:
+            raise
+        except UnidentifiedImageError as error:
+            raise ImageReadError(source.path, _unidentified(file.seek(0) or file.read(512))) from error
+        except Image.DecompressionBombError as error:
+            raise ImageReadError(source.path, f"too large: {error}") from error
+        except _BROKEN as error:
+            raise ImageReadError(source.path, f"cannot be decoded: {error}") from error
+    if orientation in _TRANSPOSE:
+        rgb = rgb.transpose(_TRANSPOSE[orientation])
+    return Decoded(rgb, notes)
+
+
+def _check_size(path: str, size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise ImageReadError(
+            path,
+            f"too large: {size[0]}×{size[1]} pixels, the limit is {max_pixels:,}"
+            " (localize.images.max_pixels)",
+        )
+
+
+def _notes(image: Image.Image) -> tuple[str, ...]:
+    # MPO is a JPEG photo with a preview behind it: nothing is lost by taking the first.
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    return (f"{frames} frames or pages: only the first is used",) if frames > 1 else ()
+
+
+def _check_complete(path: str, image: Image.Image) -> None:
+    """Refuse what Pillow decodes without a complaint although the file ends too early."""
+    tile_left = getattr(image, "tile", None)
+    if tile_left:
+        raise ImageReadError(path, "truncated: its end is missing")
+
+
+def _to_rgb(path: str, image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image.copy() if image.readonly else image
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageReadError(path, f"unsupported mode {image.mode} (32-bit integers)")
+        # 65535 / 255 = 257 exactly: the high byte, rounded.
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageReadError(path, "unsupported mode F (floating-point pixels): save it with 8 bits")
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """The EXIF orientation; None where the block is absent or rubbish."""
+    try:
+        value = image.getexif().get(0x0112)
+    except _BROKEN:
+        return None
+    return value if isinstance(value, int) else None
+
+
+def _unidentified(head: bytes) -> str:
+    text = head.lstrip()[:64].lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<")):
+        return "not an image: it holds HTML or XML"
+    if head.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF")):
+        return "cannot be decoded: the header is damaged or cut off"
+    if all(9 <= b < 127 for b in head):
+        return "not an image: it holds text"
+    return "not an image of a known format (" + ", ".join(FORMATS) + ")"

@@ -1,0 +1,143 @@
+"""From a picture to a network's input, keeping the way back to the picture's pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, final
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["PREPROCESSES", "CenterCrop", "Preprocess", "Squeeze", "normalise"]
+
+Region = tuple[float, float, float, float]
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class InputSpec(Protocol):
+    """What a network expects; see `camtool.models.classifier.InputSpec`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the input."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Mean of each colour, of values in [0, 1]."""
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Standard deviation of each colour, of values in [0, 1]."""
+
+    @property
+    def interpolation(self) -> str:
+        """Name of the resampling filter."""
+
+    @property
+    def crop_fraction(self) -> float:
+        """Side of the centre crop over the shorter side it is cut from."""
+
+
+def normalise(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
+    """Return the picture as the network's input, shape (3, height, width), float32."""
+    values = np.asarray(image, np.float32) / np.float32(255)
+    values -= np.asarray(spec.mean, np.float32)
+    values /= np.asarray(spec.std, np.float32)
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+@final
+class Squeeze(Settings):
+    """The whole picture squeezed to the input size: nothing is cut off, the aspect ratio is lost.
+
+    What the CAM paper does, and what localization is scored on: an object at the border stays.
+    """
+
+    summary: ClassVar[str] = "whole picture squeezed to the input size; nothing is cut off"
+
+    name: Literal["squeeze"] = "squeeze"
+
+    size: Annotated[int, Field(ge=32, le=4096)] | None = None
+    """Side of the square input in pixels; the network's own by default."""
+
+    def region(self, size: tuple[int, int], spec: InputSpec) -> Region:  # noqa: ARG002
+        """Return the part (x0, y0, x1, y1) of a picture of `size` that the network sees."""
+        return 0.0, 0.0, float(size[0]), float(size[1])
+
+    def input_size(self, spec: InputSpec) -> tuple[int, int]:
+        """Return (width, height) of the network's input."""
+        return spec.size if self.size is None else (self.size, self.size)
+
+
+@final
+class CenterCrop(Settings):
+    """The shorter side resized, the centre cut out: how classifiers are commonly evaluated.
+
+    The map covers the cut-out part only; it is put back in place, and what was cut off can be in
+    no box.
+    """
+
+    summary: ClassVar[str] = "shorter side resized, centre cut out; the map is put back in place"
+
+    name: Literal["center-crop"] = "center-crop"
+
+    size: Annotated[int, Field(ge=32, le=4096)] | None = None
+    """Side of the square input in pixels; the network's own by default."""
+
+    crop_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Side of the crop over the shorter side it is cut from; the network's own by default."""
+
+    def region(self, size: tuple[int, int], spec: InputSpec) -> Region:
+        """Return the part (x0, y0, x1, y1) of a picture of `size` that the network sees.
+
+        Sizes and offsets are rounded as torchvision's Resize and CenterCrop round them.
+        """
+        side = self.input_size(spec)[0]
+        short = int(side / (self.crop_fraction or spec.crop_fraction))
+        width, height = size
+        if width <= height:
+            resized = short, int(short * height / width)
+        else:
+            resized = int(short * width / height), short
+        left = round((resized[0] - side) / 2.0)
+        top = round((resized[1] - side) / 2.0)
+        fx, fy = width / resized[0], height / resized[1]
+        return left * fx, top * fy, (left + side) * fx, (top + side) * fy
+
+    def input_size(self, spec: InputSpec) -> tuple[int, int]:
+        """Return (width, height) of the network's input."""
+        side = self.size or spec.size[0]
+        return side, side
+
+
+Preprocess = Annotated[Squeeze | CenterCrop, Field(discriminator="name")]
+"""Every way to fit a picture into a network's input."""
+
+PREPROCESSES: tuple[type[Squeeze | CenterCrop], ...] = (Squeeze, CenterCrop)
+"""The members of `Preprocess`, for the tables that are derived from the code."""
+
+
+def prepare(
+    image: Image.Image, preprocess: Squeeze | CenterCrop, spec: InputSpec
+) -> tuple[NDArray[np.float32], Region]:
+    """Return a picture as network input, shape (3, h, w) float32, and the region it shows.
+
+    The region is resampled straight from the picture, so a strip of 1×2000 pixels never grows to
+    the millions of pixels that resizing its shorter side first would take.
+    """
+    region = preprocess.region(image.size, spec)
+    resized = image.resize(
+        preprocess.input_size(spec), _RESAMPLING[spec.interpolation], box=region
+    )
+    return normalise(resized, spec), region

@@ -1,0 +1,40 @@
+"""A parallel map that keeps the order and bounds what is under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor, Future
+
+__all__ = ["ordered_map"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ordered_map(
+    function: Callable[[T], R], items: Iterable[T], executor: Executor | None, window: int
+) -> Iterator[R]:
+    """Yield `function(item)` for each item, in order, with at most `window` of them begun.
+
+    Without an executor the items are worked off one by one in the caller's thread. When the
+    caller stops early, what has not begun is cancelled.
+    """
+    if executor is None:
+        yield from map(function, items)
+        return
+    source = iter(items)
+    pending: deque[Future[R]] = deque()
+    try:
+        pending.extend(executor.submit(function, item) for item in islice(source, window))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(executor.submit(function, item) for item in islice(source, 1))
+            yield result
+    finally:
+        for future in pending:
+            future.cancel()

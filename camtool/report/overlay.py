@@ -1,0 +1,168 @@
+"""Pictures to look at: the heat map over the photo, the boxes, the class and its score."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from pydantic import Field
+
+from camtool.geometry import resize_map, scale
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from camtool.structures import ClassPrediction, ScoreMap
+
+__all__ = ["OverlaySettings", "draw_overlay", "encode_overlay", "overlay_name", "thumbnail"]
+
+_MIN_SIDE: Final = 320
+_MAX_ASPECT: Final = 8
+_BOX_COLOUR: Final = (255, 255, 255)
+_TARGET_COLOUR: Final = (120, 255, 120)
+
+
+class OverlaySettings(Settings):
+    """The overlay pictures of a run."""
+
+    enabled: bool = True
+    """Write one picture for every image."""
+
+    max_side: Annotated[int, Field(ge=64, le=8192)] = 800
+    """Longer side of an overlay in pixels; boxes in the records keep the original's."""
+
+    opacity: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """Opacity of the heat map where it is hottest; it fades out with the heat."""
+
+
+def thumbnail(image: Image.Image, settings: OverlaySettings) -> Image.Image:
+    """Return the picture at overlay size: large ones reduced, tiny ones enlarged."""
+    width, height = image.size
+    factor = min(settings.max_side / max(width, height), max(1.0, _MIN_SIDE / max(width, height)))
+    # A strip of 1×2000 pixels would leave no room for a word: its short side is stretched.
+    shorter = settings.max_side // _MAX_ASPECT
+    size = (max(round(width * factor), shorter), max(round(height * factor), shorter))
+    return image.copy() if size == image.size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+@functools.lru_cache(maxsize=1)
+def _colours() -> NDArray[np.uint8]:
+    """256 colours from cold to hot, shape (256, 3), RGB."""
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    colours: NDArray[np.uint8] = cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[:, 0, ::-1]
+    return colours
+
+
+def _blend(photo: Image.Image, score_map: ScoreMap, opacity: float) -> Image.Image:
+    fx, fy = photo.width / score_map.size[0], photo.height / score_map.size[1]
+    x0, y0, x1, y1 = score_map.region
+    region = (x0 * fx, y0 * fy, x1 * fx, y1 * fy)
+    heat = resize_map(score_map.values, region, photo.size)
+    top = float(heat.max()) if np.isfinite(heat).all() else 0.0
+    if top <= 0:
+        return photo.copy()
+    heat = np.clip(heat / top, 0, 1)
+    alpha = (opacity * np.sqrt(heat))[..., None]
+    colour = _colours()[(heat * 255).astype(np.uint8)]
+    pixels = np.asarray(photo, np.float32)
+    return Image.fromarray((pixels + alpha * (colour - pixels) + 0.5).astype(np.uint8))
+
+
+def _caption(found: ClassPrediction) -> str:
+    name = (found.title or found.name).split(",")[0]
+    text = name if found.score is None else f"{name}  {100 * found.score:.0f} %"
+    if found.target:
+        text += "  (true class)" if found.rank == 1 else f"  (true class, rank {found.rank})"
+    return text if found.boxes else f"{text}, no box"
+
+
+def _panel(
+    photo: Image.Image, found: ClassPrediction, score_map: ScoreMap, opacity: float
+) -> Image.Image:
+    picture = _blend(photo, score_map, opacity)
+    draw = ImageDraw.Draw(picture)
+    line = max(2, round(max(picture.size) / 250))
+    colour = _TARGET_COLOUR if found.target else _BOX_COLOUR
+    for scored in found.boxes:
+        box = scale(scored.box, score_map.size, picture.size)
+        # The outer dark line keeps the box visible on a bright photo.
+        corners = (box.x0, box.y0, max(box.x1 - 1, box.x0), max(box.y1 - 1, box.y0))
+        draw.rectangle(corners, outline=(0, 0, 0), width=line + 2)
+        inner = (corners[0] + 1, corners[1] + 1, corners[2] - 1, corners[3] - 1)
+        if inner[0] < inner[2] and inner[1] < inner[3]:
+            draw.rectangle(inner, outline=colour, width=line)
+    return _titled(picture, _caption(found))
+
+
+def _titled(picture: Image.Image, text: str) -> Image.Image:
+    """The picture under a strip with the text, cut to its width."""
+    size = max(14, min(28, picture.width // 22))
+    font = ImageFont.load_default(size)
+    strip = Image.new("RGB", (picture.width, round(size * 1.7)), (24, 24, 24))
+    while text and font.getlength(text) > picture.width - size:
+        text = text.removesuffix("…")[:-1] + "…" if len(text) > 1 else ""
+    ImageDraw.Draw(strip).text((size // 2, size * 0.25), text, (255, 255, 255), font)
+    whole = Image.new("RGB", (picture.width, picture.height + strip.height))
+    whole.paste(strip, (0, 0))
+    whole.paste(picture, (0, strip.height))
+    return whole
+
+
+def draw_overlay(
+    photo: Image.Image,
+    classes: list[tuple[ClassPrediction, ScoreMap]],
+    settings: OverlaySettings,
+) -> Image.Image:
+    """Draw the most probable class, and beside it the true classes that are not it.
+
+    Args:
+        photo: the picture at overlay size, see `thumbnail`.
+        classes: the classes of the image, each with its map; boxes in original pixels.
+        settings: opacity of the heat map.
+
+    Returns:
+        One panel, or several side by side.
+    """
+    chosen = [classes[0], *(c for c in classes[1:] if c[0].target)][:4]
+    panels = [_panel(photo, found, each, settings.opacity) for found, each in chosen]
+    whole = Image.new("RGB", (sum(p.width for p in panels), panels[0].height))
+    left = 0
+    for panel in panels:
+        whole.paste(panel, (left, 0))
+        left += panel.width
+    return whole
+
+
+def encode_overlay(picture: Image.Image) -> bytes:
+    """Return the picture as JPEG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def overlay_name(image_id: str) -> PurePosixPath:
+    """Return the file name of an image's overlay, relative to the folder of overlays.
+
+    Sub-folders are kept. Characters with a meaning to shells, URLs or file systems are written as
+    %XX; a component that would be too long is cut and told apart by a hash. No id leads outside.
+    """
+    *folders, name = (_component(p) for p in image_id.split("/") if p)
+    return PurePosixPath(*folders, f"{name}.jpg")
+
+
+def _component(text: str) -> str:
+    name = quote(text, safe=" ,+=@()[]", errors="surrogatepass")
+    if name.strip(".") == "":
+        name = name.replace(".", "%2E")
+    if len(name) <= 200:
+        return name
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
+    return f"{name[:180].rsplit('%', 1)[0] if '%' in name[177:180] else name[:180]}-{digest}"

@@ -1,0 +1,98 @@
+"""Low-resolution class maps on disk: some hundred bytes an image, every bit kept."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from camtool.errors import RunError
+from camtool.structures import Prediction, ScoreMap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["MapFiles", "pack", "unpack"]
+
+_KEYS = ("values", "shapes", "regions", "sizes")
+
+
+def pack(maps: Sequence[ScoreMap]) -> bytes:
+    """Return an `.npz` of maps: `values` float32, one after the other; `shapes` (n, 2) height and
+    width; `regions` (n, 4) x0, y0, x1, y1; `sizes` (n, 2) width and height of the images.
+    """
+    buffer = io.BytesIO()
+    values = [m.values.ravel() for m in maps]
+    np.savez(
+        buffer,
+        values=np.concatenate(values) if values else np.zeros(0, np.float32),
+        shapes=np.array([m.values.shape for m in maps], np.int32).reshape(-1, 2),
+        regions=np.array([m.region for m in maps], np.float64).reshape(-1, 4),
+        sizes=np.array([m.size for m in maps], np.int32).reshape(-1, 2),
+    )
+    return buffer.getvalue()
+
+
+def unpack(path: Path) -> list[ScoreMap]:
+    """Read the maps of one file.
+
+    Raises:
+        RunError: not there, or not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            values, shapes, regions, sizes = (file[k] for k in _KEYS)
+        return _split(values, shapes, regions, sizes)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path}: not a readable map file ({error}); localize again") from error
+
+
+def _split(
+    values: NDArray[np.float32],
+    shapes: NDArray[np.int32],
+    regions: NDArray[np.float64],
+    sizes: NDArray[np.int32],
+) -> list[ScoreMap]:
+    areas = shapes.astype(np.int64).prod(1)
+    if areas.sum() != len(values) or not len(shapes) == len(regions) == len(sizes):
+        raise ValueError("the numbers of maps, shapes and regions differ")
+    pieces = np.split(values, np.cumsum(areas)[:-1])
+    return [
+        ScoreMap(
+            piece.reshape(shape),
+            (float(r[0]), float(r[1]), float(r[2]), float(r[3])),
+            (int(s[0]), int(s[1])),
+        )
+        for piece, shape, r, s in zip(pieces, shapes, regions, sizes, strict=True)
+    ]
+
+
+@final
+class MapFiles:
+    """The stored maps of a run; keeps the file that was read last."""
+
+    def __init__(self, run: Path) -> None:
+        """Read from the run folder `run`."""
+        self._run = run
+        self._name: str | None = None
+        self._maps: list[ScoreMap] = []
+
+    def load(self, prediction: Prediction, row: int) -> ScoreMap:
+        """Return the map in row `row` of the image's map file.
+
+        Raises:
+            RunError: the image has no maps, or they cannot be read.
+        """
+        name = prediction.maps
+        if name is None or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RunError(f"{self._run}: '{prediction.image_id}' has no map file in the run")
+        if name != self._name:
+            self._maps, self._name = unpack(self._run / name), name
+        if not 0 <= row < len(self._maps):
+            raise RunError(f"{self._run / name}: has no map {row}; localize again")
+        return self._maps[row]

@@ -1,0 +1,105 @@
+"""`Prediction` as a line of `predictions.jsonl`, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["from_json", "to_json", "to_line"]
+
+
+def _number(value: float) -> float:
+    """Six significant digits, and whole numbers without a fraction."""
+    rounded = float(f"{value:.6g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _coordinate(value: float) -> float:
+    return int(value) if float(value).is_integer() else value
+
+
+def _box(scored: ScoredBox) -> dict[str, float]:
+    corners = dict(zip(("x0", "y0", "x1", "y1"), map(_coordinate, scored.box.xyxy), strict=True))
+    return {**corners, "score": _number(scored.score)}
+
+
+def _class(found: ClassPrediction) -> dict[str, Any]:
+    record: dict[str, Any] = {"index": found.index, "name": found.name}
+    if found.title is not None:
+        record["title"] = found.title
+    record["score"] = None if found.score is None else _number(found.score)
+    record["rank"] = found.rank
+    if found.target:
+        record["target"] = True
+    record["boxes"] = [_box(b) for b in found.boxes]
+    if found.map is not None:
+        record["map"] = found.map
+    return record
+
+
+def to_json(prediction: Prediction) -> dict[str, Any]:
+    """Return the record of a prediction, in the field order of the file format."""
+    record: dict[str, Any] = {"image_id": prediction.image_id, "path": prediction.path}
+    if prediction.size is not None:
+        record["width"], record["height"] = prediction.size
+    if prediction.error is not None:
+        record["error"] = prediction.error
+        return record
+    record["classes"] = [_class(c) for c in prediction.classes]
+    if prediction.maps is not None:
+        record["maps"] = prediction.maps
+    return record
+
+
+def to_line(record: Mapping[str, Any]) -> bytes:
+    """Return the record as one line of UTF-8 JSON; never more than one, whatever the names hold."""
+    try:
+        return json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        # A file name that is not UTF-8, which Python holds as lone surrogates.
+        return json.dumps(record, allow_nan=False).encode() + b"\n"
+
+
+def from_json(record: Mapping[str, Any]) -> Prediction:
+    """Return the prediction of a record.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record is not of this form.
+    """
+    size = (int(record["width"]), int(record["height"])) if "width" in record else None
+    if size is not None and min(size) < 1:
+        raise ValueError(f"width and height are {size[0]} and {size[1]}")
+    image_id, error = record["image_id"], record.get("error")
+    if not isinstance(image_id, str) or not isinstance(error, str | None):
+        raise TypeError("image_id and error must be texts")
+    classes = () if error is not None else tuple(
+        _class_from(c, place) for place, c in enumerate(record["classes"], 1)
+    )
+    return Prediction(
+        image_id, str(record.get("path", image_id)), size, classes, error, record.get("maps")
+    )
+
+
+def _class_from(record: Mapping[str, Any], place: int) -> ClassPrediction:
+    boxes = tuple(
+        ScoredBox(
+            Box(*(float(b[k]) for k in ("x0", "y0", "x1", "y1"))), float(b.get("score", 1.0))
+        )
+        for b in record["boxes"]
+    )
+    score = record.get("score")
+    return ClassPrediction(
+        name=str(record["name"]),
+        score=None if score is None else float(score),
+        boxes=boxes,
+        rank=int(record.get("rank", place)),
+        index=record.get("index"),
+        title=record.get("title"),
+        target=bool(record.get("target", False)),
+        map=record.get("map"),
+    )

@@ -1,0 +1,101 @@
+"""Outputs appear whole: a temporary file beside the target, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from camtool.errors import RunError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["atomic_file", "make_folder", "run_errors", "write_atomically"]
+
+_REMEDIES = {
+    errno.ENOSPC: "no space left on the disk; free some and start again to go on",
+    errno.EDQUOT: "the disk quota is used up; free some space and start again to go on",
+    errno.EACCES: "no permission to write there; choose another --out",
+    errno.EPERM: "no permission to write there; choose another --out",
+    errno.EROFS: "the file system is read-only; choose another --out",
+    errno.ENOTDIR: "a part of the path is a file; choose another --out",
+    errno.EEXIST: "a file of that name is in the way; choose another --out",
+}
+
+
+@contextmanager
+def run_errors(path: Path) -> Iterator[None]:
+    """Turn the system's errors on writing `path` into `RunError`s that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+        raise RunError(f"{shorten(str(path), 200)}: cannot be written: {remedy}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        RunError: it cannot be created.
+    """
+    with run_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """Open a binary file that takes the name `path` only when the block ends without an error.
+
+    Args:
+        path: the final name.
+        sync: force the content to the disk before the rename. Without it a power failure, unlike
+            a kill, may leave an empty file.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with run_errors(path):
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            # mkstemp makes private files; a run folder is shared like any other output.
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+
+
+def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
+    """Write a whole file under its final name, or not at all.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    with atomic_file(path, sync=sync) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def _read_umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _read_umask()
+
+
+def _umask() -> int:
+    # Read once at import: reading it means setting it, which threads must not do.
+    return _UMASK
