@@ -23,8 +23,11 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        plain = plain_scalar(data) == data and data != "<<"
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if plain else "'")
+        style = None if plain_scalar(data) == data and data != "<<" else "'"
+        # Only double quotes hold every kind of line end (U+0085, U+2028 ...) as it is.
+        if not data.isprintable():
+            style = '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     def represent_short_list(self, data: list[Any]) -> yaml.SequenceNode:
         short = not any(isinstance(item, list | dict) for item in data)

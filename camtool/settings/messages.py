@@ -42,7 +42,8 @@ def describe_problems(
     for detail in details[:MOST_PROBLEMS]:
         spot = locate(cls, detail["loc"])
         if detail["type"] in WANTED:
-            mismatch = mismatches.setdefault(spot.path, Mismatch(detail["input"], spot.options))
+            mismatch = mismatches.setdefault(spot.path, Mismatch(detail["input"]))
+            mismatch.options += spot.options
             mismatch.wanted.append(WANTED[detail["type"]] or detail["ctx"]["expected"])
         else:
             findings.append(_finding(detail, spot, written))

@@ -44,12 +44,12 @@ class Mismatch:
 
     Attributes:
         value: what was given, JSON-like.
-        options: the type alternatives that the settings class allows.
-        wanted: their names, gathered from the branches of a union.
+        options: the type alternatives that the settings class allows, from all union branches.
+        wanted: their names.
     """
 
     value: Any
-    options: tuple[Any, ...]
+    options: tuple[Any, ...] = ()
     wanted: list[str] = field(default_factory=list)
 
     def text(self) -> str:
