@@ -1,0 +1,159 @@
+"""COCO JSON: `images`, `annotations` and `categories`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, final
+
+from camtool.annotations.collection import (
+    AnnotationSet,
+    Collector,
+    EntryError,
+    image_stem,
+)
+from camtool.annotations.corners import fit
+from camtool.annotations.reader import Reader, Sight
+from camtool.annotations.xml_files import os_reason
+from camtool.errors import AnnotationError, shorten
+from camtool.structures import AnnotatedObject, Annotation, Box
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Coco"]
+
+_LARGEST_FILE = 2 << 30
+_FAR = 1e9
+_Item = dict[str, Any]
+
+
+@final
+class Coco(Reader):
+    """COCO's instances: boxes (x, y, width, height) as floats; labels are the category names.
+
+    Image ids are `file_name` without extension. Crowds (`iscrowd`) become difficult objects. A box
+    that cannot be used leaves its image out.
+    """
+
+    summary: ClassVar[str] = "COCO JSON with images, annotations and categories"
+    layout: ClassVar[str] = '{"images": […], "annotations": [{"bbox": [x, y, w, h], …}], …}'
+
+    name: Literal["coco"] = "coco"
+
+    @classmethod
+    def recognises(cls, sight: Sight) -> bool:
+        """JSON text."""
+        if sight.path.suffix.lower() == ".xml":
+            return False
+        return sight.text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
+
+    def read(self, path: Path) -> AnnotationSet:
+        """Read all annotations; see `Reader.read`."""
+        collector = Collector(str(path), self.name)
+        lists = _lists(path)
+        names = _names(lists["categories"], str(path))
+        by_image: dict[Any, list[tuple[int, _Item]]] = {}
+        for position, item in enumerate(lists["annotations"], 1):
+            by_image.setdefault(_key(item.get("image_id")), []).append((position, item))
+        for position, image in enumerate(lists["images"], 1):
+            place = f"{path}: image {position}"
+            items = by_image.pop(_key(image.get("id")), [])
+            try:
+                collector.add(_annotation(image, items, names, place, collector), place)
+            except EntryError as error:
+                collector.problem(place, str(error))
+        for items in by_image.values():
+            place = f"{path}: annotation {items[0][0]}"
+            collector.problem(place, "its image_id is not among the images")
+        return collector.finish()
+
+
+def _key(value: object) -> str:
+    # Lists and dicts are no keys; 1 and "1" are different ids.
+    return repr(value)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
+def _lists(path: Path) -> dict[str, list[_Item]]:
+    try:
+        size = path.stat().st_size
+        if size > _LARGEST_FILE:
+            raise AnnotationError(str(path), f"{size:,} bytes, at most {_LARGEST_FILE:,} are read")
+        text = path.read_text("utf-8-sig")
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except OSError as error:
+        raise AnnotationError(str(path), os_reason(error)) from error
+    except RecursionError as error:
+        raise AnnotationError(str(path), "JSON nested too deeply") from error
+    except ValueError as error:
+        # Broken JSON, bytes that are not UTF-8, numbers of thousands of digits.
+        raise AnnotationError(str(path), f"not JSON: {shorten(str(error), 120)}") from error
+    lists: dict[str, list[_Item]] = {}
+    for key in ("images", "annotations", "categories"):
+        value = document.get(key) if isinstance(document, dict) else None
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise AnnotationError(str(path), f'not COCO: no list of objects "{key}" in it')
+        lists[key] = value
+    return lists
+
+
+def _names(categories: list[_Item], source: str) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for position, category in enumerate(categories, 1):
+        name = category.get("name")
+        if not isinstance(name, str) or not name:
+            raise AnnotationError(f"{source}: category {position}", "no name")
+        names[_key(category.get("id"))] = name
+    return names
+
+
+def _annotation(
+    image: _Item,
+    items: list[tuple[int, _Item]],
+    names: dict[str, str],
+    place: str,
+    collector: Collector,
+) -> Annotation:
+    file_name = image.get("file_name")
+    image_id = image_stem(file_name) if isinstance(file_name, str) else ""
+    if not image_id:
+        raise EntryError("no file_name")
+    if not items:
+        raise EntryError(f"no object: nothing annotates {shorten(image_id)}")
+    size = _size(image, place, collector)
+    objects = []
+    for position, item in items:
+        try:
+            name = names.get(_key(item.get("category_id")))
+            if name is None:
+                raise EntryError("its category_id is not among the categories")
+            box = fit(_box(item.get("bbox")), size, collector.warnings, place)
+        except EntryError as error:
+            raise EntryError(f"annotation {position}: {error}") from error
+        objects.append(AnnotatedObject(name, box, item.get("iscrowd") == 1))
+    return Annotation(image_id, size, tuple(objects))
+
+
+def _size(image: _Item, place: str, collector: Collector) -> tuple[int, int] | None:
+    width, height = image.get("width"), image.get("height")
+    if type(width) is int and type(height) is int and 0 < min(width, height):
+        return width, height
+    if width or height:
+        size = f"{shorten(str(width), 20)}×{shorten(str(height), 20)}"
+        collector.warnings.add("size ignored", place, size)
+    return None
+
+
+def _box(bbox: object) -> Box:
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise EntryError("no bbox of four numbers")
+    for value in bbox:
+        if type(value) not in (int, float) or not -_FAR <= value <= _FAR:
+            raise EntryError(f"bbox holds no number in range: {shorten(str(value), 40)}")
+    x, y, width, height = bbox
+    if width <= 0 or height <= 0:
+        raise EntryError(f"a bbox of {width:g}×{height:g} pixels")
+    return Box.from_xywh(x, y, width, height)

@@ -1,0 +1,95 @@
+"""CUB-200-2011: four lists joined by image number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, final
+
+from camtool.annotations.collection import (
+    AnnotationSet,
+    Collector,
+    EntryError,
+    ImageTable,
+    image_stem,
+)
+from camtool.annotations.corners import integer, numbers
+from camtool.annotations.reader import Reader, Sight
+from camtool.annotations.tables import data_lines
+from camtool.errors import AnnotationError
+from camtool.structures import Box
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Cub"]
+
+_FILES = ("images.txt", "bounding_boxes.txt", "image_class_labels.txt", "train_test_split.txt")
+_Lines = dict[str, tuple[str, str]]  # text and place, by image number
+
+
+@final
+class Cub(Reader):
+    """The root folder of CUB-200-2011.
+
+    Image ids are the paths of `images.txt` without extension; labels are 0-based class indices
+    (the files count from 1). The data set does not tell image sizes.
+    """
+
+    summary: ClassVar[str] = "CUB-200-2011: the folder with images.txt and bounding_boxes.txt"
+    layout: ClassVar[str] = "bounding_boxes.txt: 1 60.0 27.0 325.0 304.0 (number x y width height)"
+
+    name: Literal["cub"] = "cub"
+    split: Literal["test", "train", "all"] = "test"
+
+    @classmethod
+    def recognises(cls, sight: Sight) -> bool:
+        """The names of its files."""
+        return sight.folder and {"images.txt", "bounding_boxes.txt"} <= sight.names
+
+    def read(self, path: Path) -> AnnotationSet:
+        """Read all annotations; see `Reader.read`."""
+        collector = Collector(str(path), self.name)
+        table = ImageTable(collector)
+        images, boxes, classes = (_numbered(path / name) for name in _FILES[:3])
+        splits = {} if self.split == "all" else _numbered(path / _FILES[3])
+        wanted = {"test": "0", "train": "1"}.get(self.split)
+        for key, (name, place) in images.items():
+            if wanted is not None and splits.get(key, (None,))[0] not in ("0", "1"):
+                collector.problem(place, f"image {key} has no 0 or 1 in {_FILES[3]}")
+                continue
+            if wanted is None or splits[key][0] == wanted:
+                _image(key, name, place, (boxes, classes), table)
+        return table.finish()
+
+
+def _numbered(path: Path) -> _Lines:
+    lines: _Lines = {}
+    for place, line in data_lines(path):
+        key, _, rest = line.strip().partition(" ")
+        if not rest.strip() or key in lines:
+            reason = f"image number {key} again" if rest.strip() else "one field, two needed"
+            raise AnnotationError(place, reason)
+        lines[key] = rest.strip(), place
+    return lines
+
+
+def _image(
+    key: str, name: str, place: str, lists: tuple[_Lines, _Lines], table: ImageTable
+) -> None:
+    image_id = image_stem(name)
+    try:
+        for lines, file in zip(lists, _FILES[1:3], strict=True):
+            if key not in lines:
+                raise EntryError(f"image {key} is not in {file}")
+        (box, place), (label, label_place) = lists[0][key], lists[1][key]
+        xywh = box.split()
+        if len(xywh) != 4:
+            raise EntryError(f"{len(xywh)} numbers, 4 needed: x, y, width, height")
+        x, y, width, height = numbers(xywh, ("x", "y", "width", "height"))
+        if width <= 0 or height <= 0:
+            raise EntryError(f"a box of {width:g}×{height:g} pixels")
+        index = integer(label, f"class ({label_place})")
+        if index < 1:
+            raise EntryError(f"class {index} ({label_place}): classes count from 1")
+        table.add(image_id, index - 1, Box.from_xywh(x, y, width, height), place)
+    except EntryError as error:
+        table.fail(image_id, place, str(error))

@@ -1,0 +1,142 @@
+"""The lists of the WSOL benchmark (Choe et al., CVPR 2020)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, final
+
+from camtool.annotations.collection import (
+    NO_CLASS,
+    AnnotationSet,
+    Collector,
+    EntryError,
+    ImageTable,
+    image_stem,
+)
+from camtool.annotations.corners import box_from_corners, fit, integer, numbers
+from camtool.annotations.reader import Reader, Sight
+from camtool.annotations.tables import data_lines
+from camtool.errors import AnnotationError, DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["WsolLists"]
+
+_IDS, _CLASSES, _SIZES, _BOXES = (
+    "image_ids.txt",
+    "class_labels.txt",
+    "image_sizes.txt",
+    "localization.txt",
+)
+
+
+@final
+class WsolLists(Reader):
+    """A folder of the benchmark's lists, or its `localization.txt` with the lists beside it.
+
+    Image ids are kept as written (`val/x`), without extension; labels are 0-based class indices;
+    corners are 0-based and inclusive, in the frame of `image_sizes.txt`.
+    """
+
+    summary: ClassVar[str] = "WSOL benchmark lists: the folder, or localization.txt"
+    layout: ClassVar[str] = "localization.txt: id,x0,y0,x1,y1; class_labels.txt: id,class"
+
+    name: Literal["wsol-lists"] = "wsol-lists"
+
+    @classmethod
+    def recognises(cls, sight: Sight) -> bool:
+        """The names of its files, or a text file with rows `id,x0,y0,x1,y1`."""
+        if sight.folder:
+            return _BOXES in sight.names or {_IDS, _CLASSES} <= sight.names
+        fields = sight.first_line.split(",")
+        if sight.path.suffix.lower() != ".txt":
+            return False
+        return len(fields) == 5 or _is_mask(fields)
+
+    def read(self, path: Path) -> AnnotationSet:
+        """Read all annotations; see `Reader.read`.
+
+        Raises:
+            DataError: the lists name masks instead of boxes (OpenImages).
+        """
+        collector = Collector(str(path), self.name)
+        boxes = path / _BOXES if path.is_dir() else path
+        folder = boxes.parent
+        classes = _pairs(folder / _CLASSES, collector)
+        sizes = _sizes(folder / _SIZES, collector)
+        table = ImageTable(collector)
+        seen: set[str] = set()
+        for place, line in data_lines(boxes):
+            image_id, *corners = (field.strip() for field in line.split(","))
+            if _is_mask([image_id, *corners]):
+                raise DataError(
+                    f"{place}: masks instead of boxes; masks are not supported by this protocol, "
+                    "which needs lines `id,x0,y0,x1,y1`"
+                )
+            image_id = image_stem(image_id)
+            seen.add(image_id)
+            try:
+                if len(corners) != 4 or not image_id:
+                    raise EntryError(f"{len(corners) + 1} fields, 5 needed: id, x0, y0, x1, y1")
+                xyxy = numbers(corners, ("x0", "y0", "x1", "y1"))
+                box = box_from_corners(xyxy, "inclusive")
+                box = fit(box, sizes.get(image_id), collector.warnings, place)
+            except EntryError as error:
+                table.fail(image_id, place, str(error))
+            else:
+                table.add(image_id, classes.get(image_id, NO_CLASS), box, place)
+        _without_boxes(path, seen, table)
+        return table.finish(sizes)
+
+
+def _is_mask(fields: list[str]) -> bool:
+    return len(fields) in (2, 3) and fields[1].lower().endswith(".png")
+
+
+def _without_boxes(path: Path, seen: set[str], table: ImageTable) -> None:
+    ids = path / _IDS
+    if not (path.is_dir() and ids.is_file()):
+        return
+    for place, line in data_lines(ids):
+        image_id = image_stem(line.strip())
+        if image_id not in seen:
+            table.fail(image_id, place, f"no object: {image_id} is not in {_BOXES}")
+
+
+def _fields(path: Path, count: int, collector: Collector) -> list[tuple[str, str, list[str]]]:
+    """Read (place, image id, other fields) of a list that may be missing."""
+    rows = []
+    if path.is_file():
+        for place, line in data_lines(path):
+            name, *rest = (field.strip() for field in line.split(","))
+            if len(rest) == count and name:
+                rows.append((place, image_stem(name), rest))
+            else:
+                collector.problem(place, f"{len(rest) + 1} fields, {count + 1} needed")
+    return rows
+
+
+def _pairs(path: Path, collector: Collector) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for place, image_id, (text,) in _fields(path, 1, collector):
+        try:
+            index = integer(text, "class")
+        except EntryError as error:
+            raise AnnotationError(place, str(error)) from error
+        if labels.setdefault(image_id, index) != index:
+            raise AnnotationError(place, f"{image_id} has class {index} and {labels[image_id]}")
+    return labels
+
+
+def _sizes(path: Path, collector: Collector) -> dict[str, tuple[int, int]]:
+    sizes: dict[str, tuple[int, int]] = {}
+    for place, image_id, (width, height) in _fields(path, 2, collector):
+        try:
+            size = integer(width, "width"), integer(height, "height")
+            if min(size) < 1:
+                raise EntryError(f"a size of {size[0]}×{size[1]}")
+        except EntryError as error:
+            collector.warnings.add("size ignored", place, str(error))
+        else:
+            sizes[image_id] = size
+    return sizes
