@@ -26,6 +26,8 @@ __all__ = ["OverlaySettings", "draw_overlay", "encode_overlay", "overlay_name", 
 
 _MIN_SIDE: Final = 320
 _MAX_ASPECT: Final = 8
+_PLAIN: Final = frozenset(" ._-,+=@()[]")
+_MAX_NAME_BYTES: Final = 200
 _BOX_COLOUR: Final = (255, 255, 255)
 _TARGET_COLOUR: Final = (120, 255, 120)
 
@@ -155,14 +157,19 @@ def overlay_name(image_id: str) -> PurePosixPath:
     %XX; a component that would be too long is cut and told apart by a hash. No id leads outside.
     """
     *folders, name = (_component(p) for p in image_id.split("/") if p)
+    # A folder `a.jpg` would stand in the way of the overlay of an image `a`.
+    folders = [f"{f[:-4]}%2Ejpg" if f.endswith(".jpg") else f for f in folders]
     return PurePosixPath(*folders, f"{name}.jpg")
 
 
 def _component(text: str) -> str:
-    name = quote(text, safe=" ,+=@()[]", errors="surrogatepass")
-    if name.strip(".") == "":
+    name = "".join(
+        c if c.isalnum() or c in _PLAIN else quote(c, safe="", errors="surrogatepass") for c in text
+    )
+    if not name.strip("."):
         name = name.replace(".", "%2E")
-    if len(name) <= 200:
+    encoded = name.encode()
+    if len(encoded) <= _MAX_NAME_BYTES:
         return name
-    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
-    return f"{name[:180].rsplit('%', 1)[0] if '%' in name[177:180] else name[:180]}-{digest}"
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return f"{encoded[: _MAX_NAME_BYTES - 20].decode(errors='ignore')}-{digest}"

@@ -1,0 +1,55 @@
+"""camtool config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from camtool.cli.options import format_rows, load_experiment, settings_options
+
+__all__ = ["command"]
+
+
+@click.group("config")
+def command() -> None:
+    """Show, check and describe the settings."""
+
+
+@command.command()
+@settings_options
+def show(config: Path | None, overrides: tuple[str, ...]) -> None:
+    """Print all settings, resolved: defaults < file < --set."""
+    from camtool.settings import dump_settings
+
+    click.echo(dump_settings(load_experiment(config, overrides)), nl=False)
+
+
+@command.command()
+@settings_options
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+def check(files: tuple[Path, ...], config: Path | None, overrides: tuple[str, ...]) -> None:
+    """Check settings FILES; silent but for a line each when all is well."""
+    for file in (*files, *((config,) if config or not files else ())):
+        load_experiment(file, overrides)
+        click.echo(f"{file or 'the defaults'}: valid")
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON schema of a settings file, for editors."""
+    from camtool.pipelines.experiment import Experiment
+    from camtool.settings import schema as schema_of
+
+    click.echo(json.dumps(schema_of(Experiment), indent=2, ensure_ascii=False))
+
+
+@command.command()
+def describe() -> None:
+    """List every setting with its type, default and meaning."""
+    from camtool.pipelines.experiment import Experiment
+    from camtool.settings import describe as rows_of
+
+    rows = [(r.key, r.type, r.default or "", r.doc.split("\n")[0]) for r in rows_of(Experiment)]
+    click.echo(format_rows([("setting", "type", "default", "meaning"), *rows]))

@@ -1,0 +1,94 @@
+"""camtool eval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from camtool.cli.options import PATH, load_experiment, settings_options, show_messages
+from camtool.errors import DataError, SettingsError
+
+__all__ = ["command"]
+
+_FORMATS = {".json": "json", ".md": "markdown"}
+
+
+@click.command("eval")
+@click.argument("run", required=False, type=PATH)
+@click.option("--boxes", type=PATH, metavar="PATH", help="True boxes; `camtool formats` lists forms.")
+@click.option(
+    "--predictions", type=PATH, metavar="PATH",
+    help="Instead of RUN: predictions.jsonl, an ILSVRC guess file (.txt), a Kaggle .csv.",
+)  # fmt: skip
+@click.option("--protocol", type=click.Choice(["ilsvrc"]), help="[ilsvrc]")
+@click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
+@click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
+@click.option("--allow-missing", is_flag=True, help="Score the rest if predictions are missing.")
+@click.option("--baselines-only", is_flag=True, help="Only centred boxes, no predictions.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
+@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if an annotation could not be used.")
+@settings_options
+def command(
+    run: Path | None,
+    boxes: Path | None,
+    predictions: Path | None,
+    protocol: str | None,
+    images: str | None,
+    blacklist: Path | None,
+    allow_missing: bool,
+    baselines_only: bool,
+    form: str | None,
+    out: Path | None,
+    strict: bool,
+    config: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Score RUN (default: the run written last) against true boxes.
+
+    Beside each figure stand its 95 % interval, the convention it was scored by, and what a centred
+    box reaches without any network.
+    """
+    show_messages()
+    from camtool.pipelines.evaluate import evaluate_files
+    from camtool.report.tables import render
+
+    given = {
+        "annotations": boxes,
+        "predictions": predictions,
+        "images": images,
+        "blacklist": blacklist,
+        "allow_missing": allow_missing or None,
+        "baselines_only": baselines_only or None,
+    }
+    if run is None and predictions is None and not baselines_only:
+        run = _last_run()
+    if config is None and run is not None and (run / "experiment.yaml").is_file():
+        config = run / "experiment.yaml"
+    del protocol  # one so far, the default
+    settings = load_experiment(config, overrides).eval
+    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+    result = evaluate_files(settings, run)
+    text = render(result, form or _FORMATS.get(out.suffix.lower() if out else "", "table"))
+    if out is None:
+        click.echo(text)
+    else:
+        from camtool.runs import write_atomically
+
+        write_atomically(out, text + "\n")
+    unusable = result.counts.left_out.get("annotation could not be used", 0)
+    if strict and unusable:
+        raise DataError(f"{unusable} annotations could not be used (--strict)")
+
+
+def _last_run() -> Path:
+    from camtool.runs import last_run
+
+    run = last_run()
+    if run is None:
+        raise SettingsError(
+            "no run was written from this folder yet: name one (camtool eval RUN), or --predictions"
+        )
+    click.echo(f"scoring the run written last: {run}", err=True)
+    return run

@@ -1,0 +1,23 @@
+"""camtool formats."""
+
+from __future__ import annotations
+
+import click
+
+from camtool.cli.options import format_rows
+
+__all__ = ["command"]
+
+
+@click.command("formats")
+def command() -> None:
+    """List the files that can be read: annotations, labels, predictions, images."""
+    from camtool.annotations import GUESS_FORMATS, readers
+    from camtool.images.decode import FORMATS
+
+    rows = [
+        (r.model_fields["name"].default, r.direction, r.summary, r.layout) for r in readers()
+    ]
+    click.echo(format_rows([("format", "direction", "what it is", "layout"), *rows]))
+    click.echo("\n" + format_rows([("predictions", "layout"), *GUESS_FORMATS]))
+    click.echo("\nimages, by content: " + ", ".join(FORMATS))

@@ -1,0 +1,124 @@
+"""camtool localize."""
+
+from __future__ import annotations
+
+import signal
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from camtool.cli.options import (
+    PATH,
+    format_rows,
+    load_experiment,
+    settings_options,
+    show_messages,
+)
+from camtool.errors import DataError, SettingsError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from camtool.runs import Shard
+    from camtool.structures import Prediction
+
+__all__ = ["command"]
+
+_ROWS: Final = 20
+
+
+@click.command("localize")
+@click.argument("images", nargs=-1, required=True)
+@click.option("-o", "--out", type=PATH, metavar="DIR", help="Run folder [runs/localize].")
+@settings_options
+@click.option(
+    "--labels", type=PATH, metavar="PATH",
+    help="True classes (csv `file,class`, or annotations): their map and box are stored too.",
+)  # fmt: skip
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="[auto]")
+@click.option("--shard", metavar="I/N", help="Only every N-th image from the I-th on, I from 0.")
+@click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if an image was skipped.")
+def command(
+    images: tuple[str, ...],
+    out: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    labels: Path | None,
+    device: str | None,
+    shard: str | None,
+    overwrite: bool,
+    strict: bool,
+) -> None:
+    """Class activation maps and boxes of IMAGES.
+
+    IMAGES are files, folders (recursive), tar shards, lists (.txt, .csv) and URLs. The run folder
+    gets predictions.jsonl, the maps, overlays to look at, and a manifest; started again after any
+    kind of end, the command goes on where it stopped.
+    """
+    show_messages()
+    experiment = load_experiment(config, overrides, dir=out, device=device)
+    chosen = _shard(shard)
+    if chosen is not None and overwrite:
+        raise SettingsError(
+            "--overwrite with --shard would remove the other shards' work: remove"
+            f" {experiment.run.dir} first"
+        )
+    from camtool.pipelines.localize import localize
+
+    result = localize(
+        images, experiment, labels=labels, shard=chosen, overwrite=overwrite, stop=_on_signal()
+    )
+    if not result.finished:
+        click.echo(f"shard {shard} is done; the run is whole when the others are: {result.folder}")
+    else:
+        _show(result.folder, result.images)
+    if strict and result.skipped:
+        raise DataError(f"{len(result.skipped)} of {result.images} images were skipped (--strict)")
+
+
+def _shard(text: str | None) -> Shard | None:
+    if text is None:
+        return None
+    from camtool.runs import Shard
+
+    index, _, count = text.partition("/")
+    try:
+        return Shard(int(index), int(count))
+    except ValueError as error:
+        raise SettingsError(f"--shard {text}: write I/N with 0 <= I < N, e.g. 0/4") from error
+
+
+def _on_signal() -> Callable[[], bool]:
+    """Ask to stop on SIGTERM and SIGUSR1, which batch systems send before they kill."""
+    came: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda n, _: came.append(n))
+    return lambda: bool(came)
+
+
+def _show(folder: Path, images: int) -> None:
+    from camtool.runs import read_manifest, read_predictions
+
+    rows = [("image", "class", "score", "box x0 y0 x1 y1")]
+    rows += [_row(p) for p in islice(read_predictions(folder), _ROWS)]
+    click.echo(format_rows(rows))
+    if images > _ROWS:
+        click.echo(f"… and {images - _ROWS:,} more")
+    counts = read_manifest(folder)["counts"]
+    click.echo(
+        f"{counts['localized']:,} images localized, {counts['skipped']:,} skipped: {folder}/"
+    )
+
+
+def _row(prediction: Prediction) -> tuple[str, str, str, str]:
+    name = shorten(prediction.image_id, 40)
+    if prediction.error is not None:
+        return name, f"({shorten(prediction.error, 60)})", "", ""
+    if not prediction.classes:
+        return name, "(no class chosen)", "", ""
+    first = prediction.classes[0]
+    box = " ".join(f"{v:g}" for v in first.boxes[0].box.xyxy) if first.boxes else "(none)"
+    return name, shorten((first.title or first.name).split(",")[0], 30), f"{first.score:.3f}", box

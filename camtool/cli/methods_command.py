@@ -1,0 +1,32 @@
+"""camtool methods."""
+
+from __future__ import annotations
+
+import click
+
+from camtool.cli.options import format_rows
+
+__all__ = ["command"]
+
+
+@click.command("methods")
+def command() -> None:
+    """List the ways from a network to maps, from maps to boxes, and from pictures to input."""
+    from camtool.boxes import BOX_RULES
+    from camtool.cam import CAMS
+    from camtool.images import PREPROCESSES
+    from camtool.pipelines.classes import CLASS_CHOICES
+
+    cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
+    rules = [(_name(r), r.summary, r.paper) for r in BOX_RULES]
+    fits = [(_name(p), p.summary) for p in PREPROCESSES]
+    choices = [(_name(c), c.summary) for c in CLASS_CHOICES]
+    click.echo(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]), nl=True)
+    click.echo("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
+    click.echo("\n" + format_rows([("localize.preprocess", "what it does"), *fits]))
+    click.echo("\n" + format_rows([("localize.classes", "which classes get a map"), *choices]))
+
+
+def _name(part: type) -> str:
+    default: str = part.model_fields["name"].default  # type: ignore[attr-defined]
+    return default

@@ -1,0 +1,70 @@
+"""What several commands share: options, settings, messages."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from camtool.pipelines.experiment import Experiment
+
+__all__ = ["PATH", "format_rows", "load_experiment", "settings_options", "show_messages"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+PATH = click.Path(path_type=Path)
+
+
+def settings_options(command: F) -> F:
+    """Add `--config` and `--set`."""
+    command = click.option(
+        "-c", "--config", type=PATH, metavar="FILE", help="Settings in YAML; see `camtool config`."
+    )(command)
+    return click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+        help="One setting, e.g. localize.boxes.threshold=0.3; goes before the file.",
+    )(command)  # fmt: skip
+
+
+def load_experiment(
+    config: Path | None, overrides: Sequence[str], **run: Path | str | None
+) -> Experiment:
+    """Read the settings: defaults < file < `--set` < the given values of the section `run`."""
+    from camtool.pipelines.experiment import Experiment
+    from camtool.settings import load_settings
+
+    experiment = load_settings(Experiment, config, overrides)
+    given = {key: value for key, value in run.items() if value is not None}
+    section = experiment.run.model_copy(update=given)
+    return experiment.model_copy(update={"run": section})
+
+
+class _StderrHandler(logging.Handler):
+    """Writes messages to stderr, above a progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        tqdm.write(f"{prefix}{record.getMessage()}", file=sys.stderr)
+
+
+def show_messages() -> None:
+    """Let the program's messages appear on stderr."""
+    log = logging.getLogger("camtool")
+    log.setLevel(logging.INFO)
+    log.handlers[:] = [_StderrHandler()]
+    log.propagate = False
+
+
+def format_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as columns of equal width, the first row underlined."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("─" * w for w in widths))
+    return "\n".join(lines)

@@ -1,0 +1,96 @@
+"""Which classes of an image get a map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
+
+import numpy as np
+from pydantic import Field
+
+from camtool.errors import SettingsError
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from camtool.pipelines.names import ClassNames
+
+__all__ = ["CLASS_CHOICES", "ClassChoice", "Labels", "Listed", "TopK"]
+
+
+@final
+class TopK(Settings):
+    """The k most probable classes; true classes (`--labels`) are added where they are not among them."""
+
+    summary: ClassVar[str] = "the k most probable classes, and the true ones of --labels"
+
+    name: Literal["top-k"] = "top-k"
+
+    k: Annotated[int, Field(ge=1, le=100)] = 5
+    """Number of classes; the protocols need 5."""
+
+    def choose(
+        self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames
+    ) -> list[int]:
+        """Return the class indices of one image, most probable first, added ones last.
+
+        Args:
+            order: all class indices, most probable first.
+            targets: indices of the true classes.
+            names: the network's classes.
+        """
+        del names
+        best = [int(i) for i in order[: self.k]]
+        return best + [t for t in targets if t not in best]
+
+
+@final
+class Labels(Settings):
+    """The true classes only, from `--labels`: for GT-known localization."""
+
+    summary: ClassVar[str] = "only the true classes of --labels"
+
+    name: Literal["labels"] = "labels"
+
+    def choose(
+        self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames
+    ) -> list[int]:
+        """Return the true classes, most probable first."""
+        del names
+        return [int(i) for i in order if i in targets]
+
+
+@final
+class Listed(Settings):
+    """Classes given by name, the same for every image; true classes are added."""
+
+    summary: ClassVar[str] = "the classes given by name or wnid, in every image"
+
+    name: Literal["list"] = "list"
+
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
+    """Wnids, names or indices of classes."""
+
+    def choose(
+        self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames
+    ) -> list[int]:
+        """Return the listed classes, most probable first."""
+        wanted = {self._index(c, names) for c in self.classes} | set(targets)
+        return [int(i) for i in order if i in wanted]
+
+    def _index(self, name: str, names: ClassNames) -> int:
+        index = names.index(int(name) if name.isascii() and name.isdigit() else name)
+        if index is None:
+            raise SettingsError(
+                f"localize.classes.classes: the network has no class '{name}'{names.hint(name)}"
+            )
+        return index
+
+
+ClassChoice = Annotated[TopK | Labels | Listed, Field(discriminator="name")]
+"""Every way to choose classes."""
+
+CLASS_CHOICES: tuple[type[TopK | Labels | Listed], ...] = (TopK, Labels, Listed)
+"""The members of `ClassChoice`, for the tables that are derived from the code."""

@@ -1,0 +1,228 @@
+"""The localizer: one picture in, its classes with maps and boxes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+import torch
+
+from camtool.errors import ImageReadError, ModelError
+from camtool.images.decode import Decoded, decode, quiet_pillow
+from camtool.images.preprocess import prepare
+from camtool.images.sources import FileSource, ImageSource
+from camtool.models import ModelSettings
+from camtool.pipelines.experiment import LocalizeSettings
+from camtool.pipelines.names import ClassNames
+from camtool.report.overlay import draw_overlay, thumbnail
+from camtool.structures import ClassPrediction, Prediction, ScoreMap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor
+
+    from camtool.models.classifier import Forward
+
+__all__ = ["Localization", "Localizer", "Prepared", "Seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture on its way: network input, or the reason why there is none."""
+
+    source: ImageSource
+    targets: tuple[int, ...]
+    pixels: NDArray[np.float32] | None = None
+    region: tuple[float, float, float, float] = (0, 0, 0, 0)
+    size: tuple[int, int] = (0, 0)
+    photo: Image.Image | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the network says of one picture: chosen classes with probability, rank and map.
+
+    Attributes:
+        classes: class indices, n of them.
+        scores: their probabilities, shape (n,).
+        ranks: their places among all classes, 1 = most probable; no two are equal.
+        maps: shape (n, h, w), float32.
+    """
+
+    classes: list[int]
+    scores: list[float]
+    ranks: list[int]
+    maps: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Localization:
+    """What was found in one image: the record, the map of each class, the picture for overlays."""
+
+    prediction: Prediction
+    maps: tuple[ScoreMap, ...]
+    photo: Image.Image | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[ClassPrediction, ...]:
+        """The classes with probability and boxes, most probable first."""
+        return self.prediction.classes
+
+    def overlay(self, settings: LocalizeSettings | None = None) -> Image.Image:
+        """Draw heat map and boxes over the picture.
+
+        Raises:
+            ValueError: the image could not be read, or has no class.
+        """
+        if self.photo is None or not self.classes:
+            raise ValueError(f"nothing to draw: {self.prediction.error or 'no class, or no photo'}")
+        pairs = list(zip(self.classes, self.maps, strict=True))
+        return draw_overlay(self.photo, pairs, (settings or LocalizeSettings()).overlays)
+
+
+@final
+class Localizer:
+    """A network with its settings, ready for pictures.
+
+    On a CPU every image passes the network alone, one thread an image: faster there than batches,
+    and no result depends on an image's neighbours. On a GPU batches have one fixed size, for the
+    same reason.
+    """
+
+    def __init__(
+        self,
+        model: ModelSettings | None = None,
+        settings: LocalizeSettings | None = None,
+        *,
+        device: str = "auto",
+        seed: int = 0,
+        batch_size: int = 32,
+        rotate: bool = True,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            model: which network; the bundled one by default.
+            settings: how maps and boxes are made.
+            device: `auto`, `cpu` or `cuda`.
+            seed: of random weights.
+            batch_size: images a batch on a GPU.
+            rotate: turn pictures upright as EXIF says, where the settings leave it open.
+
+        Raises:
+            ModelError: the network cannot be built, or the device is not there.
+        """
+        self.settings = settings or LocalizeSettings()
+        self.model = model or ModelSettings()
+        self.device = _device(device)
+        self.batch_size = batch_size
+        asked = self.settings.images.exif_rotation
+        self.rotate = rotate if asked == "auto" else asked
+        classifier = self.model.build(seed)
+        self.sha256 = classifier.sha256()
+        self.names = (
+            ClassNames.of_imagenet()
+            if classifier.num_classes == 1000
+            else ClassNames.numbered(classifier.num_classes)
+        )
+        self.classifier = classifier.to(self.device, memory_format=torch.channels_last)
+
+    def __call__(self, image: str | Path, labels: Sequence[str | int] = ()) -> Localization:
+        """Localize the classes in one image file.
+
+        Args:
+            image: path of the file.
+            labels: true classes (names or indices) to localize beside the most probable ones.
+
+        Raises:
+            ImageReadError: it cannot be read.
+            ValueError: a label is no class of the network.
+        """
+        targets = [self.names.index(label) for label in labels]
+        if None in targets:
+            raise ValueError(f"not a class of the network: {labels[targets.index(None)]!r}")
+        known = tuple(t for t in targets if t is not None)
+        with quiet_pillow():
+            prepared = self.prepare(FileSource(Path(image).stem, str(image)), known)
+        if prepared.error is not None:
+            raise ImageReadError(str(image), prepared.error)
+        return self.finish(prepared, self.see([prepared])[0])
+
+    def prepare(self, source: ImageSource, targets: tuple[int, ...] = ()) -> Prepared:
+        """Read one picture and make it network input; an unreadable one keeps its reason."""
+        try:
+            decoded: Decoded = decode(source, self.rotate, self.settings.images.max_pixels)
+        except ImageReadError as error:
+            return Prepared(source, targets, error=error.reason)
+        image = decoded.image
+        pixels, region = prepare(image, self.settings.preprocess, self.classifier.spec)
+        photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
+        return Prepared(source, targets, pixels, region, image.size, photo, decoded.warnings)
+
+    @torch.inference_mode()
+    def see(self, batch: Sequence[Prepared]) -> list[Seen]:
+        """Run the network on readable pictures, and make the maps of the chosen classes."""
+        images = torch.from_numpy(np.stack([p.pixels for p in batch if p.pixels is not None]))
+        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        forward = self.classifier(images)
+        logits = forward.logits.float().cpu()
+        # Stable: classes of equal score stand in the order of their index.
+        order = logits.argsort(1, descending=True, stable=True).numpy()
+        chosen = [
+            self.settings.classes.choose(row, p.targets, self.names)
+            for row, p in zip(order, batch, strict=True)
+        ]
+        maps = self._maps(images, forward, chosen)
+        return [
+            Seen(c, p[c].tolist(), [1 + int(np.flatnonzero(o == i)[0]) for i in c], m[: len(c)])
+            for c, p, o, m in zip(chosen, logits.softmax(1).numpy(), order, maps, strict=True)
+        ]
+
+    def _maps(
+        self, images: Tensor, forward: Forward, chosen: list[list[int]]
+    ) -> NDArray[np.float32]:
+        """Maps of shape (B, n, h, w), n the largest number of classes that an image has."""
+        width = max(1, *map(len, chosen))
+        padded = [c + [0] * (width - len(c)) for c in chosen]
+        classes = torch.tensor(padded, device=self.device)
+        maps = self.settings.cam.maps(self.classifier, images, forward, classes)
+        result: NDArray[np.float32] = maps.float().cpu().numpy()
+        return result
+
+    def finish(self, prepared: Prepared, seen: Seen) -> Localization:
+        """Make boxes of the maps, and the record of the image."""
+        score_maps = tuple(
+            ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in seen.maps
+        )
+        classes = tuple(
+            ClassPrediction(
+                name=self.names.names[index],
+                score=score,
+                boxes=self.settings.boxes.boxes(score_map),
+                rank=rank,
+                index=index,
+                title=self.names.titles[index],
+                target=index in prepared.targets,
+            )
+            for index, score, rank, score_map in zip(
+                seen.classes, seen.scores, seen.ranks, score_maps, strict=True
+            )
+        )
+        source = prepared.source
+        prediction = Prediction(source.image_id, source.path, prepared.size, classes)
+        return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ModelError("no CUDA device is here: use --device cpu, or auto")
+    return torch.device(name)
