@@ -1,1 +1,1 @@
-"""TODO."""
+"""Localization and classification figures: pure functions of predictions and annotations."""

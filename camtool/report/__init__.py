@@ -1,1 +1,1 @@
-"""TODO."""
+"""Results for people and for scripts."""

@@ -1,0 +1,91 @@
+"""The settings of an evaluation and its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from camtool.annotations import AnnotationReader
+from camtool.metrics.confidence import Bootstrap
+from camtool.metrics.ilsvrc import Ilsvrc, Protocol
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    from camtool.metrics.baselines import Baseline
+    from camtool.metrics.confidence import Rate
+
+__all__ = ["Counts", "EvalSettings", "Evaluation"]
+
+# YAML and the command line give text.
+_Path = Annotated[Path, Field(strict=False)]
+
+
+class EvalSettings(Settings):
+    """Scoring predictions against annotations."""
+
+    protocol: Protocol = Ilsvrc()
+    """How predictions are scored."""
+    annotations: _Path | None = None
+    """True boxes (`--boxes`): XML, csv, json, archives, list folders: `camtool formats`."""
+    format: AnnotationReader | None = None
+    """Format of the annotations; recognised by content when not given."""
+    predictions: _Path | None = None
+    """Predictions, instead of a run's: predictions.jsonl, guess file (.txt), Kaggle .csv."""
+    blacklist: _Path | None = None
+    """Images that localization errors leave out: a number or an image id a line."""
+    images: str | None = None
+    """Range of the annotated images in name order, numbered from 1, such as `1-10000`."""
+    allow_missing: bool = False
+    """Score the rest when annotated images have no prediction."""
+    difficult: Literal["count", "leave-out"] = "count"
+    """Whether objects that the source marks as difficult count."""
+    baselines_only: bool = False
+    """Score only the whole image and centred boxes, without predictions."""
+    bootstrap: Bootstrap = Bootstrap()
+    """How the 95 % intervals are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was scored.
+
+    Attributes:
+        annotated: usable annotations, in the range of images.
+        predicted: predictions read, those with an error included.
+        scored: images that count for at least one figure.
+        left_out: number of annotations, predictions or images left out, by reason.
+    """
+
+    annotated: int
+    predicted: int
+    scored: int
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The result of an evaluation: figures, and all that a reader needs to compare them.
+
+    Attributes:
+        protocol: name of the protocol.
+        convention: how was scored, by aspect; sentences for human readers.
+        counts: what was scored.
+        metrics: error rates by name, in percent.
+        absent: why the other figures of the protocol are not given, by name.
+        baselines: whole image and centred boxes on the images of the GT-known error; empty where
+            no image has both a size and a true box.
+        join: number of predictions joined to annotated images, by the way their ids agreed.
+        warnings: what a reader should look at, a sentence each.
+    """
+
+    protocol: str
+    convention: dict[str, str]
+    counts: Counts
+    metrics: dict[str, Rate]
+    absent: dict[str, str]
+    baselines: dict[str, Baseline]
+    join: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,80 @@
+"""Predicted and true boxes in one frame, where both sides give the size of the image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from camtool.geometry import scale
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from camtool.structures import ClassPrediction, Prediction
+
+__all__ = ["Frame", "compare_frames", "frame_warnings", "to_frame"]
+
+_SAME_ASPECT = 0.02
+
+
+class Frame(Enum):
+    """How the frame of a prediction compares to that of its annotation."""
+
+    SAME = "same"
+    UNKNOWN = "unknown"
+    SCALED = "scaled"
+    SQUEEZED = "squeezed"
+    SWAPPED = "swapped"
+
+
+def compare_frames(predicted: tuple[int, int] | None, annotated: tuple[int, int] | None) -> Frame:
+    """Compare the sizes (width, height) that both sides give of one image."""
+    if predicted is None or annotated is None:
+        return Frame.UNKNOWN
+    if predicted == annotated:
+        return Frame.SAME
+    if predicted == annotated[::-1]:
+        return Frame.SWAPPED
+    aspect = (predicted[0] * annotated[1]) / (predicted[1] * annotated[0])
+    return Frame.SCALED if abs(aspect - 1) <= _SAME_ASPECT else Frame.SQUEEZED
+
+
+def to_frame(prediction: Prediction, size: tuple[int, int] | None) -> Prediction:
+    """Return `prediction` with its boxes in a frame of `size` (width, height).
+
+    Width and height are scaled each by its own factor: the intersection over union does not change
+    by this. Where either side gives no size, the frames are taken to be the same.
+    """
+    source = prediction.size
+    if source is None or size is None or source == size:
+        return prediction
+
+    def moved(guess: ClassPrediction) -> ClassPrediction:
+        boxes = tuple(replace(s, box=scale(s.box, source, size)) for s in guess.boxes[:1])
+        return replace(guess, boxes=boxes)
+
+    return replace(prediction, size=size, classes=tuple(moved(c) for c in prediction.classes))
+
+
+_REASONS = {
+    Frame.SWAPPED: "width and height are swapped: check the EXIF rotation of the photos",
+    Frame.SQUEEZED: "the aspect ratios differ by more than 2 %: squeezed images, or wrong sizes",
+    Frame.SCALED: "the aspect ratio is the same",
+}
+
+
+def frame_warnings(frames: Counter[Frame], example: dict[Frame, str]) -> list[str]:
+    """Return a sentence for each way in which predicted and annotated sizes differ.
+
+    Args:
+        frames: number of images by frame.
+        example: for each such frame one image, with both sizes.
+    """
+    return [
+        f"{frames[frame]:,} of {frames.total():,} images have another size in the predictions than "
+        f"in the annotations, and {reason} (first: {example[frame]}); "
+        "their predicted boxes were scaled to the annotated size"
+        for frame, reason in _REASONS.items()
+        if frames[frame]
+    ]

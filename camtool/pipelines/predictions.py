@@ -1,0 +1,94 @@
+"""Where predictions come from: a run folder, its predictions.jsonl, or guess files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from camtool.annotations import read_guesses
+from camtool.errors import EvaluationError, SettingsError
+from camtool.pipelines.convention import box_rule_of
+from camtool.pipelines.selection import select_range
+from camtool.pipelines.truths import KnownClasses
+from camtool.runs import read_manifest, read_predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from camtool.annotations import AnnotationSet
+    from camtool.pipelines.evaluation import EvalSettings
+    from camtool.structures import Prediction
+
+__all__ = ["Loaded", "load_predictions", "name_order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Predictions and what their source says of them.
+
+    Attributes:
+        predictions: to be read once.
+        known: the classes of the network; None where the source does not say.
+        box_rule: how the boxes were made; None where the source does not say.
+    """
+
+    predictions: Iterable[Prediction]
+    known: KnownClasses | None = None
+    box_rule: str | None = None
+
+
+def load_predictions(
+    settings: EvalSettings, run: Path | None, annotations: AnnotationSet
+) -> Loaded:
+    """Open the predictions that `settings` name, else those of the run folder.
+
+    Raises:
+        SettingsError: neither is given, or the name of the file says nothing.
+        DataError: the file cannot be read.
+        EvaluationError: the lines of a guess file do not belong to these annotations.
+        RunError: the run folder cannot be used.
+    """
+    path = settings.predictions or run
+    if path is None:
+        raise SettingsError("nothing to score: give a run folder or --predictions FILE")
+    if path.is_dir():
+        return _from_run(path)
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        ordered = name_order(annotations, positions=True)
+        return Loaded(read_guesses(path, select_range(ordered, settings.images)))
+    if suffix == ".csv":
+        return Loaded(read_guesses(path, None))
+    if suffix == ".jsonl":
+        return Loaded(read_predictions(path))
+    raise SettingsError(
+        f"{path}: not a form of predictions that the protocol {settings.protocol.name} scores; it "
+        "takes a run folder, predictions.jsonl, a guess file (.txt) or a Kaggle submission (.csv)"
+    )
+
+
+def _from_run(run: Path) -> Loaded:
+    manifest = read_manifest(run)
+    classes = manifest.get("classes")
+    known = KnownClasses.from_manifest(classes) if isinstance(classes, list) and classes else None
+    return Loaded(read_predictions(run / "predictions.jsonl"), known, box_rule_of(manifest))
+
+
+def name_order(annotations: AnnotationSet, *, positions: bool) -> list[str]:
+    """Return the ids of the annotated images in name order.
+
+    Args:
+        annotations: the annotated images.
+        positions: the caller counts images in this order, which needs all of them.
+
+    Raises:
+        EvaluationError: `positions`, and some annotations could not be used.
+    """
+    if positions and annotations.problems:
+        raise EvaluationError(
+            f"{annotations.source}: {len(annotations.problems):,} annotations could not be used, "
+            "so the images cannot be counted in name order (first: "
+            f"{annotations.problems[0]}); repair them"
+        )
+    return sorted(annotations.annotations)

@@ -1,0 +1,92 @@
+"""The rows of an evaluation's report, as text; how they are laid out is the renderer's matter."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from camtool.pipelines.evaluation import Evaluation
+
+__all__ = [
+    "absent_rows",
+    "baseline_rows",
+    "convention_rows",
+    "count_rows",
+    "metric_rows",
+    "metric_title",
+]
+
+_TOP_N = re.compile(r"top(\d)_(\w+)_error")
+_CENTRED = re.compile(r"centred_0\.(\d)")
+
+
+def metric_title(name: str) -> str:
+    """Return a metric's name for human readers."""
+    if found := _TOP_N.fullmatch(name):
+        return f"top-{found[1]} {found[2]}"
+    return "GT-known localization" if name == "gt_known_error" else name
+
+
+def metric_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
+    """Return title, error, interval and n of each metric."""
+    return [
+        (
+            metric_title(name),
+            f"{rate.value:.2f}",
+            f"{rate.ci95[0]:.2f} to {rate.ci95[1]:.2f}",
+            f"{rate.n:,}",
+        )
+        for name, rate in evaluation.metrics.items()
+    ]
+
+
+def baseline_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
+    """Return title, GT-known error, accuracy with right boxes, and n of each baseline.
+
+    The GT-known error of the predictions comes first, where there is one, to be compared.
+    """
+    rows: list[tuple[str, str, str, str]] = []
+    rate = evaluation.metrics.get("gt_known_error")
+    if rate is not None:
+        right = round(rate.n * (100 - rate.value) / 100)
+        accuracy = f"{100 - rate.value:.2f} ({right:,})"
+        rows.append(("these predictions", f"{rate.value:.2f}", accuracy, f"{rate.n:,}"))
+    for name, baseline in evaluation.baselines.items():
+        accuracy = f"{baseline.accuracy:.2f} ({baseline.right:,})"
+        rows.append((_baseline_title(name), f"{baseline.error:.2f}", accuracy, f"{baseline.n:,}"))
+    return rows
+
+
+def _baseline_title(name: str) -> str:
+    if found := _CENTRED.fullmatch(name):
+        return f"centred box, {found[1]}0 % of each side"
+    return "whole image" if name == "whole_image" else name
+
+
+def absent_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return title and reason of the figures that are not given, equal reasons joined."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in evaluation.absent.items():
+        by_reason.setdefault(reason, []).append(metric_title(name))
+    return [(", ".join(names), reason) for reason, names in by_reason.items()]
+
+
+def count_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return what was scored and what was left out, and how predictions and images were joined."""
+    counts = evaluation.counts
+    left_out = "; ".join(f"{reason}: {n:,}" for reason, n in counts.left_out.items())
+    join = "; ".join(f"{way.replace('_', ' ')}: {n:,}" for way, n in evaluation.join.items() if n)
+    scored = (
+        f"{counts.scored:,} scored ({counts.annotated:,} annotated, {counts.predicted:,} predicted)"
+    )
+    return [
+        ("images", scored),
+        ("left out", left_out or "none"),
+        *([("joined by image id", join)] if join else []),
+    ]
+
+
+def convention_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return aspect and rule of the convention."""
+    return [(aspect.replace("_", " "), rule) for aspect, rule in evaluation.convention.items()]
