@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import functools
-from importlib import resources
 from dataclasses import dataclass
+from importlib import resources
 
 __all__ = ["IMAGENET", "ClassTable", "ImageNetClass"]
 

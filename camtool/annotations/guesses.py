@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from camtool.annotations.bulk import bulk_creation
 from camtool.annotations.classes import IMAGENET, ImageNetClass
 from camtool.annotations.collection import EntryError
 from camtool.annotations.corners import integer, number
@@ -43,12 +44,18 @@ def read_guesses(path: Path, image_ids: Sequence[str] | None) -> list[Prediction
         EvaluationError: a guess file without `image_ids`, or with more lines than images.
     """
     if Kaggle.recognises(Sight.of(path)):
-        return _submission(path)
+        with bulk_creation():
+            return _submission(path)
     if image_ids is None:
         raise EvaluationError(
             f"{path}: a guess file does not name its images; give annotations (--boxes) or a range "
             "(--images)"
         )
+    with bulk_creation():
+        return _guess_file(path, image_ids)
+
+
+def _guess_file(path: Path, image_ids: Sequence[str]) -> list[Prediction]:
     predictions: list[Prediction] = []
     for line_number, line in file_lines(path):
         place = f"{path}:{line_number}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from camtool.annotations.bulk import bulk_creation
 from camtool.annotations.coco import Coco
 from camtool.annotations.csv_boxes import CsvBoxes
 from camtool.annotations.csv_labels import CsvLabels
@@ -52,7 +53,8 @@ def read_annotations(path: Path, reader: AnnotationReader | None = None) -> Anno
     sight = Sight.of(path)
     if reader is None:
         reader = _recognised(sight, tuple(r for r in readers() if r is not CsvLabels))
-    return reader.read(path)
+    with bulk_creation():
+        return reader.read(path)
 
 
 def read_labels(path: Path) -> AnnotationSet:
@@ -62,7 +64,8 @@ def read_labels(path: Path) -> AnnotationSet:
         AnnotationError: as `read_annotations`.
     """
     sight = Sight.of(path)
-    return _recognised(sight, readers()).read(path)
+    with bulk_creation():
+        return _recognised(sight, readers()).read(path)
 
 
 def _recognised(sight: Sight, candidates: tuple[type[Reader], ...]) -> AnnotationReader:
