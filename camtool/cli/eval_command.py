@@ -52,7 +52,8 @@ def command(
     """
     show_messages()
     from camtool.pipelines.evaluate import evaluate_files
-    from camtool.report.tables import render
+    from camtool.report.evaluation_json import to_json
+    from camtool.report.tables import to_markdown, to_table
 
     given = {
         "annotations": boxes,
@@ -70,7 +71,8 @@ def command(
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     result = evaluate_files(settings, run)
-    text = render(result, form or _FORMATS.get(out.suffix.lower() if out else "", "table"))
+    writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
+    text = writers[form or _FORMATS.get(out.suffix.lower() if out else "", "table")](result)
     if out is None:
         click.echo(text)
     else:

@@ -174,7 +174,7 @@ class Localizer:
         forward = self.classifier(images)
         logits = forward.logits.float().cpu()
         # Stable: classes of equal score stand in the order of their index.
-        order = logits.argsort(1, descending=True, stable=True).numpy()
+        order = torch.argsort(logits, dim=1, descending=True, stable=True).numpy()
         chosen = [
             self.settings.classes.choose(row, p.targets, self.names)
             for row, p in zip(order, batch, strict=True)
