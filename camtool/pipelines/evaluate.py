@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from camtool.annotations import read_annotations
+from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError, shorten
 from camtool.metrics.baselines import score_baselines
 from camtool.metrics.ilsvrc import Figures
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files"]
 
 
+@bulk_creation()
 def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluation:
     """Score a run folder, or the predictions that the settings name, against annotation files.
 
@@ -55,6 +57,7 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
     )
 
 
+@bulk_creation()
 def evaluate(
     predictions: Iterable[Prediction],
     annotations: AnnotationSet,

@@ -7,6 +7,7 @@ before a later one, and nothing is guessed: names that fit several images stop t
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,14 +51,24 @@ class Joiner:
     def __init__(self, annotated: Iterable[str]) -> None:
         """Take the ids of the annotated images."""
         self._exact = {image_id: [image_id] for image_id in annotated}
-        self._stems = _index((image_stem(image_id), image_id) for image_id in self._exact)
-        self._bases = _index((_base(image_id), image_id) for image_id in self._exact)
         self._claims: dict[str, _Claim] = {}
+
+    # Made when first needed: mostly, all ids agree exactly.
+    @functools.cached_property
+    def _stems(self) -> dict[str, list[str]]:
+        return _index((image_stem(image_id), image_id) for image_id in self._exact)
+
+    @functools.cached_property
+    def _bases(self) -> dict[str, list[str]]:
+        return _index((_base(image_id), image_id) for image_id in self._exact)
 
     def find(self, name: str) -> tuple[int, Sequence[str]] | None:
         """Return the annotated ids that `name` may stand for, and the way (index into WAYS)."""
-        ways = ((self._exact, name), (self._stems, image_stem(name)), (self._bases, _base(name)))
-        for way, (index, key) in enumerate(ways):
+        if name in self._exact:
+            return 0, self._exact[name]
+        for way, (index, key) in enumerate(
+            ((self._stems, image_stem(name)), (self._bases, _base(name))), start=1
+        ):
             if key in index:
                 return way, index[key]
         return None
