@@ -1,7 +1,8 @@
 """Pixel geometry. The convention of the whole program is stated and decided here.
 
-Boxes are half-open, `[x0, x1) × [y0, y1)`, in pixels of the original image: pixel column `i` covers
-`[i, i+1)` and its centre lies at `i + 0.5`. The width of a box is `x1 - x0`, without any `+ 1`.
+Boxes are half-open, `[x0, x1) × [y0, y1)`, in pixels of the original image: pixel column `i`
+covers `[i, i+1)` and its centre lies at `i + 0.5`. The width of a box is `x1 - x0`, without any
+`+ 1`.
 An inclusive box of integer corners (ImageNet, PASCAL VOC) is `[xmin, xmax+1) × [ymin, ymax+1)` here,
 which makes the plain intersection over union equal to the official one (ILSVRC devkit).
 

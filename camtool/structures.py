@@ -40,6 +40,7 @@ class Box:
     y1: float
 
     def __post_init__(self) -> None:
+        """Check the corners."""
         # Comparisons with NaN are false, and infinite sides fail the subtraction: one test for all.
         if not (0 < self.x1 - self.x0 < math.inf and 0 < self.y1 - self.y0 < math.inf):
             msg = f"not a box: x0={self.x0}, y0={self.y0}, x1={self.x1}, y1={self.y1}"
@@ -88,7 +89,7 @@ class AnnotatedObject:
     """One annotated object of an image.
 
     Attributes:
-        label: the class as the source writes it: a wnid or name (str), or a 0-based class index (int).
+        label: the class as the source writes it: wnid or name (str), or 0-based index (int).
         box: its true box; None where the source gives only the class of the image.
         difficult: the source marks it as difficult (PASCAL VOC).
     """
@@ -113,6 +114,7 @@ class Annotation:
     objects: tuple[AnnotatedObject, ...]
 
     def __post_init__(self) -> None:
+        """Check id and size."""
         if not self.image_id:
             raise ValueError("an annotation needs an image id")
         if self.size is not None and min(self.size) < 1:
@@ -189,6 +191,7 @@ class ScoreMap:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
+        """Check array, region and size."""
         if self.values.ndim != 2 or self.values.dtype != np.float32 or not self.values.size:
             raise ValueError(f"not a map: {self.values.dtype} of shape {self.values.shape}")
         if not (self.region[0] < self.region[2] and self.region[1] < self.region[3]):

@@ -54,7 +54,7 @@ class PaperBoxes(Settings):
     """With `components: all`, the smallest component, as a share of the image's pixels."""
 
     def boxes(self, score_map: ScoreMap) -> tuple[ScoredBox, ...]:
-        """Return the boxes of a class map, in pixels of the original image; empty if it has none."""
+        """Return the boxes of a class map, in original pixels; empty if it has none."""
         if not np.isfinite(score_map.values).all():
             return ()
         pixels = score_map.at_image_size(outside=-np.inf)
@@ -66,7 +66,7 @@ class PaperBoxes(Settings):
         if not (high > low and high > threshold):
             return ()
         mask = (pixels > threshold).view(np.uint8)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        labels, stats = _components(mask)
         areas = stats[1:, cv2.CC_STAT_AREA]
         found = [
             ScoredBox(_box(stats[label]), _peak(pixels, labels, stats, label, low, high))
@@ -82,6 +82,12 @@ class PaperBoxes(Settings):
             return [int(largest[0])]
         first = int(np.argmax(np.isin(labels, largest)))
         return [int(labels.flat[first])]
+
+
+def _components(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Labels (H, W), 0 where the mask is, and a row (x, y, w, h, area) for each label."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+    return np.asarray(labels, np.int32), np.asarray(stats, np.int32)
 
 
 def _box(stats: NDArray[np.int32]) -> Box:

@@ -16,7 +16,9 @@ _FORMATS = {".json": "json", ".md": "markdown"}
 
 @click.command("eval")
 @click.argument("run", required=False, type=PATH)
-@click.option("--boxes", type=PATH, metavar="PATH", help="True boxes; `camtool formats` lists forms.")
+@click.option(
+    "--boxes", type=PATH, metavar="PATH", help="True boxes; `camtool formats` lists forms."
+)
 @click.option(
     "--predictions", type=PATH, metavar="PATH",
     help="Instead of RUN: predictions.jsonl, an ILSVRC guess file (.txt), a Kaggle .csv.",

@@ -15,9 +15,7 @@ def command() -> None:
     from camtool.annotations import GUESS_FORMATS, readers
     from camtool.images.decode import FORMATS
 
-    rows = [
-        (r.model_fields["name"].default, r.direction, r.summary, r.layout) for r in readers()
-    ]
+    rows = [(r.model_fields["name"].default, r.direction, r.summary, r.layout) for r in readers()]
     click.echo(format_rows([("format", "direction", "what it is", "layout"), *rows]))
     click.echo("\n" + format_rows([("predictions", "layout"), *GUESS_FORMATS]))
     click.echo("\nimages, by content: " + ", ".join(FORMATS))

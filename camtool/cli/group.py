@@ -45,7 +45,7 @@ class CommandGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own signature)
-        """Run the command; bad input ends as a message and its exit code, a defect as a traceback."""
+        """Run the command; bad input ends as a message and an exit code, a defect as traceback."""
         try:
             return super().invoke(ctx)
         except CamtoolError as error:

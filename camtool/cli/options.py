@@ -65,6 +65,8 @@ def show_messages() -> None:
 def format_rows(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as columns of equal width, the first row underlined."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     lines.insert(1, "  ".join("─" * w for w in widths))
     return "\n".join(lines)

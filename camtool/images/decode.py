@@ -102,15 +102,16 @@ def decode(source: ImageSource, rotate: bool, max_pixels: int) -> Decoded:
                 _check_size(source.path, image.size, max_pixels)
                 notes = _notes(image)
                 image.load()
-                _check_complete(source.path, image)
                 rgb = _to_rgb(source.path, image)
                 orientation = _orientation(image) if rotate else None
         except ImageReadError:
             raise
         except UnidentifiedImageError as error:
-            raise ImageReadError(source.path, _unidentified(file.seek(0) or file.read(512))) from error
+            file.seek(0)
+            raise ImageReadError(source.path, _unidentified(file.read(512))) from error
         except Image.DecompressionBombError as error:
-            raise ImageReadError(source.path, f"too large: {error}") from error
+            reason = "too large: its header claims more pixels than are safe to read"
+            raise ImageReadError(source.path, reason) from error
         except _BROKEN as error:
             raise ImageReadError(source.path, f"cannot be decoded: {error}") from error
     if orientation in _TRANSPOSE:
@@ -133,13 +134,6 @@ def _notes(image: Image.Image) -> tuple[str, ...]:
     return (f"{frames} frames or pages: only the first is used",) if frames > 1 else ()
 
 
-def _check_complete(path: str, image: Image.Image) -> None:
-    """Refuse what Pillow decodes without a complaint although the file ends too early."""
-    tile_left = getattr(image, "tile", None)
-    if tile_left:
-        raise ImageReadError(path, "truncated: its end is missing")
-
-
 def _to_rgb(path: str, image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image.copy() if image.readonly else image
@@ -150,7 +144,9 @@ def _to_rgb(path: str, image: Image.Image) -> Image.Image:
         # 65535 / 255 = 257 exactly: the high byte, rounded.
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise ImageReadError(path, "unsupported mode F (floating-point pixels): save it with 8 bits")
+        raise ImageReadError(
+            path, "unsupported mode F (floating-point pixels): save it with 8 bits"
+        )
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
     return image.convert("RGB")

@@ -40,16 +40,17 @@ def read_list(path: Path) -> ImageList:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = 1 + error.object[: error.start].count(b"\n")
-        raise DataError(f"{shorten(str(path))}:{line}: not UTF-8; save the list as UTF-8") from error
+        raise DataError(
+            f"{shorten(str(path))}:{line}: not UTF-8; save the list as UTF-8"
+        ) from error
     except OSError as error:
         raise DataError(f"{shorten(str(path))}: cannot be read ({error.strerror})") from error
     result = ImageList()
     if path.suffix.lower() == ".csv":
         _read_csv(path, text, result)
     else:
-        for line in text.splitlines():
-            if line.strip():
-                _add(result, path, line.strip(), ())
+        for entry in filter(None, map(str.strip, text.splitlines())):
+            _add(result, path, entry, ())
     if not result.entries:
         raise DataError(f"{shorten(str(path))}: no image in this list")
     return result
@@ -89,7 +90,7 @@ def _add_row(
         result.warnings.append(f"{shorten(str(path))}:{line}: too few fields; the line is left out")
         return
     text = row[label].strip() if label is not None else ""
-    value: str | int = int(text) if text.isascii() and text.isdigit() else text
+    value = int(text) if text.isascii() and text.isdigit() else text
     _add(result, path, row[name].strip(), (value,) if text else ())
 
 

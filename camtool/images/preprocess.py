@@ -137,7 +137,5 @@ def prepare(
     the millions of pixels that resizing its shorter side first would take.
     """
     region = preprocess.region(image.size, spec)
-    resized = image.resize(
-        preprocess.input_size(spec), _RESAMPLING[spec.interpolation], box=region
-    )
+    resized = image.resize(preprocess.input_size(spec), _RESAMPLING[spec.interpolation], box=region)
     return normalise(resized, spec), region

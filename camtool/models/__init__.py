@@ -38,7 +38,7 @@ class ModelSettings(Settings):
         """Return the network in evaluation mode, on the CPU.
 
         Raises:
-            ModelError: unknown name, weights that cannot be had, or an end that allows no exact map.
+            ModelError: unknown name, weights not to be had, or an end that allows no exact map.
         """
         from camtool.models.backbones import build
 

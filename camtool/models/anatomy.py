@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["dissect"]
 
 _PASSED_MODULES = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Flatten)
-_PASSED_FUNCTIONS: set[Callable[..., Any]] = {F.dropout, torch.flatten, torch.squeeze, torch.permute}
+_PASSED_FUNCTIONS: set[Callable[..., Any]] = {
+    F.dropout,
+    torch.flatten,
+    torch.squeeze,
+    torch.permute,
+}
 _PASSED_METHODS = {"flatten", "squeeze", "view", "reshape", "contiguous", "permute"}
 _REMEDY = (
     "a map that is exact needs global average pooling straight before the scores: train a GAP head"
@@ -235,7 +240,9 @@ def _verified(
         expected: Tensor = network(example)
         grid: Tensor = features(example)
         if grid.ndim != 4:
-            raise ModelError(f"{name}: its features have no grid (shape {tuple(grid.shape)}); {_REMEDY}")
+            raise ModelError(
+                f"{name}: its features have no grid (shape {tuple(grid.shape)}); {_REMEDY}"
+            )
         if grid.shape[2:] == (1, 1):
             raise ModelError(
                 f"{name}: {walk.features_label} leaves a grid of 1×1, on which nothing can be"

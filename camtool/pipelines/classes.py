@@ -22,7 +22,7 @@ __all__ = ["CLASS_CHOICES", "ClassChoice", "Labels", "Listed", "TopK"]
 
 @final
 class TopK(Settings):
-    """The k most probable classes; true classes (`--labels`) are added where they are not among them."""
+    """The k most probable classes, and the true ones (`--labels`) that are not among them."""
 
     summary: ClassVar[str] = "the k most probable classes, and the true ones of --labels"
 

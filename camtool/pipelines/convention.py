@@ -15,7 +15,7 @@ __all__ = ["box_rule_of", "convention"]
 
 def box_rule_of(manifest: Mapping[str, object]) -> str | None:
     """Return the box rule that a run's manifest names, as text; None where it names none."""
-    settings = manifest.get("settings")
+    settings = manifest.get("experiment")
     while isinstance(settings, dict):
         rule = settings.get("boxes")
         if isinstance(rule, dict):

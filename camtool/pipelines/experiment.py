@@ -21,7 +21,7 @@ __all__ = ["Experiment", "LocalizeSettings", "RunSettings"]
 
 @final
 class RunSettings(Settings):
-    """Where a run is written, and how it runs on this machine; no result depends on it but `seed`."""
+    """Where a run is written, and how it runs here; no result depends on it but `seed`."""
 
     dir: Path = Path("runs/localize")
     """The run folder; `--out`."""

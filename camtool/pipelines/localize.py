@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import platform
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from itertools import chain, islice
-from pathlib import Path
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import torch
 
-from camtool.annotations import AnnotationSet, image_stem, read_labels
-from camtool.errors import CamtoolError, DataError, RunError, shorten
-from camtool.images import FoundImages, ImageSource, find_images
+from camtool.annotations import read_labels
+from camtool.errors import CamtoolError, DataError, shorten
+from camtool.images import find_images
 from camtool.images.decode import quiet_pillow
-from camtool.pipelines.experiment import Experiment
+from camtool.pipelines.identity import changed_keys, inputs_digest, manifest_of
 from camtool.pipelines.localizer import Localization, Localizer, Prepared, Seen
 from camtool.pipelines.parallel import ordered_map
 from camtool.pipelines.progress import progress
+from camtool.pipelines.targets import has_boxes, targets_of
 from camtool.report.overlay import encode_overlay, overlay_name
 from camtool.runs import RunFolder, Shard, remember, write_atomically
 from camtool.runs.writing import make_folder
-from camtool.settings import differences, dump_settings
+from camtool.settings import dump_settings
 from camtool.structures import Prediction
 
-__all__ = ["LocalizeResult", "Stopped", "localize"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from camtool.annotations import AnnotationSet
+    from camtool.images import FoundImages, ImageSource
+    from camtool.pipelines.experiment import Experiment
+
+__all__ = ["LocalizeResult", "StoppedError", "localize"]
 
 _PART_IMAGES: Final = 128
 _log = logging.getLogger("camtool")
 
 
-class Stopped(CamtoolError):
+class StoppedError(CamtoolError):
     """A signal asked for an early end; everything that was done is saved."""
 
     exit_code = 75
@@ -103,19 +106,19 @@ def localize(
         DataError: no image, or no image could be read.
         ModelError: the network cannot be built.
         RunError: the folder holds another run, or cannot be written.
-        Stopped: `stop` said so.
+        StoppedError: `stop` said so.
     """
     found = find_images(images)
     known = read_labels(labels) if labels is not None else None
     for warning in (*found.warnings, *(known.warnings if known else ())):
         _log.warning("%s", warning)
     chosen = shard or Shard()
-    inputs = _inputs_digest(found.sources, known)
+    inputs = inputs_digest(found.sources, known)
     identity = {"experiment": experiment.identity(), "inputs": inputs}
     folder = RunFolder(experiment.run.dir, chosen, len(found.sources), identity)
     if overwrite:
         folder.clear()
-    folder.check(_differences)
+    folder.check(changed_keys)
     if folder.is_finished():
         remember(folder.path)
         return LocalizeResult(folder.path, folder.images, (), True, folder.images)
@@ -137,18 +140,18 @@ def _run(
         device=run.device,
         seed=run.seed,
         batch_size=run.batch_size,
-        rotate=known is None or not _has_boxes(known),
+        rotate=known is None or not has_boxes(known),
     )
-    targets = _targets(found.sources, known, localizer)
+    targets = targets_of(found.sources, known, localizer.names)
     mine = found.sources[folder.shard.index :: folder.shard.count]
     done = folder.done()
     job = _Job(experiment, localizer, folder, mine, targets, stop)
     _work(job, done)
     finished = folder.is_complete()
     if finished:
-        folder.assemble(_manifest(localizer))
+        folder.assemble(manifest_of(localizer, experiment))
         remember(folder.path)
-    if len(job.skipped) == len(mine):
+    if mine and not done and len(job.skipped) == len(mine):
         path, reason = job.skipped[0]
         raise DataError(f"none of {len(mine)} images could be read; the first: {path}: {reason}")
     return LocalizeResult(folder.path, folder.images, tuple(job.skipped), finished, done)
@@ -163,7 +166,7 @@ def _work(job: _Job, done: int) -> None:
             job.folder.append([p for p, _ in part], [m.maps if m else () for _, m in part])
             if job.stop():
                 left = len(job.sources) - job.folder.done()
-                raise Stopped(f"stopped early, {left:,} images left: start again to go on")
+                raise StoppedError(f"stopped early, {left:,} images left: start again to go on")
 
 
 def _until_stopped(
@@ -196,31 +199,19 @@ def _localizations(
         return _finished(job, *item)
 
     with ExitStack() as stack:
-        readers = stack.enter_context(_pool(run.workers, "decode")) if run.workers else None
-        workers = stack.enter_context(_pool(cores, "localize", torch.set_num_threads, (1,)))
+        readers = stack.enter_context(ThreadPoolExecutor(run.workers)) if run.workers else None
+        workers = stack.enter_context(
+            ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+        )
         prepared = ordered_map(prepare, sources, readers, ahead + run.workers)
         if on_cpu:
             alone = ordered_map(
                 lambda p: finish((p, _see_alone(localizer, p))), prepared, workers, ahead
             )
-            yield from _closing(alone)
+            yield from alone
         else:
             seen = chain.from_iterable(_see_batches(localizer, prepared))
-            yield from _closing(ordered_map(finish, seen, workers, ahead))
-
-
-def _pool(
-    threads: int, name: str, start: Callable[..., None] | None = None, arguments: Any = ()
-) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, f"camtool-{name}", start, arguments)
-
-
-def _closing(results: Iterator[Any]) -> Iterator[Any]:
-    """Pass on the results; when the caller stops early, end what produces them first."""
-    try:
-        yield from results
-    finally:
-        results.close()  # type: ignore[attr-defined]
+            yield from ordered_map(finish, seen, workers, ahead)
 
 
 def _see_alone(localizer: Localizer, prepared: Prepared) -> Seen | None:
@@ -254,81 +245,3 @@ def _finished(
     return localization.prediction, Localization(
         localization.prediction, localization.maps, None, localization.warnings
     )
-
-
-def _has_boxes(known: AnnotationSet) -> bool:
-    return any(o.box is not None for a in known.annotations.values() for o in a.objects)
-
-
-def _inputs_digest(sources: Iterable[ImageSource], known: AnnotationSet | None) -> str:
-    """A hash of what goes in: ids, encoded sizes and true classes of all images, in order."""
-    digest = hashlib.sha256()
-    for source in sources:
-        text = f"{source.image_id}\0{source.nbytes()}\0{source.labels}\n"
-        digest.update(text.encode(errors="surrogatepass"))
-    for name, annotation in (known.annotations if known else {}).items():
-        digest.update(f"{name}\0{annotation.labels}\n".encode(errors="surrogatepass"))
-    return digest.hexdigest()
-
-
-def _differences(held: Any, own: Any) -> list[str]:  # noqa: ANN401 (JSON data)
-    changed = differences(held.get("experiment", {}), own["experiment"])
-    return changed or (["the images or their labels"] if held.get("inputs") != own["inputs"] else [])
-
-
-def _targets(
-    sources: Sequence[ImageSource], known: AnnotationSet | None, localizer: Localizer
-) -> dict[str, tuple[int, ...]]:
-    """The true classes of each image, as indices; unknown ones are told, once each."""
-    labels = _by_image(sources, known) if known else {s.image_id: s.labels for s in sources}
-    unknown: Counter[str] = Counter()
-    result = {}
-    for image_id, given in labels.items():
-        indices = [(label, localizer.names.index(label)) for label in given]
-        result[image_id] = tuple(i for _, i in indices if i is not None)
-        unknown.update(str(label) for label, i in indices if i is None)
-    for label, count in unknown.most_common(10):
-        hint = localizer.names.hint(label)
-        _log.warning("'%s' (%d images) is no class of the network%s", shorten(label), count, hint)
-    return result
-
-
-def _by_image(
-    sources: Sequence[ImageSource], known: AnnotationSet
-) -> dict[str, tuple[str | int, ...]]:
-    """Join labels with images: by id, without extension, or by a base name that is unique."""
-    keyed = {image_stem(k): a.labels for k, a in known.annotations.items()}
-    base_names = Counter(Path(k).name for k in keyed)
-    by_base = {Path(k).name: v for k, v in keyed.items() if base_names[Path(k).name] == 1}
-    result = {}
-    for source in sources:
-        stem = image_stem(source.image_id)
-        labels = keyed.get(stem) or by_base.get(Path(stem).name)
-        if labels:
-            result[source.image_id] = labels
-    missing = len(sources) - len(result)
-    if not result:
-        raise DataError(
-            f"{known.source}: names none of the images (it has '{next(iter(keyed), '')}',"
-            f" the first image is '{sources[0].image_id}')"
-        )
-    if missing:
-        _log.warning("%s: %d of %d images have no label", known.source, missing, len(sources))
-    return result
-
-
-def _manifest(localizer: Localizer) -> dict[str, Any]:
-    packages = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
-    return {
-        "schema_version": 1,
-        "program": {"name": "camtool", "version": version("camtool")},
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "device": localizer.device.type,
-        "model": {"backbone": localizer.model.backbone, "sha256": localizer.sha256},
-        "conventions": {
-            "boxes": "half-open [x0, x1) × [y0, y1), pixels of the original image",
-            "maps": "class maps on the network's grid, float32, bias not included",
-            "exif_rotation": localizer.rotate,
-        },
-        "classes": localizer.names.to_json(),
-    }

@@ -132,7 +132,8 @@ class Localizer:
             if classifier.num_classes == 1000
             else ClassNames.numbered(classifier.num_classes)
         )
-        self.classifier = classifier.to(self.device, memory_format=torch.channels_last)
+        classifier.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
+        self.classifier = classifier.to(self.device)
 
     def __call__(self, image: str | Path, labels: Sequence[str | int] = ()) -> Localization:
         """Localize the classes in one image file.

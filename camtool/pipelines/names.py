@@ -30,8 +30,8 @@ class ClassNames:
     @classmethod
     def of_imagenet(cls) -> ClassNames:
         """The 1,000 classes of ILSVRC 2012 in the order of their wnids, as PyTorch models use."""
-        entries = [IMAGENET.by_index(i) for i in range(1000)]
-        return cls([e.wnid for e in entries], [e.name for e in entries])
+        classes = IMAGENET.classes
+        return cls([c.wnid for c in classes], [c.name for c in classes])
 
     @classmethod
     def numbered(cls, count: int) -> ClassNames:

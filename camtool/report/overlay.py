@@ -59,8 +59,7 @@ def thumbnail(image: Image.Image, settings: OverlaySettings) -> Image.Image:
 def _colours() -> NDArray[np.uint8]:
     """256 colours from cold to hot, shape (256, 3), RGB."""
     ramp = np.arange(256, dtype=np.uint8)[:, None]
-    colours: NDArray[np.uint8] = cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[:, 0, ::-1]
-    return colours
+    return np.asarray(cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[:, 0, ::-1], np.uint8)
 
 
 def _blend(photo: Image.Image, score_map: ScoreMap, opacity: float) -> Image.Image:

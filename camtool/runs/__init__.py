@@ -1,12 +1,12 @@
 """The run folder, through which commands talk to each other.
 
-    RUN/
-      experiment.yaml      the resolved settings; `--config RUN/experiment.yaml` repeats the run
-      predictions.jsonl    one record an image, in the order of the images
-      maps/00000.npz …     the low-resolution class maps, 512 images a file
-      overlays/…           pictures to look at, where switched on
-      manifest.json        written last: a folder without it is unfinished
-      parts/               finished pieces of an unfinished run
+RUN/
+  experiment.yaml      the resolved settings; `--config RUN/experiment.yaml` repeats the run
+  predictions.jsonl    one record an image, in the order of the images
+  maps/00000.npz …     the low-resolution class maps, 512 images a file
+  overlays/…           pictures to look at, where switched on
+  manifest.json        written last: a folder without it is unfinished
+  parts/               finished pieces of an unfinished run
 """
 
 from __future__ import annotations

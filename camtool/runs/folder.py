@@ -42,6 +42,7 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
+        """Check the numbers."""
         if not 0 <= self.index < self.count:
             raise ValueError(f"not a shard: {self.index}/{self.count}")
 
@@ -86,7 +87,9 @@ class RunFolder:
         """Tell whether the run is complete, its manifest written."""
         return (self.path / "manifest.json").is_file()
 
-    def check(self, differences: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]) -> None:
+    def check(
+        self, differences: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
+    ) -> None:
         """Refuse a folder that holds something else.
 
         Raises:

@@ -23,8 +23,11 @@ _KEYS = ("values", "shapes", "regions", "sizes")
 
 
 def pack(maps: Sequence[ScoreMap]) -> bytes:
-    """Return an `.npz` of maps: `values` float32, one after the other; `shapes` (n, 2) height and
-    width; `regions` (n, 4) x0, y0, x1, y1; `sizes` (n, 2) width and height of the images.
+    """Return an `.npz` of n maps.
+
+    `values`: float32, all maps one after the other; `shapes` (n, 2): height and width;
+    `regions` (n, 4): x0, y0, x1, y1 in image pixels; `sizes` (n, 2): width and height of
+    the images.
     """
     buffer = io.BytesIO()
     values = [m.values.ravel() for m in maps]

@@ -77,8 +77,10 @@ def from_json(record: Mapping[str, Any]) -> Prediction:
     image_id, error = record["image_id"], record.get("error")
     if not isinstance(image_id, str) or not isinstance(error, str | None):
         raise TypeError("image_id and error must be texts")
-    classes = () if error is not None else tuple(
-        _class_from(c, place) for place, c in enumerate(record["classes"], 1)
+    classes = (
+        ()
+        if error is not None
+        else tuple(_class_from(c, place) for place, c in enumerate(record["classes"], 1))
     )
     return Prediction(
         image_id, str(record.get("path", image_id)), size, classes, error, record.get("maps")
@@ -87,9 +89,7 @@ def from_json(record: Mapping[str, Any]) -> Prediction:
 
 def _class_from(record: Mapping[str, Any], place: int) -> ClassPrediction:
     boxes = tuple(
-        ScoredBox(
-            Box(*(float(b[k]) for k in ("x0", "y0", "x1", "y1"))), float(b.get("score", 1.0))
-        )
+        ScoredBox(Box(*(float(b[k]) for k in ("x0", "y0", "x1", "y1"))), float(b.get("score", 1.0)))
         for b in record["boxes"]
     )
     score = record.get("score")

@@ -1,0 +1,58 @@
+"""What makes a run this run and no other, and what its manifest says of how it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from camtool.settings import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from camtool.annotations import AnnotationSet
+    from camtool.images import ImageSource
+    from camtool.pipelines.experiment import Experiment
+    from camtool.pipelines.localizer import Localizer
+
+__all__ = ["changed_keys", "inputs_digest", "manifest_of"]
+
+
+def inputs_digest(sources: Iterable[ImageSource], known: AnnotationSet | None) -> str:
+    """Return a hash of what goes in: ids, encoded sizes and true classes of all images."""
+    digest = hashlib.sha256()
+    for source in sources:
+        text = f"{source.image_id}\0{source.nbytes()}\0{source.labels}\n"
+        digest.update(text.encode(errors="surrogatepass"))
+    for name, annotation in (known.annotations if known else {}).items():
+        digest.update(f"{name}\0{annotation.labels}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
+def changed_keys(held: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Return the key paths in which two identities differ."""
+    changed = differences(held.get("experiment", {}), own["experiment"])
+    return changed or (
+        ["the images or their labels"] if held.get("inputs") != own["inputs"] else []
+    )
+
+
+def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:
+    """Return how a run was made: program, versions, settings, network, conventions, classes."""
+    packages = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
+    return {
+        "schema_version": 1,
+        "program": {"name": "camtool", "version": version("camtool")},
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "experiment": experiment.model_dump(mode="json"),
+        "device": localizer.device.type,
+        "model": {"backbone": localizer.model.backbone, "sha256": localizer.sha256},
+        "conventions": {
+            "boxes": "half-open [x0, x1) × [y0, y1), pixels of the original image",
+            "maps": "class maps on the network's grid, float32, bias not included",
+            "exif_rotation": localizer.rotate,
+        },
+        "classes": localizer.names.to_json(),
+    }

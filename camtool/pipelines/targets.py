@@ -1,0 +1,79 @@
+"""The true classes that `--labels` gives, joined with the images and the network's classes."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from camtool.annotations import image_stem
+from camtool.errors import DataError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from camtool.annotations import AnnotationSet
+    from camtool.images import ImageSource
+    from camtool.pipelines.names import ClassNames
+
+__all__ = ["has_boxes", "targets_of"]
+
+_log = logging.getLogger("camtool")
+
+
+def has_boxes(known: AnnotationSet) -> bool:
+    """Tell whether the labels come with boxes, and so in stored pixel order."""
+    return any(o.box is not None for a in known.annotations.values() for o in a.objects)
+
+
+def targets_of(
+    sources: Sequence[ImageSource], known: AnnotationSet | None, names: ClassNames
+) -> dict[str, tuple[int, ...]]:
+    """Return the true classes of each image by its id, as indices of the network's classes.
+
+    Args:
+        sources: the images.
+        known: the labels; None takes those of the lists that the images came from.
+        names: the classes of the network; labels it does not have are told, once each.
+
+    Raises:
+        DataError: the labels name none of the images.
+    """
+    labels = _by_image(sources, known) if known else {s.image_id: s.labels for s in sources}
+    unknown: Counter[str] = Counter()
+    result = {}
+    for image_id, given in labels.items():
+        indices = [(label, names.index(label)) for label in given]
+        result[image_id] = tuple(i for _, i in indices if i is not None)
+        unknown.update(str(label) for label, i in indices if i is None)
+    for label, count in unknown.most_common(10):
+        hint = names.hint(label)
+        _log.warning("'%s' (%d images) is no class of the network%s", shorten(label), count, hint)
+    return result
+
+
+def _by_image(
+    sources: Sequence[ImageSource], known: AnnotationSet
+) -> dict[str, tuple[str | int, ...]]:
+    """Join labels with images: by id, without extension, or by a base name that is unique."""
+    keyed = {image_stem(k): a.labels for k, a in known.annotations.items()}
+    base_names = Counter(PurePosixPath(k).name for k in keyed)
+    by_base = {
+        PurePosixPath(k).name: v for k, v in keyed.items() if base_names[PurePosixPath(k).name] == 1
+    }
+    result = {}
+    for source in sources:
+        stem = image_stem(source.image_id)
+        labels = keyed.get(stem) or by_base.get(PurePosixPath(stem).name)
+        if labels:
+            result[source.image_id] = labels
+    missing = len(sources) - len(result)
+    if not result:
+        raise DataError(
+            f"{known.source}: names none of the images (it has '{next(iter(keyed), '')}',"
+            f" the first image is '{sources[0].image_id}')"
+        )
+    if missing:
+        _log.warning("%s: %d of %d images have no label", known.source, missing, len(sources))
+    return result
