@@ -41,7 +41,8 @@ class ImageOutcome:
             right; None where the predictions say nothing of this class.
         ranks: how many of the image's best classes are stored without a gap.
         guesses: the same, less a last one that may be stored only because it is true.
-        complete: all true classes are stored, with their rank: every top-N is known exactly.
+        complete: all true classes are stored because they are true, with the rank that the network
+            gives them: every top-N is known exactly.
     """
 
     class_rank: int | None
@@ -91,10 +92,12 @@ class Ilsvrc(Settings):
         class_ranks: list[int] = []
         box_ranks: list[int] = []
         known: list[bool | None] = []
-        labels = truth.labels
-        for label in labels:
+        complete = True
+        for label in truth.labels:
             true_boxes = truth.boxes(label)
-            right = [(g.rank, self._right(g, true_boxes)) for g in guesses if matches(label, g)]
+            found = [guess for guess in guesses if matches(label, guess)]
+            right = [(guess.rank, self._right(guess, true_boxes)) for guess in found]
+            complete &= any(guess.target for guess in found)
             class_ranks += [rank for rank, _ in right[:1]]
             box_ranks += [rank for rank, box_right in right if box_right][:1]
             if true_boxes:
@@ -106,7 +109,7 @@ class Ilsvrc(Settings):
             tuple(known),
             ranks,
             carried,
-            complete=len(class_ranks) == len(labels),
+            complete,
         )
 
     def _right(self, guess: ClassPrediction, true_boxes: Sequence[Box]) -> bool:

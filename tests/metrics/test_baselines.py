@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camtool.geometry import iou
+from camtool.metrics.baselines import SIDES, Baseline, centred_box, score_baselines
+from camtool.structures import AnnotatedObject, Annotation, Box
+
+
+def annotation(*objects, size=(100, 80)):
+    return Annotation("a", size, tuple(AnnotatedObject(label, box) for label, box in objects))
+
+
+def test_centred_box_is_that_of_the_formula():
+    assert centred_box((100, 80), 1.0).xyxy == (0, 0, 100, 80)
+    assert centred_box((100, 80), 0.5).xyxy == (25, 20, 75, 60)
+
+
+def test_exactly_one_half_is_right():
+    whole = score_baselines([annotation(("x", Box(0, 0, 50, 80)))])["whole_image"]
+    assert whole == Baseline(1, 1)
+    assert score_baselines([annotation(("x", Box(0, 0, 49, 80)))])["whole_image"] == Baseline(0, 1)
+
+
+def test_any_true_box_of_the_class_and_each_class_of_an_image_counts():
+    truth = annotation(
+        ("x", Box(0, 0, 5, 5)), ("x", Box(0, 0, 100, 80)), ("y", Box(0, 0, 5, 5)), ("z", None)
+    )
+    assert score_baselines([truth])["whole_image"] == Baseline(1, 2)
+
+
+def test_accuracy_and_error_are_in_percent():
+    assert (Baseline(1, 4).accuracy, Baseline(1, 4).error) == (25.0, 75.0)
+
+
+def test_images_without_size_or_box_do_not_count():
+    assert score_baselines([annotation(("x", Box(0, 0, 9, 9)), size=None)]) == {}
+    assert score_baselines([annotation(("x", None))]) == {}
+    assert score_baselines([]) == {}
+
+
+@st.composite
+def truths(draw):
+    width, height = draw(st.integers(2, 60)), draw(st.integers(2, 60))
+    objects = []
+    for _ in range(draw(st.integers(0, 4))):
+        x0, y0 = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+        x1, y1 = draw(st.integers(x0 + 1, width)), draw(st.integers(y0 + 1, height))
+        objects.append((draw(st.sampled_from("xy")), Box(x0, y0, x1, y1)))
+    return annotation(*objects, size=(width, height))
+
+
+@given(st.lists(truths(), max_size=8))
+def test_equals_box_by_box(images):
+    found = score_baselines(images)
+    for name, side in SIDES.items():
+        hits = [
+            any(iou(centred_box(image.size, side), box) >= 0.5 for box in image.boxes(label))
+            for image in images
+            for label in image.labels
+        ]
+        assert found.get(name, Baseline(0, 0)) == Baseline(sum(hits), len(hits))
+
+
+def test_chunks_add_up(monkeypatch):
+    images = [annotation(("x", Box(0, 0, side, 80))) for side in range(10, 100, 7)]
+    whole = score_baselines(images)
+    monkeypatch.setattr("camtool.metrics.baselines._CHUNK", 4)
+    assert score_baselines(images) == whole
+    assert whole["whole_image"] == Baseline(7, 13)
+
+
+def test_names_of_the_baselines_are_part_of_the_report():
+    assert list(SIDES) == [
+        "whole_image",
+        "centred_0.9",
+        "centred_0.8",
+        "centred_0.7",
+        "centred_0.6",
+    ]
+
+
+@pytest.mark.parametrize(("threshold", "right"), [(0.3, 1), (0.31, 0)])
+def test_threshold(threshold, right):
+    truth = annotation(("x", Box(0, 0, 30, 80)))
+    assert score_baselines([truth], threshold)["whole_image"].right == right
