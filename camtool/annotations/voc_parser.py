@@ -52,7 +52,8 @@ class RawAnnotation:
 def parse(data: bytes | Iterable[bytes]) -> Iterator[RawAnnotation]:
     """Parse one XML document, given whole or in pieces, and yield its `annotation` elements.
 
-    They may lie at any depth below other elements (a bundle). The document is not kept.
+    They may lie at any depth below other elements (a bundle): those before a fault are yielded. The
+    document is not kept.
 
     Raises:
         EntryError: not well formed, wrongly encoded, with entities, or without annotations.
@@ -64,32 +65,37 @@ def parse(data: bytes | Iterable[bytes]) -> Iterator[RawAnnotation]:
     parser.CharacterDataHandler = machine.texts.append
     parser.EntityDeclHandler = parser.UnparsedEntityDeclHandler = _refuse
     parser.ExternalEntityRefHandler = parser.SkippedEntityHandler = _refuse
-    last = data if isinstance(data, bytes) else b""
-    for chunk in () if isinstance(data, bytes) else data:
-        _feed(parser, chunk, final=False)
+    try:
+        for chunk in (data,) if isinstance(data, bytes) else data:
+            _feed(parser, chunk, machine)
+            yield from machine.take()
+        _feed(parser, None, machine)
+    except EntryError:
         yield from machine.take()
-    _feed(parser, last, final=True)
+        raise
     if not machine.found:
         raise EntryError(f"not an annotation: no <annotation> in it, its root is {machine.root}")
-    yield from machine.take()
+    yield from machine.done
 
 
-def _feed(parser: expat.XMLParserType, chunk: bytes, *, final: bool) -> None:
+def _feed(parser: expat.XMLParserType, chunk: bytes | None, machine: _Machine) -> None:
     try:
-        parser.Parse(chunk, final)
+        parser.Parse(chunk or b"", chunk is None)
     except DefusedXmlException as error:
         raise EntryError(f"line {parser.CurrentLineNumber}: entities are not allowed") from error
     except expat.ExpatError as error:
-        raise EntryError(_not_well_formed(error, chunk)) from error
+        raise EntryError(_not_well_formed(error, chunk or b"", machine)) from error
     except (LookupError, ValueError) as error:
         # What pyexpat raises for encodings that it does not know or cannot use.
         raise EntryError(f"wrong encoding: {shorten(str(error))}") from error
 
 
-def _not_well_formed(error: expat.ExpatError, chunk: bytes) -> str:
+def _not_well_formed(error: expat.ExpatError, chunk: bytes, machine: _Machine) -> str:
     what = expat.errors.messages.get(error.code, "unknown fault")
     if error.code == expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
-        return "empty: no XML element in it"
+        if not (machine.found or machine.root):
+            return "empty: no XML element in it"
+        what = "cut off before its end"
     if "encoding" in what:
         return f"wrong encoding, line {error.lineno}: {what}"
     if error.code == expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]:
@@ -130,7 +136,12 @@ class _Machine:
         self.found = False
 
     def take(self) -> list[RawAnnotation]:
-        """Return the annotations that are complete, each once; the last may still be open."""
+        """Return the annotations of a bundle that are complete, each once.
+
+        A document that is one annotation waits for its end: only then is it well formed.
+        """
+        if self.done and self.done[0].root:
+            return []
         done = self.done[:-1] if self.open else self.done[:]
         del self.done[: len(done)]
         return done

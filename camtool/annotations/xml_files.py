@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Member", "archive_kind", "archive_names", "members", "os_reason", "tar_file", "walk"]
 
 LARGEST_MEMBER = 64 << 20
+_BUFFER = 1 << 14  # what is lost at most of an archive that breaks off
 _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 300  # annotations pack about 40:1
 _TELLING = (".xml", "_boxes.txt", "val_annotations.txt", "wnids.txt")
 _LOOKED_AT = 100_000
@@ -159,7 +160,7 @@ def tar_file(path: Path) -> tuple[IO[bytes], tarfile.TarFile]:
         head = file.read(512)
     opener = next((o for magic, o in _OPENERS.items() if head.startswith(magic)), _open)
     # tarfile seeks five times a member, which gzip does far slower than a buffer.
-    stream = io.BufferedReader(opener(path), 1 << 20)  # type: ignore[type-var]
+    stream = io.BufferedReader(opener(path), _BUFFER)  # type: ignore[type-var]
     try:
         return stream, tarfile.open(fileobj=stream, mode="r:")
     except _DAMAGE as error:
