@@ -154,6 +154,6 @@ def _box(bbox: object) -> Box:
         if type(value) not in (int, float) or not -_FAR <= value <= _FAR:
             raise EntryError(f"bbox holds no number in range: {shorten(str(value), 40)}")
     x, y, width, height = bbox
-    if width <= 0 or height <= 0:
+    if x + width <= x or y + height <= y:  # also where the sum rounds the side away
         raise EntryError(f"a bbox of {width:g}×{height:g} pixels")
     return Box.from_xywh(x, y, width, height)

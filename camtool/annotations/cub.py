@@ -85,7 +85,7 @@ def _image(
         if len(xywh) != 4:
             raise EntryError(f"{len(xywh)} numbers, 4 needed: x, y, width, height")
         x, y, width, height = numbers(xywh, ("x", "y", "width", "height"))
-        if width <= 0 or height <= 0:
+        if x + width <= x or y + height <= y:  # also where the sum rounds the side away
             raise EntryError(f"a box of {width:g}×{height:g} pixels")
         index = integer(label, f"class ({label_place})")
         if index < 1:

@@ -80,7 +80,7 @@ class VocXml(Reader):
         self, data: bytes | Iterable[bytes], place: str, name: str, collector: Collector
     ) -> None:
         stem = name.rpartition("/")[2]
-        stem = stem[:-4] if stem.lower().endswith(".xml") else stem
+        stem = (stem[:-4] if stem.lower().endswith(".xml") else "") or stem
         try:
             for position, raw in enumerate(parse(data), 1):
                 self._entry(raw, place, stem if raw.root else None, position, collector)

@@ -106,16 +106,22 @@ def members(path: Path, suffixes: tuple[str, ...], collector: Collector) -> Iter
     return (_zip if kind == "zip" else _tar)(path, suffixes, collector)
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below `folder` in name order, without hidden ones; links are not followed."""
-    for root, folders, files in os.walk(folder):
+def walk(folder: Path, refused: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield the files below `folder` in name order, without hidden ones.
+
+    Links to folders are not followed. `refused` is told of folders that cannot be opened.
+    """
+    for root, folders, files in os.walk(folder, onerror=refused):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(f for f in files if not f.startswith(".")):
             yield Path(root, name)
 
 
 def _folder(path: Path, suffixes: tuple[str, ...], collector: Collector) -> Iterator[Member]:
-    for file in walk(path):
+    def refused(error: OSError) -> None:
+        collector.problem(str(error.filename), os_reason(error))
+
+    for file in walk(path, refused):
         if not file.name.lower().endswith(suffixes):
             continue
         place = str(file)

@@ -52,6 +52,7 @@ def test_coco(tmp_path):
         ({"category_id": 1, "bbox": [0, 0, 0, 5]}, "annotation 1: a bbox of 0×5 pixels"),
         ({"category_id": 1, "bbox": [0, 0, -3, 5]}, "annotation 1: a bbox of -3×5 pixels"),
         ({"category_id": 1, "bbox": [0, 0, 3]}, "annotation 1: no bbox of four numbers"),
+        ({"category_id": 1, "bbox": [1e9, 0, 1e-9, 5]}, "annotation 1: a bbox of 1e-09×5 pixels"),
         ({"category_id": 1}, "annotation 1: no bbox of four numbers"),
         ({"category_id": 1, "bbox": [0, 0, "3", 5]}, "annotation 1: bbox holds no number in ran"),
         ({"category_id": 1, "bbox": [0, 0, True, 5]}, "annotation 1: bbox holds no number in ran"),

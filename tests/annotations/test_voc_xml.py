@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 
@@ -221,6 +222,27 @@ def test_folder_passes_over_hidden_files_and_broken_links(tmp_path, voc):
     assert [(p.place, p.reason) for p in result.problems] == [
         (str(tmp_path / "c.xml"), "not a regular file")
     ]
+
+
+def test_folder_that_cannot_be_opened_is_a_problem(tmp_path, voc, monkeypatch):
+    (tmp_path / "a.xml").write_text(voc((1, 2, 3, 4)))
+    (tmp_path / "sub").mkdir()
+    scandir = os.scandir
+
+    def guarded(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    result = VocXml().read(tmp_path)
+    assert list(result.annotations) == ["a"]
+    assert [str(p) for p in result.problems] == [f"{tmp_path / 'sub'}: Permission denied"]
+
+
+def test_file_that_is_only_an_extension(tmp_path, voc):
+    (tmp_path / ".xml").write_text(voc((1, 2, 3, 4)))
+    assert list(read_annotations(tmp_path / ".xml").annotations) == [".xml"]
 
 
 def test_single_fault_is_the_error_and_many_are_counted(tmp_path):
