@@ -122,21 +122,26 @@ def _folder(path: Path, suffixes: tuple[str, ...], collector: Collector) -> Iter
         collector.problem(str(error.filename), os_reason(error))
 
     for file in walk(path, refused):
-        if not file.name.lower().endswith(suffixes):
-            continue
-        place = str(file)
-        try:
-            if not file.is_file():
-                raise AnnotationError(place, "not a regular file")
-            with _open(file) as stream:
-                data = stream.read(LARGEST_MEMBER + 1)
-        except OSError as error:
-            collector.problem(place, os_reason(error))
-        except AnnotationError as error:
-            collector.problem(place, error.reason)
-        else:
-            if _right_size(len(data), place, collector):
-                yield Member(file.relative_to(path).as_posix(), place, data)
+        if file.name.lower().endswith(suffixes):
+            data = _file_data(file, collector)
+            if data is not None:
+                yield Member(file.relative_to(path).as_posix(), str(file), data)
+
+
+def _file_data(file: Path, collector: Collector) -> bytes | None:
+    place = str(file)
+    try:
+        if not file.is_file():
+            raise AnnotationError(place, "not a regular file")
+        with _open(file) as stream:
+            data = stream.read(LARGEST_MEMBER + 1)
+    except OSError as error:
+        collector.problem(place, os_reason(error))
+    except AnnotationError as error:
+        collector.problem(place, error.reason)
+    else:
+        return data if _right_size(len(data), place, collector) else None
+    return None
 
 
 def _right_size(size: int, place: str, collector: Collector) -> bool:
