@@ -96,7 +96,7 @@ def evaluate(
     judged = [by_id[i] for i in selected if i in by_id]
     scored = [j for j in judged if j.outcome is not None]
     if not scored:
-        raise EvaluationError(_nothing_scored(judged))
+        raise EvaluationError(_nothing_scored(judged, known))
     located = [j for j in scored if _is_located(j.truth, blacklist)]
     figures = _figures(scored, located, settings, known)
 
@@ -220,12 +220,16 @@ def _figures(
     )
 
 
-def _nothing_scored(judged: Sequence[Judged]) -> str:
+def _nothing_scored(judged: Sequence[Judged], known: KnownClasses | None) -> str:
+    if not judged:
+        return "there are no predictions to score"
     reasons = Counter(j.reason for j in judged).most_common()
     why = "; ".join(f"{reason}: {n:,}" for reason, n in reasons)
     unknown = sorted({str(label) for j in judged for label in j.unknown})
-    names = f" (annotated: {listed(unknown)}); `--labels` or the network differ" if unknown else ""
-    return f"none of {len(judged):,} images can be scored: {why}{names}"
+    if unknown and known is not None:
+        names = sorted(label for label in known.labels if isinstance(label, str))
+        why += f" (annotated: {listed(unknown)}; the network: {listed(names, 3)})"
+    return f"none of {len(judged):,} images can be scored: {why}"
 
 
 def _annotation_warnings(annotations: AnnotationSet) -> list[str]:

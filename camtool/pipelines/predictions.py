@@ -71,7 +71,8 @@ def load_predictions(
 def _from_run(run: Path) -> Loaded:
     manifest = read_manifest(run)
     classes = manifest.get("classes")
-    known = KnownClasses.from_manifest(classes) if isinstance(classes, list) and classes else None
+    rows = [row for row in classes if isinstance(row, dict)] if isinstance(classes, list) else []
+    known = KnownClasses.from_manifest(rows) if rows else None
     return Loaded(read_predictions(run / "predictions.jsonl"), known, box_rule_of(manifest))
 
 

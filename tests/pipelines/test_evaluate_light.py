@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_scoring_imports_no_torch():
+    program = (
+        "import sys, camtool.pipelines.evaluate, camtool.report.tables, "
+        "camtool.report.evaluation_json\n"
+        "print(sorted({'torch', 'torchvision', 'timm'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert found.stdout.strip() == b"[]"

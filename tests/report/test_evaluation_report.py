@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from camtool.metrics.baselines import Baseline
+from camtool.metrics.confidence import Rate
+from camtool.pipelines.evaluation import Counts, Evaluation
+from camtool.report.evaluation_json import to_json
+from camtool.report.tables import to_markdown, to_table
+
+LACKING = "the predictions carry 1 guess an image, not 2"
+
+
+@pytest.fixture
+def evaluation():
+    return Evaluation(
+        protocol="ilsvrc",
+        convention={"hit": "IoU >= 0.5", "true_boxes": "any true box of the class"},
+        counts=Counts(1200, 1199, 1198, {"no prediction": 1, "image could not be read": 1}),
+        metrics={
+            "top1_classification_error": Rate(43.774, (42.8, 44.746), 1198),
+            "gt_known_error": Rate(25.0, (20.0, 30.0), 1196),
+        },
+        absent={"top2_classification_error": LACKING, "top2_localization_error": LACKING},
+        baselines={"whole_image": Baseline(598, 1196), "centred_0.9": Baseline(299, 1196)},
+        join={"exact": 1000, "without_extension": 198, "base_name": 0},
+        warnings=("sizes differ for <b>a_b|c</b>",),
+    )
+
+
+def test_table_as_a_whole(evaluation):
+    assert to_table(evaluation).splitlines() == [
+        "protocol ilsvrc",
+        "",
+        "metric                 error %   95 % interval      n",
+        "---------------------  -------  --------------  -----",
+        "top-1 classification     43.77  42.80 to 44.75  1,198",
+        "GT-known localization    25.00  20.00 to 30.00  1,196",
+        "",
+        "GT-known, no network            error %  accuracy % (right)      n",
+        "------------------------------  -------  ------------------  -----",
+        "these predictions                 25.00         75.00 (897)  1,196",
+        "whole image                       50.00         50.00 (598)  1,196",
+        "centred box, 90 % of each side    75.00         25.00 (299)  1,196",
+        "",
+        "not given",
+        "  top-2 classification, top-2 localization: the predictions carry 1 guess an image, not 2",
+        "",
+        "  images: 1,198 scored (1,200 annotated, 1,199 predicted)",
+        "  left out: no prediction: 1; image could not be read: 1",
+        "  joined by image id: exact: 1,000; without extension: 198",
+        "",
+        "convention",
+        "  hit: IoU >= 0.5",
+        "  true boxes: any true box of the class",
+        "",
+        "warnings",
+        "  - sizes differ for <b>a_b|c</b>",
+    ]
+
+
+def test_long_sentences_are_wrapped(evaluation):
+    evaluation.convention["hit"] = "a rule of many words " * 20
+    assert max(map(len, to_table(evaluation).splitlines())) <= 96
+
+
+def test_table_of_baselines_alone():
+    counts = Counts(4, 0, 4, {})
+    found = Evaluation("ilsvrc", {}, counts, {}, {}, {"whole_image": Baseline(1, 4)})
+    table = to_table(found)
+    assert "95 % interval" not in table
+    assert "these predictions" not in table
+    assert "  left out: none" in table
+    assert "warnings" not in table
+
+
+def test_json_is_the_contract(evaluation):
+    assert json.loads(to_json(evaluation)) == {
+        "schema_version": 1,
+        "protocol": "ilsvrc",
+        "convention": {"hit": "IoU >= 0.5", "true_boxes": "any true box of the class"},
+        "counts": {
+            "annotated": 1200,
+            "predicted": 1199,
+            "scored": 1198,
+            "left_out": {"no prediction": 1, "image could not be read": 1},
+        },
+        "metrics": {
+            "top1_classification_error": {"value": 43.774, "ci95": [42.8, 44.746], "n": 1198},
+            "gt_known_error": {"value": 25.0, "ci95": [20.0, 30.0], "n": 1196},
+        },
+        "baselines": {
+            "whole_image": {
+                "gt_known_accuracy": 50.0,
+                "gt_known_error": 50.0,
+                "right": 598,
+                "n": 1196,
+            },
+            "centred_0.9": {
+                "gt_known_accuracy": 25.0,
+                "gt_known_error": 75.0,
+                "right": 299,
+                "n": 1196,
+            },
+        },
+        "absent": {"top2_classification_error": LACKING, "top2_localization_error": LACKING},
+        "join": {"exact": 1000, "without_extension": 198, "base_name": 0},
+        "warnings": ["sizes differ for <b>a_b|c</b>"],
+    }
+
+
+def test_markdown(evaluation):
+    lines = to_markdown(evaluation).splitlines()
+    assert lines[:6] == [
+        "## Evaluation: ilsvrc",
+        "",
+        "| metric | error % | 95 % interval | n |",
+        "| --- | ---: | ---: | ---: |",
+        "| top-1 classification | 43.77 | 42.80 to 44.75 | 1,198 |",
+        "| GT-known localization | 25.00 | 20.00 to 30.00 | 1,196 |",
+    ]
+    assert "| whole image | 50.00 | 50.00 (598) | 1,196 |" in lines
+    assert "- **hit**: IoU \\>= 0.5" in lines
+    assert lines[-1] == "- sizes differ for \\<b\\>a\\_b\\|c\\</b\\>"
