@@ -3,7 +3,7 @@
 Boxes are half-open, `[x0, x1) × [y0, y1)`, in pixels of the original image: pixel column `i`
 covers `[i, i+1)` and its centre lies at `i + 0.5`. The width of a box is `x1 - x0`, without any
 `+ 1`.
-An inclusive box of integer corners (ImageNet, PASCAL VOC) is `[xmin, xmax+1) × [ymin, ymax+1)` here,
+An inclusive box of integer corners (ImageNet, PASCAL VOC) is `[xmin, xmax+1) × [ymin, ymax+1)`,
 which makes the plain intersection over union equal to the official one (ILSVRC devkit).
 
 `size` is `(width, height)`, `shape` is `(height, width)`.
@@ -12,7 +12,7 @@ which makes the plain intersection over union equal to the official one (ILSVRC 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from camtool.structures import Box
 
-__all__ = ["clip", "iou", "resize_map", "scale"]
+__all__ = ["Axis", "axis", "clip", "iou", "resize_map", "scale"]
 
 
 def iou(a: Box, b: Box) -> float:
@@ -53,52 +53,68 @@ def scale(box: Box, source: tuple[int, int], target: tuple[int, int]) -> Box:
     return type(box)(box.x0 * fx, box.y0 * fy, box.x1 * fx, box.y1 * fy)
 
 
-@functools.lru_cache(maxsize=256)
-def _interpolation(cells: int, start: float, stop: float, pixels: int) -> NDArray[np.float32]:
-    """Weights, shape (pixels, cells), that sample `cells` lying on [start, stop) at pixel centres.
+class Axis(NamedTuple):
+    """How `cells` of a map lie under the pixels of one image axis, for bilinear interpolation.
 
-    Bilinear, half-pixel centres, edge cells continued to the border: what OpenCV and torch
-    (`align_corners=False`) do where the cells cover the whole image. Rows of pixels whose centre
-    lies outside [start, stop) are zero.
+    The value at pixel i is `low + fraction[i] * (high - low)` of the cells `low = cell[i]` and
+    `high = min(cell[i] + 1, cells - 1)`. Half-pixel centres, edge cells continued to the border:
+    what OpenCV and torch (`align_corners=False`) do where the cells cover the whole image.
+
+    Attributes:
+        cell: lower cell of each pixel, int64 of shape (pixels,), never decreasing.
+        fraction: share of the upper cell, float64 in [0, 1] of shape (pixels,).
+        start: first pixel whose centre the cells cover.
+        stop: one past the last.
     """
+
+    cell: NDArray[np.int64]
+    fraction: NDArray[np.float64]
+    start: int
+    stop: int
+
+
+@functools.lru_cache(maxsize=256)
+def axis(cells: int, start: float, stop: float, pixels: int) -> Axis:
+    """Lay `cells` of a map on the part [start, stop) of an image axis of `pixels` pixels."""
     centres = np.arange(pixels) + 0.5
-    u = (centres - start) * (cells / (stop - start)) - 0.5
-    inside = (centres >= start) & (centres < stop)
-    u = np.clip(u, 0, cells - 1)
-    low = np.minimum(u.astype(np.int64), max(cells - 2, 0))
-    high = np.minimum(low + 1, cells - 1)
-    fraction = u - low
-    weights = np.zeros((pixels, cells), np.float64)
-    rows = np.arange(pixels)
-    np.add.at(weights, (rows, low), (1 - fraction) * inside)
-    np.add.at(weights, (rows, high), fraction * inside)
-    result = weights.astype(np.float32)
-    result.setflags(write=False)
-    return result
+    u = np.clip((centres - start) * (cells / (stop - start)) - 0.5, 0, cells - 1)
+    cell = np.minimum(u.astype(np.int64), max(cells - 2, 0))
+    fraction = u - cell
+    for array in (cell, fraction):
+        array.setflags(write=False)
+    first, last = np.searchsorted(centres, (start, stop))
+    return Axis(cell, fraction, int(first), int(last))
 
 
 def resize_map(
-    values: NDArray[np.float32],
+    values: NDArray[np.floating[Any]],
     region: tuple[float, float, float, float],
     size: tuple[int, int],
     outside: float = 0.0,
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """Bring a low-resolution map to image size by bilinear interpolation.
 
     Args:
-        values: map, shape (h, w), float32.
+        values: map, shape (h, w).
         region: the part (x0, y0, x1, y1) of the image, in pixels, that the map covers.
         size: (width, height) of the image.
         outside: value of the pixels whose centre lies outside `region`.
 
     Returns:
-        Array of shape (height, width), float32.
+        Array of shape (height, width), float64.
     """
     x0, y0, x1, y1 = region
-    columns = _interpolation(values.shape[1], x0, x1, size[0])
-    rows = _interpolation(values.shape[0], y0, y1, size[1])
-    result: NDArray[np.float32] = rows @ (values @ columns.T)
-    if outside != 0.0 and (x0 > 0.5 or y0 > 0.5 or x1 < size[0] - 0.5 or y1 < size[1] - 0.5):
-        result[rows.sum(1) == 0, :] = outside
-        result[:, columns.sum(1) == 0] = outside
+    columns = axis(values.shape[1], x0, x1, size[0])
+    rows = axis(values.shape[0], y0, y1, size[1])
+    result = _interpolate(_interpolate(values.astype(np.float64), rows).T, columns).T
+    result[: rows.start] = result[rows.stop :] = outside
+    result[:, : columns.start] = result[:, columns.stop :] = outside
+    return result
+
+
+def _interpolate(values: NDArray[np.float64], along: Axis) -> NDArray[np.float64]:
+    """Interpolate along the first axis."""
+    low = values[along.cell]
+    high = values[np.minimum(along.cell + 1, len(values) - 1)]
+    result: NDArray[np.float64] = low + along.fraction[:, None] * (high - low)
     return result

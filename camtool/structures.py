@@ -199,8 +199,8 @@ class ScoreMap:
         if min(self.size) < 1:
             raise ValueError(f"not an image size: {self.size}")
 
-    def at_image_size(self, outside: float = 0.0) -> NDArray[np.float32]:
-        """Return the map at image size, shape (height, width), by bilinear interpolation.
+    def at_image_size(self, outside: float = 0.0) -> NDArray[np.float64]:
+        """Return the map at image size, (height, width) float64, by bilinear interpolation.
 
         `outside` is given to the pixels that the map does not cover (cut off by a centre crop).
         """

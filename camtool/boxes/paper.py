@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
-import cv2
 import numpy as np
 from pydantic import Field
 
+from camtool.boxes.components import components
 from camtool.settings import Settings
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from camtool.boxes.components import Components
     from camtool.structures import ScoreMap
 
 __all__ = ["PaperBoxes"]
@@ -57,53 +56,21 @@ class PaperBoxes(Settings):
         """Return the boxes of a class map, in original pixels; empty if it has none."""
         if not np.isfinite(score_map.values).all():
             return ()
-        pixels = score_map.at_image_size(outside=-np.inf)
-        low, high = 0.0, float(pixels.max())
-        if self.scale == "min-max":
-            low = float(pixels.min(where=np.isfinite(pixels), initial=np.inf))
-        # In float32, as the map: a threshold in double would part pixels that are equal to it.
-        threshold = np.float32(low + self.threshold * (high - low))
-        if not (high > low and high > threshold):
-            return ()
-        mask = (pixels > threshold).view(np.uint8)
-        labels, stats = _components(mask)
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        found = [
-            ScoredBox(_box(stats[label]), _peak(pixels, labels, stats, label, low, high))
-            for label in self._chosen(areas, labels)
+        found = components(score_map, self.threshold, of_range=self.scale == "min-max")
+        base = found.low if self.scale == "min-max" else 0.0
+        boxes = [
+            ScoredBox(
+                Box(*map(float, found.boxes[i])),
+                float((found.peaks[i] - base) / (found.high - base)),
+            )
+            for i in self._chosen(found, score_map.size)
         ]
-        return tuple(sorted(found, key=lambda b: -b.score))
+        return tuple(sorted(boxes, key=lambda b: -b.score))
 
-    def _chosen(self, areas: NDArray[np.int32], labels: NDArray[np.int32]) -> list[int]:
+    def _chosen(self, found: Components, size: tuple[int, int]) -> list[int]:
+        if not len(found.areas):
+            return []
         if self.components == "all":
-            return [int(i) + 1 for i in np.flatnonzero(areas >= self.min_area * labels.size)]
-        largest = np.flatnonzero(areas == areas.max()) + 1
-        if len(largest) == 1:
-            return [int(largest[0])]
-        first = int(np.argmax(np.isin(labels, largest)))
-        return [int(labels.flat[first])]
-
-
-def _components(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Labels (H, W), 0 where the mask is, and a row (x, y, w, h, area) for each label."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
-    return np.asarray(labels, np.int32), np.asarray(stats, np.int32)
-
-
-def _box(stats: NDArray[np.int32]) -> Box:
-    x, y, w, h = (float(v) for v in stats[:4])
-    return Box(x, y, x + w, y + h)
-
-
-def _peak(
-    pixels: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    stats: NDArray[np.int32],
-    label: int,
-    low: float,
-    high: float,
-) -> float:
-    x, y, w, h = (int(v) for v in stats[label][:4])
-    window = pixels[y : y + h, x : x + w]
-    inside = labels[y : y + h, x : x + w] == label
-    return (float(window.max(where=inside, initial=-np.inf)) - low) / (high - low)
+            return np.flatnonzero(found.areas >= self.min_area * size[0] * size[1]).tolist()
+        # argmax takes the first of equals, and components are in the order of their first pixel.
+        return [int(found.areas.argmax())]

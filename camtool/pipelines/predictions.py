@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from camtool.annotations import read_guesses
 from camtool.errors import EvaluationError, SettingsError
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Prediction
 
-__all__ = ["Loaded", "load_predictions", "name_order"]
+__all__ = ["PREDICTION_FORMS", "Loaded", "load_predictions", "name_order"]
+
+PREDICTION_FORMS: Final = (
+    ("folder", "run folder of `camtool localize`"),
+    (".jsonl", "predictions.jsonl, a JSON record an image"),
+    (
+        ".txt",
+        "ILSVRC guess file: `id xmin ymin xmax ymax` up to five times a line, a line an image",
+    ),
+    (".csv", "Kaggle submission: ImageId,PredictionString"),
+)
+"""What `load_predictions` takes, by the ending of the path."""
 
 
 @dataclass(frozen=True, slots=True)

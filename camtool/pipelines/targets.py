@@ -58,10 +58,8 @@ def _by_image(
 ) -> dict[str, tuple[str | int, ...]]:
     """Join labels with images: by id, without extension, or by a base name that is unique."""
     keyed = {image_stem(k): a.labels for k, a in known.annotations.items()}
-    base_names = Counter(PurePosixPath(k).name for k in keyed)
-    by_base = {
-        PurePosixPath(k).name: v for k, v in keyed.items() if base_names[PurePosixPath(k).name] == 1
-    }
+    bases = Counter(PurePosixPath(k).name for k in keyed)
+    by_base = {b: v for k, v in keyed.items() if bases[b := PurePosixPath(k).name] == 1}
     result = {}
     for source in sources:
         stem = image_stem(source.image_id)
