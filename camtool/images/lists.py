@@ -52,7 +52,8 @@ def read_list(path: Path) -> ImageList:
         for entry in filter(None, map(str.strip, text.splitlines())):
             _add(result, path, entry, ())
     if not result.entries:
-        raise DataError(f"{shorten(str(path))}: no image in this list")
+        why = f" ({result.warnings[0]})" if result.warnings else ""
+        raise DataError(f"{shorten(str(path))}: no image in this list{why}")
     return result
 
 

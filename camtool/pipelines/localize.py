@@ -120,6 +120,7 @@ def localize(
         folder.clear()
     folder.check(changed_keys)
     if folder.is_finished():
+        folder.tidy()
         remember(folder.path)
         return LocalizeResult(folder.path, folder.images, (), True, folder.images)
     with folder.open(dump_settings(experiment)):

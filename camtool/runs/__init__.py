@@ -11,10 +11,11 @@ RUN/
 
 from __future__ import annotations
 
-from camtool.runs.folder import RunFolder, Shard
+from camtool.runs.folder import RunFolder
 from camtool.runs.last import last_run, remember
 from camtool.runs.maps import MapFiles
 from camtool.runs.reading import read_manifest, read_predictions
+from camtool.runs.shard import Shard
 from camtool.runs.writing import write_atomically
 
 __all__ = [

@@ -13,13 +13,13 @@ import fcntl
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from camtool.errors import RunError
 from camtool.runs.maps import pack, unpack
 from camtool.runs.records import to_json, to_line
+from camtool.runs.shard import Shard
 from camtool.runs.writing import atomic_file, make_folder, run_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -28,32 +28,10 @@ if TYPE_CHECKING:
 
     from camtool.structures import Prediction, ScoreMap
 
-__all__ = ["RunFolder", "Shard"]
+__all__ = ["RunFolder"]
 
 _MAP_FILE_IMAGES: Final = 512
 _OWN: Final = ("manifest.json", "predictions.jsonl", "experiment.yaml", "maps", "overlays", "parts")
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Shard `index` of `count`: every `count`-th image, from the `index`-th on (from 0)."""
-
-    index: int = 0
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        if not 0 <= self.index < self.count:
-            raise ValueError(f"not a shard: {self.index}/{self.count}")
-
-    def share(self, images: int) -> int:
-        """Return how many of `images` images are this shard's."""
-        return len(range(self.index, images, self.count))
-
-    @property
-    def name(self) -> str:
-        """Name of the shard's folder of parts."""
-        return f"{self.index:05d}-of-{self.count:05d}"
 
 
 @final
@@ -120,7 +98,7 @@ class RunFolder:
                         f"{file}: damaged ({error}): choose another --out or --overwrite"
                     ) from error
         with run_errors(self.path):
-            if self.path.exists() and any(self.path.iterdir()):
+            if self.path.exists() and not _is_blank(self.path):
                 raise RunError(
                     f"{self.path}: not empty, and not a run folder: choose another --out"
                 )
@@ -152,11 +130,12 @@ class RunFolder:
         except OSError:
             # A file system without locks, as some clusters have: nothing to hold on to.
             self._lock.close()
-        write_atomically(self.path / "experiment.yaml", experiment)
+        # Before all else: what identifies the run must be there once anything else is.
         write_atomically(
             self.path / "parts" / "run.json",
             json.dumps({"identity": {**self.identity, "shards": self.shard.count}}),
         )
+        write_atomically(self.path / "experiment.yaml", experiment)
         return self
 
     def __enter__(self) -> Self:
@@ -199,12 +178,33 @@ class RunFolder:
         Raises:
             RunError: it cannot be written, or a part cannot be read.
         """
-        with run_errors(self.path), (self.path / "parts" / "assembly").open("wb") as lock:
-            with contextlib.suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with run_errors(self.path), self._assembly_lock():
             if not self.is_finished():
                 self._assemble(manifest)
-            shutil.rmtree(self.path / "parts", ignore_errors=True)
+        self.tidy()
+
+    @contextlib.contextmanager
+    def _assembly_lock(self) -> Iterator[None]:
+        try:
+            file = (self.path / "parts" / "assembly").open("wb")
+        except FileNotFoundError:
+            # Another shard has just assembled the run and removed its parts.
+            if not self.is_finished():
+                raise
+            yield
+            return
+        with file:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def tidy(self) -> None:
+        """Remove from a finished run its parts and the temporary files that kills left behind."""
+        with run_errors(self.path):
+            for folder in (self.path, self.path / "maps", self.path / "overlays"):
+                for file in folder.glob(".*.tmp"):
+                    file.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "parts", ignore_errors=True)
 
     def _assemble(self, manifest: Mapping[str, Any]) -> None:
         make_folder(self.path / "maps")
@@ -251,6 +251,13 @@ class RunFolder:
     def _write_maps(self, number: int, pending: list[ScoreMap]) -> None:
         write_atomically(self.path / _map_name(number), pack(pending))
         pending.clear()
+
+
+def _is_blank(folder: Path) -> bool:
+    """Whether a folder is empty, or holds only what a run killed right at its start leaves."""
+    inside = [p for p in folder.iterdir() if p.name != "parts"]
+    files = (p for p in (folder / "parts").rglob("*") if not p.is_dir())
+    return not inside and all(p.name == "lock" or p.suffix == ".tmp" for p in files)
 
 
 def _map_name(number: int) -> str:

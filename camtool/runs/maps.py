@@ -64,7 +64,8 @@ def _split(
     areas = shapes.astype(np.int64).prod(1)
     if areas.sum() != len(values) or not len(shapes) == len(regions) == len(sizes):
         raise ValueError("the numbers of maps, shapes and regions differ")
-    pieces = np.split(values, np.cumsum(areas)[:-1])
+    # Without the last piece, which is empty: of no map there is then no piece.
+    pieces = np.split(values, np.cumsum(areas))[:-1]
     return [
         ScoreMap(
             piece.reshape(shape),
