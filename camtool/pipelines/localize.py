@@ -22,7 +22,7 @@ from camtool.pipelines.parallel import ordered_map
 from camtool.pipelines.progress import progress
 from camtool.pipelines.targets import has_boxes, targets_of
 from camtool.report.overlay import encode_overlay, overlay_name
-from camtool.runs import RunFolder, Shard, remember, write_atomically
+from camtool.runs import RunFolder, Shard, read_manifest, remember, write_atomically
 from camtool.runs.writing import make_folder
 from camtool.settings import dump_settings
 from camtool.structures import Prediction
@@ -54,7 +54,8 @@ class LocalizeResult:
     Attributes:
         folder: the run folder.
         images: number of images of the run, over all shards.
-        skipped: those that this process could not read, (path, reason).
+        skipped: those that could not be read, (path, reason): all of a finished run, otherwise
+            those that this process came to.
         finished: the run is whole; False while other shards are missing.
         resumed: images that an earlier call had done.
     """
@@ -121,8 +122,7 @@ def localize(
     folder.check(changed_keys)
     if folder.is_finished():
         folder.tidy()
-        remember(folder.path)
-        return LocalizeResult(folder.path, folder.images, (), True, folder.images)
+        return _whole(folder, folder.images)
     with folder.open(dump_settings(experiment)):
         return _run(folder, experiment, found, known, stop)
 
@@ -148,14 +148,22 @@ def _run(
     done = folder.done()
     job = _Job(experiment, localizer, folder, mine, targets, stop)
     _work(job, done)
-    finished = folder.is_complete()
-    if finished:
+    if folder.is_complete():
         folder.assemble(manifest_of(localizer, experiment))
-        remember(folder.path)
-    if mine and not done and len(job.skipped) == len(mine):
-        path, reason = job.skipped[0]
-        raise DataError(f"none of {len(mine)} images could be read; the first: {path}: {reason}")
-    return LocalizeResult(folder.path, folder.images, tuple(job.skipped), finished, done)
+        return _whole(folder, done)
+    return LocalizeResult(folder.path, folder.images, tuple(job.skipped), False, done)
+
+
+def _whole(folder: RunFolder, done: int) -> LocalizeResult:
+    """The result of a run that is whole, the same whether this process ended it or another."""
+    remember(folder.path)
+    skipped = [(s["path"], s["error"]) for s in read_manifest(folder.path)["skipped"]]
+    if len(skipped) == folder.images:
+        path, reason = skipped[0]
+        raise DataError(
+            f"none of {folder.images:,} images could be read; the first: {shorten(path)}: {reason}"
+        )
+    return LocalizeResult(folder.path, folder.images, tuple(skipped), True, done)
 
 
 def _work(job: _Job, done: int) -> None:
