@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import run_here
+from tests.drawn import draw_pictures
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data; tests that need it are skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder ../shared with real data is absent")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def bad_inputs(shared, tmp_path_factory) -> Path:
+    """The awkward files, made by their program, with links, a pipe and a folder among them."""
+    out = tmp_path_factory.mktemp("bad")
+    program = shared / "data" / "bad-inputs" / "make_bad_inputs.py"
+    subprocess.run([sys.executable, program, out, "--special"], check=True, capture_output=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """A folder of 24 small drawn pictures, one of which cannot be read."""
+    return draw_pictures(tmp_path_factory.mktemp("drawn") / "pictures", 24, broken=(5,))
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Neither the working folder nor the run written last is shared between tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.fixture(autouse=True)
+def _handlers_restored():
+    """`localize` takes two signals over; the tests' own process gets them back."""
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = [signal.getsignal(n) for n in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def camtool():
+    """Return the function that runs a command in this process."""
+    return run_here

@@ -1,0 +1,238 @@
+"""Every awkward image through `camtool localize`, in a folder and alone, ends as its index says.
+
+The tables say what each ends as; `docs/inputs.md` tells users the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camtool.runs import MapFiles, read_predictions
+from tests.cli.running import TINY, run_here
+
+INDEX = Path(__file__).parents[2].parent / "shared" / "data" / "bad-inputs" / "index.csv"
+SPECIAL = ("images/folder.JPEG", "images/broken_link.JPEG", "images/loop_link.JPEG",
+           "images/fifo.JPEG")  # fmt: skip
+
+
+def cases() -> list[object]:
+    if not INDEX.is_file():
+        return [pytest.param("", marks=pytest.mark.skip("../shared with the bad inputs is absent"))]
+    with INDEX.open(newline="", encoding="utf-8") as file:
+        rows = [row["file"] for row in csv.DictReader(file) if row["kind"] == "images"]
+    return [*rows, *SPECIAL]
+
+
+# Image → the reason in its row. Everything else is localized.
+SKIPPED = {
+    "float32.tiff": "unsupported mode F (floating-point pixels): save it with 8 bits",
+    "zero_bytes.JPEG": "empty file (0 bytes)",
+    "header_only.JPEG": "cannot be decoded",
+    "truncated_half.JPEG": "truncated",
+    "truncated_eoi.JPEG": "truncated",
+    "leading_garbage.JPEG": "not an image of a known format (JPEG, PNG, ",
+    "truncated.png": "truncated",
+    "bad_crc.png": "cannot be decoded: broken data stream",
+    "text.JPEG": "not an image: it holds text",
+    "photo_unavailable.JPEG": "not an image: it holds HTML or XML",
+    "random.JPEG": "not an image of a known format (JPEG, PNG, ",
+    "._resource_fork.JPEG": "not an image",
+    "warn_10000x10000.png": "too large: 10000×10000 pixels, the limit is 80,000,000",
+    "bomb_20000x20000.png": "too large",
+    "header_2e9.png": "too large",
+    "sof_65500.JPEG": "too large",
+    "sof_0x0.JPEG": "cannot be decoded: the header is damaged",
+    "text_bomb.png": "cannot be decoded",
+    "broken_link.JPEG": "link to a file that is not there",
+    "loop_link.JPEG": "cannot be opened (Too many levels of symbolic links)",
+    "fifo.JPEG": "not a regular file",
+}
+
+WARNED = {
+    f"{name}": "4 frames or pages: only the first is used"
+    for name in ("animated.gif", "animated.webp", "animated.png", "pages.tiff")
+}
+
+# A folder scan passes over hidden files; a folder is entered, whatever its name.
+LEFT_OUT = {".hidden.JPEG", "._resource_fork.JPEG", "folder.JPEG"}
+
+# The picture turned upright, where its EXIF block is sound; 320×240 unless listed.
+SIZES = {
+    "size_1x1.png": (1, 1),
+    "size_2x2.png": (2, 2),
+    "size_1x2000.png": (1, 2000),
+    "size_2000x1.png": (2000, 1),
+    "size_3000x2.png": (3000, 2),
+    "size_7x7.png": (7, 7),
+    "size_8x5.png": (8, 5),
+    "large_6000x4000.JPEG": (6000, 4000),
+}
+
+
+class Run:
+    """One run over the whole folder."""
+
+    def __init__(self, folder: Path, out: Path) -> None:
+        self.folder = folder
+        self.path = out
+        self.ran = run_here("localize", folder, "-o", out, *TINY)
+        lines = (out / "predictions.jsonl").read_text().split("\n")
+        records = [json.loads(line) for line in lines if line]
+        self.records = {str(Path(r["path"]).relative_to(folder)): r for r in records}
+        self.count = len(records)
+
+
+@pytest.fixture(scope="module")
+def run(bad_inputs, tmp_path_factory) -> Run:
+    return Run(bad_inputs / "images", tmp_path_factory.mktemp("run") / "all")
+
+
+def test_the_run_over_the_folder_ends_well(run, bad_inputs):
+    assert run.ran.code == 0
+    with (bad_inputs / "index.csv").open(newline="", encoding="utf-8") as file:
+        names = [r["file"][len("images/") :] for r in csv.DictReader(file) if r["kind"] == "images"]
+    assert run.count == len(run.records) == len(names) - len(LEFT_OUT)
+    assert len({r["image_id"] for r in run.records.values()}) == run.count
+    skipped = [n for n, r in run.records.items() if "error" in r]
+    assert sorted(skipped) == sorted(set(SKIPPED) - LEFT_OUT)
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    assert manifest["counts"] == {
+        "images": run.count,
+        "localized": run.count - len(skipped),
+        "skipped": len(skipped),
+    }
+    assert f"{run.count - len(skipped)} images localized, {len(skipped)} skipped" in run.ran.out
+
+
+@pytest.mark.parametrize("file", cases())
+def test_image_in_the_folder(file, run):
+    name = file.removeprefix("images/")
+    if name in LEFT_OUT:
+        assert name not in run.records
+        return
+    record = run.records[name]
+    # Messages are one line each, also of a name with a line break in it.
+    messages = [m for m in run.ran.err.splitlines() if f"/{_shown(name)}: " in m]
+    if name in SKIPPED:
+        assert SKIPPED[name] in record["error"]
+        assert "classes" not in record
+        assert messages == [f"warning: {run.folder}/{name}: {record['error']}; skipped"]
+        return
+    assert (record["width"], record["height"]) == SIZES.get(name, (320, 240))
+    assert len(record["classes"]) == 5
+    expected = [f"warning: {run.folder}/{name}: {WARNED[name]}"] if name in WARNED else []
+    assert messages == expected
+    _in_the_picture(record)
+
+
+def _shown(name: str) -> str:
+    return name.replace("\n", "\\n")
+
+
+def _in_the_picture(record) -> None:
+    for found in record["classes"]:
+        assert 0 < found["score"] < 1
+        for box in found["boxes"]:
+            assert 0 <= box["x0"] < box["x1"] <= record["width"]
+            assert 0 <= box["y0"] < box["y1"] <= record["height"]
+            assert 0 < box["score"] <= 1
+
+
+@pytest.mark.parametrize("file", cases())
+def test_image_alone(file, run, tmp_path):
+    """Named on the command line, an image ends as it does in a folder; hidden files count."""
+    name = file.removeprefix("images/")
+    ran = run_here("localize", run.folder / name, "-o", tmp_path / "run", *TINY)
+    if name == "folder.JPEG":
+        assert (ran.code, ran.err) == (3, f"camtool: no images in {_clipped(run.folder / name)}\n")
+        return
+    (prediction,) = read_predictions(tmp_path / "run")
+    if name in SKIPPED:
+        assert ran.code == 3
+        assert "camtool: none of 1 images could be read; the first: " in ran.err
+        assert SKIPPED[name] in ran.err.splitlines()[-1]
+        return
+    assert ran.code == 0
+    assert prediction.error is None
+    if name in run.records:
+        (alone,) = (tmp_path / "run" / "predictions.jsonl").read_text().strip().split("\n")
+        assert _results(json.loads(alone)) == _results(run.records[name])
+
+
+def _clipped(path: Path) -> str:
+    from camtool.errors import shorten
+
+    return shorten(str(path))
+
+
+def _results(record) -> list[object]:
+    """The classes without the place of their maps."""
+    return [{k: v for k, v in c.items() if k != "map"} for c in record["classes"]]
+
+
+def _map(run: Path, path: str) -> np.ndarray:
+    prediction = next(p for p in read_predictions(run) if p.path == path)
+    return MapFiles(run).load(prediction, prediction.classes[0].map).values
+
+
+# Recoded without loss, so the network must see the very same pixels as in `lossless.webp`.
+@pytest.mark.parametrize("name", ["bmp.bmp", "animated.png"])
+def test_lossless_forms_give_the_same_map(name, run):
+    folder = run.folder
+    expected = _map(run.path, str(folder / "lossless.webp"))
+    np.testing.assert_array_equal(_map(run.path, str(folder / name)), expected)
+
+
+def test_16_bits_are_scaled_not_clipped(run):
+    gray = _map(run.path, str(run.folder / "gray16.png"))
+    np.testing.assert_allclose(gray, _map(run.path, str(run.folder / "gray.JPEG")), atol=2e-3)
+    white = _map(run.path, str(run.folder / "white.png"))
+    assert np.abs(gray - white).max() > 0.01
+
+
+EXIF = [f"exif_orientation{n}.JPEG" for n in (3, 5, 6, 8)]
+
+
+@pytest.mark.parametrize("name", EXIF)
+def test_exif_pictures_are_upright(name, run):
+    upright = _map(run.path, str(run.folder / "ok_rgb.JPEG"))
+    np.testing.assert_allclose(_map(run.path, str(run.folder / name)), upright, atol=5e-3)
+
+
+def test_exif_rotation_can_be_switched_off(run, tmp_path):
+    files = [run.folder / name for name in EXIF]
+    off = ("--set", "localize.images.exif_rotation=false")
+    assert run_here("localize", *files, "-o", tmp_path / "run", *TINY, *off).code == 0
+    sizes = [p.size for p in read_predictions(tmp_path / "run")]
+    assert sizes == [(320, 240), (240, 320), (240, 320), (240, 320)]
+
+
+def test_exif_rotation_is_off_with_box_annotations(run, bad_inputs, tmp_path):
+    """Their boxes are in stored pixel order, so the picture stays as it is stored."""
+    xml = tmp_path / "exif_orientation6.xml"
+    xml.write_text((bad_inputs / "annotations" / "ok.xml").read_text())
+    picture = run.folder / "exif_orientation6.JPEG"
+    labels = ("--labels", xml)
+    ran = run_here("localize", picture, "-o", tmp_path / "run", *TINY, *labels)
+    assert ran.code == 0
+    (prediction,) = read_predictions(tmp_path / "run")
+    assert prediction.size == (240, 320)
+    assert [c.name for c in prediction.classes if c.target] == ["n07747607"]
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["conventions"][
+        "exif_rotation"
+    ] is False
+
+
+def test_skipped_images_with_strict(run, bad_inputs):
+    arguments = ("localize", run.folder, "-o", run.path, *TINY, "--strict")
+    count = len(SKIPPED) - 1
+    ran = run_here(*arguments)
+    assert ran.code == 3
+    assert ran.err.splitlines()[-1] == (
+        f"camtool: {count} of {run.count} images were skipped (--strict)"
+    )
