@@ -123,17 +123,24 @@ def localize(
     if folder.is_finished():
         folder.tidy()
         return _whole(folder, folder.images)
+    job = _job(folder, experiment, found, known, stop)
+    # Only now: a wrong setting must not leave a folder behind that belongs to it.
     with folder.open(dump_settings(experiment)):
-        return _run(folder, experiment, found, known, stop)
+        done = folder.done()
+        _work(job, done)
+        if folder.is_complete():
+            folder.assemble(manifest_of(job.localizer, experiment))
+            return _whole(folder, done)
+    return LocalizeResult(folder.path, folder.images, tuple(job.skipped), False, done)
 
 
-def _run(
+def _job(
     folder: RunFolder,
     experiment: Experiment,
     found: FoundImages,
     known: AnnotationSet | None,
     stop: Callable[[], bool],
-) -> LocalizeResult:
+) -> _Job:
     run = experiment.run
     localizer = Localizer(
         experiment.model,
@@ -145,13 +152,7 @@ def _run(
     )
     targets = targets_of(found.sources, known, localizer.names)
     mine = found.sources[folder.shard.index :: folder.shard.count]
-    done = folder.done()
-    job = _Job(experiment, localizer, folder, mine, targets, stop)
-    _work(job, done)
-    if folder.is_complete():
-        folder.assemble(manifest_of(localizer, experiment))
-        return _whole(folder, done)
-    return LocalizeResult(folder.path, folder.images, tuple(job.skipped), False, done)
+    return _Job(experiment, localizer, folder, mine, targets, stop)
 
 
 def _whole(folder: RunFolder, done: int) -> LocalizeResult:
