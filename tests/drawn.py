@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw_pictures(folder: Path, count: int, broken: Collection[int] = ()) -> Path:
-    """Fill a folder with PNG pictures of 48×36 pixels, each another; the `broken` ones hold text."""
+    """Fill a folder with PNG pictures of 48×36 pixels, all different; `broken` ones hold text."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         path = folder / f"{number:05d}.png"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import run_here
+from camtool.models import ModelSettings
 from tests.drawn import draw_pictures
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -54,7 +55,9 @@ def _handlers_restored():
         signal.signal(number, handler)
 
 
-@pytest.fixture
-def camtool():
-    """Return the function that runs a command in this process."""
-    return run_here
+@pytest.fixture(autouse=True, scope="session")
+def _networks_built_once():
+    """Building a network and checking its maps takes longer than the rest of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ModelSettings, "build", functools.cache(ModelSettings.build))
+        yield

@@ -223,12 +223,13 @@ def test_exif_rotation_is_off_with_box_annotations(run, bad_inputs, tmp_path):
     (prediction,) = read_predictions(tmp_path / "run")
     assert prediction.size == (240, 320)
     assert [c.name for c in prediction.classes if c.target] == ["n07747607"]
-    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["conventions"][
-        "exif_rotation"
-    ] is False
+    assert (
+        json.loads((tmp_path / "run" / "manifest.json").read_text())["conventions"]["exif_rotation"]
+        is False
+    )
 
 
-def test_skipped_images_with_strict(run, bad_inputs):
+def test_skipped_images_with_strict(run):
     arguments = ("localize", run.folder, "-o", run.path, *TINY, "--strict")
     count = len(SKIPPED) - 1
     ran = run_here(*arguments)
