@@ -1,1 +1,1 @@
-"""TODO."""
+"""What the commands do, each readable from top to bottom: localize, evaluate."""
