@@ -12,16 +12,68 @@ which makes the plain intersection over union equal to the official one (ILSVRC 
 from __future__ import annotations
 
 import functools
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import NDArray
 
-    from camtool.structures import Box
+__all__ = ["Axis", "Box", "axis", "clip", "iou", "resize_map", "scale"]
 
-__all__ = ["Axis", "axis", "clip", "iou", "resize_map", "scale"]
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A half-open box `[x0, x1) × [y0, y1)` in pixels of the original image, never empty.
+
+    Raises:
+        ValueError: a corner is not finite, or `x0 >= x1`, or `y0 >= y1`.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        """Check the corners."""
+        # Comparisons with NaN are false, and infinite sides fail the subtraction: one test for all.
+        if not (0 < self.x1 - self.x0 < math.inf and 0 < self.y1 - self.y0 < math.inf):
+            msg = f"not a box: x0={self.x0}, y0={self.y0}, x1={self.x1}, y1={self.y1}"
+            raise ValueError(msg)
+
+    @classmethod
+    def from_inclusive(cls, xmin: float, ymin: float, xmax: float, ymax: float) -> Self:
+        """From 0-based corners that both belong to the box (ILSVRC, Tiny ImageNet, WSOL lists)."""
+        return cls(xmin, ymin, xmax + 1, ymax + 1)
+
+    @classmethod
+    def from_one_based(cls, xmin: float, ymin: float, xmax: float, ymax: float) -> Self:
+        """From 1-based corners that both belong to the box (PASCAL VOC)."""
+        return cls(xmin - 1, ymin - 1, xmax, ymax)
+
+    @classmethod
+    def from_xywh(cls, x: float, y: float, width: float, height: float) -> Self:
+        """From the upper left corner, width and height (COCO, CUB)."""
+        return cls(x, y, x + width, y + height)
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        """The corners (x0, y0, x1, y1)."""
+        return self.x0, self.y0, self.x1, self.y1
+
+    @property
+    def area(self) -> float:
+        """Number of pixels covered."""
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    def to_inclusive(self) -> tuple[float, float, float, float]:
+        """Return 0-based corners (xmin, ymin, xmax, ymax) that both belong to the box."""
+        return self.x0, self.y0, self.x1 - 1, self.y1 - 1
 
 
 def iou(a: Box, b: Box) -> float:
@@ -42,7 +94,7 @@ def clip(box: Box, size: tuple[int, int]) -> Box | None:
     """Return the part of `box` inside an image of `size` (width, height); None where none is."""
     x0, y0 = max(box.x0, 0), max(box.y0, 0)
     x1, y1 = min(box.x1, size[0]), min(box.y1, size[1])
-    return type(box)(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+    return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
 def scale(box: Box, source: tuple[int, int], target: tuple[int, int]) -> Box:
@@ -50,7 +102,7 @@ def scale(box: Box, source: tuple[int, int], target: tuple[int, int]) -> Box:
     if source == target:
         return box
     fx, fy = target[0] / source[0], target[1] / source[1]
-    return type(box)(box.x0 * fx, box.y0 * fy, box.x1 * fx, box.y1 * fy)
+    return Box(box.x0 * fx, box.y0 * fy, box.x1 * fx, box.y1 * fy)
 
 
 class Axis(NamedTuple):

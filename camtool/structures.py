@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camtool.geometry import resize_map
+from camtool.geometry import Box, resize_map
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from numpy.typing import NDArray
 
 __all__ = [
@@ -24,56 +21,6 @@ __all__ = [
     "ScoreMap",
     "ScoredBox",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A half-open box `[x0, x1) × [y0, y1)` in pixels of the original image, never empty.
-
-    Raises:
-        ValueError: a corner is not finite, or `x0 >= x1`, or `y0 >= y1`.
-    """
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    def __post_init__(self) -> None:
-        """Check the corners."""
-        # Comparisons with NaN are false, and infinite sides fail the subtraction: one test for all.
-        if not (0 < self.x1 - self.x0 < math.inf and 0 < self.y1 - self.y0 < math.inf):
-            msg = f"not a box: x0={self.x0}, y0={self.y0}, x1={self.x1}, y1={self.y1}"
-            raise ValueError(msg)
-
-    @classmethod
-    def from_inclusive(cls, xmin: float, ymin: float, xmax: float, ymax: float) -> Self:
-        """From 0-based corners that both belong to the box (ILSVRC, Tiny ImageNet, WSOL lists)."""
-        return cls(xmin, ymin, xmax + 1, ymax + 1)
-
-    @classmethod
-    def from_one_based(cls, xmin: float, ymin: float, xmax: float, ymax: float) -> Self:
-        """From 1-based corners that both belong to the box (PASCAL VOC)."""
-        return cls(xmin - 1, ymin - 1, xmax, ymax)
-
-    @classmethod
-    def from_xywh(cls, x: float, y: float, width: float, height: float) -> Self:
-        """From the upper left corner, width and height (COCO, CUB)."""
-        return cls(x, y, x + width, y + height)
-
-    @property
-    def xyxy(self) -> tuple[float, float, float, float]:
-        """The corners (x0, y0, x1, y1)."""
-        return self.x0, self.y0, self.x1, self.y1
-
-    @property
-    def area(self) -> float:
-        """Number of pixels covered."""
-        return (self.x1 - self.x0) * (self.y1 - self.y0)
-
-    def to_inclusive(self) -> tuple[float, float, float, float]:
-        """Return 0-based corners (xmin, ymin, xmax, ymax) that both belong to the box."""
-        return self.x0, self.y0, self.x1 - 1, self.y1 - 1
 
 
 @dataclass(frozen=True, slots=True)

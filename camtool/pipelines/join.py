@@ -48,8 +48,9 @@ class _Claim:
 class Joiner:
     """Joins predictions, seen one after the other, to the annotated images."""
 
-    def __init__(self, annotated: Iterable[str]) -> None:
-        """Take the ids of the annotated images."""
+    def __init__(self, annotated: Iterable[str], kind: str = "prediction") -> None:
+        """Take the ids of the annotated images; `kind` is what errors call the other side."""
+        self._kind = kind
         self._exact = {image_id: [image_id] for image_id in annotated}
         self._claims: dict[str, _Claim] = {}
 
@@ -83,7 +84,7 @@ class Joiner:
         """
         if predicted in self._claims:
             raise EvaluationError(
-                f"the predictions hold {shorten(predicted)} twice; keep one of the two"
+                f"the {self._kind}s hold {shorten(predicted)} twice; keep one of the two"
             )
         way, candidates = self.find(predicted) or (0, ())
         self._claims[predicted] = _Claim(way, predicted, candidates)
@@ -106,7 +107,7 @@ class Joiner:
         unannotated = [predicted for predicted in self._claims if predicted not in taken]
         if unannotated and not pairs:
             raise EvaluationError(
-                f"no prediction belongs to an annotated image: the predictions name "
+                f"no {self._kind} belongs to an annotated image: the {self._kind}s name "
                 f"{shorten(unannotated[0])}, the annotations {shorten(next(iter(self._exact)))}"
             )
         return Joined(pairs, ways, unannotated)
@@ -122,7 +123,7 @@ class Joiner:
             free = [image_id for image_id in claim.candidates if image_id not in winners]
             if len(free) > 1:
                 raise EvaluationError(
-                    f"the prediction {shorten(claim.predicted)} fits several annotated images, "
+                    f"the {self._kind} {shorten(claim.predicted)} fits several annotated images, "
                     f"{shorten(free[0])} and {shorten(free[1])}; {_REMEDY}"
                 )
 
@@ -142,7 +143,7 @@ class Joiner:
                 rivals[image_id] = claim
         for image_id, rival in rivals.items():
             raise EvaluationError(
-                f"the predictions {shorten(winners[image_id].predicted)} and "
+                f"the {self._kind}s {shorten(winners[image_id].predicted)} and "
                 f"{shorten(rival.predicted)} both fit the annotated image {shorten(image_id)}; "
                 f"{_REMEDY}"
             )

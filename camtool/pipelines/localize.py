@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["LocalizeResult", "StoppedError", "localize"]
 
 _PART_IMAGES: Final = 128
+_PART_SECONDS: Final = 30.0
+Result = tuple[Prediction, Localization | None]
 _log = logging.getLogger("camtool")
 
 
@@ -172,16 +175,25 @@ def _work(job: _Job, done: int) -> None:
     results = _localizations(job, job.sources[done:])
     shown = progress(results, len(job.sources), done, "images")
     with quiet_pillow():
-        while part := list(islice(_until_stopped(shown, job), _PART_IMAGES)):
+        while part := _part(_until_stopped(shown, job)):
             job.folder.append([p for p, _ in part], [m.maps if m else () for _, m in part])
             if job.stop():
                 left = len(job.sources) - job.folder.done()
                 raise StoppedError(f"stopped early, {left:,} images left: start again to go on")
 
 
-def _until_stopped(
-    results: Iterable[tuple[Prediction, Localization | None]], job: _Job
-) -> Iterator[tuple[Prediction, Localization | None]]:
+def _part(results: Iterator[Result]) -> list[Result]:
+    """Take results until they are many enough, or old enough, to be worth saving."""
+    began = time.monotonic()
+    part = []
+    for result in islice(results, _PART_IMAGES):
+        part.append(result)
+        if time.monotonic() - began > _PART_SECONDS:
+            break
+    return part
+
+
+def _until_stopped(results: Iterable[Result], job: _Job) -> Iterator[Result]:
     for prediction, localization in results:
         if prediction.error is not None:
             job.skipped.append((prediction.path, prediction.error))
@@ -193,9 +205,7 @@ def _until_stopped(
             return
 
 
-def _localizations(
-    job: _Job, sources: Sequence[ImageSource]
-) -> Iterator[tuple[Prediction, Localization | None]]:
+def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Result]:
     """Decode, see and finish images in order, with a bounded number under way."""
     localizer, run = job.localizer, job.experiment.run
     cores = max(1, len(os.sched_getaffinity(0)))
@@ -205,7 +215,7 @@ def _localizations(
     def prepare(source: ImageSource) -> Prepared:
         return localizer.prepare(source, job.targets.get(source.image_id, ()))
 
-    def finish(item: tuple[Prepared, Seen | None]) -> tuple[Prediction, Localization | None]:
+    def finish(item: tuple[Prepared, Seen | None]) -> Result:
         return _finished(job, *item)
 
     with ExitStack() as stack:
@@ -239,9 +249,7 @@ def _see_batches(
         yield [(p, None if p.error is not None else next(seen)) for p in batch]
 
 
-def _finished(
-    job: _Job, prepared: Prepared, seen: Seen | None
-) -> tuple[Prediction, Localization | None]:
+def _finished(job: _Job, prepared: Prepared, seen: Seen | None) -> Result:
     source = prepared.source
     if seen is None:
         return Prediction(source.image_id, source.path, None, error=prepared.error), None

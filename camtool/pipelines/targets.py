@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from camtool.annotations import image_stem
-from camtool.errors import DataError, shorten
+from camtool.errors import DataError, EvaluationError, shorten
+from camtool.pipelines.join import Joiner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +37,7 @@ def targets_of(
         names: the classes of the network; labels it does not have are told, once each.
 
     Raises:
-        DataError: the labels name none of the images.
+        DataError: the labels name none of the images, or fit several.
     """
     labels = _by_image(sources, known) if known else {s.image_id: s.labels for s in sources}
     unknown: Counter[str] = Counter()
@@ -56,22 +55,17 @@ def targets_of(
 def _by_image(
     sources: Sequence[ImageSource], known: AnnotationSet
 ) -> dict[str, tuple[str | int, ...]]:
-    """Join labels with images: by id, without extension, or by a base name that is unique."""
-    keyed = {image_stem(k): a.labels for k, a in known.annotations.items()}
-    bases = Counter(PurePosixPath(k).name for k in keyed)
-    by_base = {b: v for k, v in keyed.items() if bases[b := PurePosixPath(k).name] == 1}
-    result = {}
+    """Join labels with images by their ids, as `camtool eval` joins predictions."""
+    joiner = Joiner(known.annotations, "image")
     for source in sources:
-        stem = image_stem(source.image_id)
-        labels = keyed.get(stem) or by_base.get(PurePosixPath(stem).name)
-        if labels:
-            result[source.image_id] = labels
-    missing = len(sources) - len(result)
-    if not result:
-        raise DataError(
-            f"{known.source}: names none of the images (it has '{next(iter(keyed), '')}',"
-            f" the first image is '{sources[0].image_id}')"
-        )
-    if missing:
-        _log.warning("%s: %d of %d images have no label", known.source, missing, len(sources))
-    return result
+        joiner.add(source.image_id)
+    try:
+        joined = joiner.resolve()
+    except EvaluationError as error:
+        raise DataError(f"{known.source}: {error}") from error
+    if joined.unannotated:
+        _log.warning(
+            "%s: %d of %d images have no label (first: %s)",
+            known.source, len(joined.unannotated), len(sources), shorten(joined.unannotated[0]),
+        )  # fmt: skip
+    return {image: known.annotations[name].labels for name, image in joined.pairs.items()}
