@@ -50,7 +50,7 @@ class ClassNames:
 
     def hint(self, label: str) -> str:
         """Return `; did you mean …?` where a name is near, and nothing otherwise."""
-        near = difflib.get_close_matches(label, self._index, 1)
+        near = difflib.get_close_matches(label, self._index, 1, cutoff=0.8)
         return f"; did you mean '{near[0]}'?" if near else ""
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -133,14 +133,15 @@ def main() -> None:
     bounds = [1 / (1 / d + 1 / f) for d, f in zip(rates["decode"], rates["forward"], strict=True)]
     print(f"{len(sources)} images, {CORES} cores, {options.rounds} rounds, images per second:")
     for name, values in {**rates, "bound": bounds}.items():
-        print(
-            f"  {name:9} {statistics.median(values):7.1f}   ({min(values):.1f} to {max(values):.1f})"
-        )
+        print(f"  {name:9} {summary(values)}")
     for name, others in {"bound": bounds, "loop": rates["loop"]}.items():
         ratios = [a / b for a, b in zip(rates["localize"], others, strict=True)]
-        print(
-            f"  localize / {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        print(f"  localize / {name}: {summary(ratios)}")
+
+
+def summary(values: list[float]) -> str:
+    """Median, least and greatest."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 if __name__ == "__main__":
