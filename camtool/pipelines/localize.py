@@ -120,14 +120,15 @@ def localize(
     inputs = inputs_digest(found.sources, known)
     identity = {"experiment": experiment.identity(), "inputs": inputs}
     folder = RunFolder(experiment.run.dir, chosen, len(found.sources), identity)
+    if not overwrite:
+        folder.check(changed_keys)
+        if folder.is_finished():
+            folder.tidy()
+            return _whole(folder, folder.images)
+    job = _job(folder, experiment, found, known, stop)
+    # Only now: a wrong setting must neither leave a folder behind nor cost the run that is there.
     if overwrite:
         folder.clear()
-    folder.check(changed_keys)
-    if folder.is_finished():
-        folder.tidy()
-        return _whole(folder, folder.images)
-    job = _job(folder, experiment, found, known, stop)
-    # Only now: a wrong setting must not leave a folder behind that belongs to it.
     with folder.open(dump_settings(experiment)):
         done = folder.done()
         _work(job, done)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from camtool.errors import RunError
-from camtool.runs.maps import pack, unpack
+from camtool.runs.maps import pack
+from camtool.runs.parts import length_of, read_parts
 from camtool.runs.records import to_json, to_line
 from camtool.runs.shard import Shard
 from camtool.runs.writing import atomic_file, make_folder, run_errors, write_atomically
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder"]
 
 _MAP_FILE_IMAGES: Final = 512
-_OWN: Final = ("manifest.json", "predictions.jsonl", "experiment.yaml", "maps", "overlays", "parts")
+# In the order in which they are removed: the last tells to the end that this was a run.
+_OWN: Final = ("manifest.json", "predictions.jsonl", "maps", "overlays", "parts", "experiment.yaml")
+
+_MARKS: Final = ("manifest.json", "parts/run.json", "experiment.yaml")
 
 
 @final
@@ -97,15 +101,24 @@ class RunFolder:
                     raise RunError(
                         f"{file}: damaged ({error}): choose another --out or --overwrite"
                     ) from error
+        self._refuse_foreign()
+        return None
+
+    def _refuse_foreign(self) -> None:
         with run_errors(self.path):
             if self.path.exists() and not _is_blank(self.path):
                 raise RunError(
                     f"{self.path}: not empty, and not a run folder: choose another --out"
                 )
-        return None
 
     def clear(self) -> None:
-        """Remove what a run has written there, and nothing else."""
+        """Remove what a run has written there, and nothing else.
+
+        Raises:
+            RunError: the folder holds files, but no run; or they cannot be removed.
+        """
+        if not any((self.path / name).is_file() for name in _MARKS):
+            self._refuse_foreign()
         with run_errors(self.path):
             for name in _OWN:
                 target = self.path / name
@@ -121,6 +134,14 @@ class RunFolder:
             RunError: it cannot be written, or another process is writing this shard.
         """
         make_folder(self._parts)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            self._take_lock()
+            self._write_head(experiment)
+            undo.pop_all()
+        return self
+
+    def _take_lock(self) -> None:
         with run_errors(self._parts):
             self._lock = (self._parts / "lock").open("wb")
         try:
@@ -129,14 +150,20 @@ class RunFolder:
             raise RunError(f"{self.path}: another process is writing this run") from error
         except OSError:
             # A file system without locks, as some clusters have: nothing to hold on to.
-            self._lock.close()
+            self.close()
+
+    def _write_head(self, experiment: str) -> None:
         # Before all else: what identifies the run must be there once anything else is.
         write_atomically(
             self.path / "parts" / "run.json",
             json.dumps({"identity": {**self.identity, "shards": self.shard.count}}),
         )
         write_atomically(self.path / "experiment.yaml", experiment)
-        return self
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._lock is not None:
+            self._lock.close()
 
     def __enter__(self) -> Self:
         """Enter the block in which the run is written."""
@@ -144,12 +171,11 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         """Release the lock."""
-        if self._lock is not None:
-            self._lock.close()
+        self.close()
 
     def done(self) -> int:
         """Return how many of the shard's images are in finished parts."""
-        return _length(self._parts)
+        return length_of(self._parts)
 
     def append(self, predictions: Sequence[Prediction], maps: Sequence[Sequence[ScoreMap]]) -> None:
         """Add a part: predictions in order, and for each the maps of its classes.
@@ -166,7 +192,7 @@ class RunFolder:
         """Tell whether every shard has all its parts."""
         count = self.shard.count
         return all(
-            _length(self.path / "parts" / s.name) == s.share(self.images)
+            length_of(self.path / "parts" / s.name) == s.share(self.images)
             for s in (Shard(i, count) for i in range(count))
         )
 
@@ -234,7 +260,7 @@ class RunFolder:
 
     def _in_order(self) -> Iterator[tuple[dict[str, Any], list[ScoreMap]]]:
         count = self.shard.count
-        shards = [_read_parts(self.path / "parts" / Shard(i, count).name) for i in range(count)]
+        shards = [read_parts(self.path / "parts" / Shard(i, count).name) for i in range(count)]
         for number in range(self.images):
             yield next(shards[number % count])
 
@@ -262,28 +288,3 @@ def _is_blank(folder: Path) -> bool:
 
 def _map_name(number: int) -> str:
     return f"maps/{number // _MAP_FILE_IMAGES:05d}.npz"
-
-
-def _part_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.jsonl"))
-
-
-def _length(folder: Path) -> int:
-    """Number of records in the parts of one shard."""
-    files = _part_files(folder)
-    if not files:
-        return 0
-    with files[-1].open("rb") as file:
-        return int(files[-1].stem) + sum(1 for _ in file)
-
-
-def _read_parts(folder: Path) -> Iterator[tuple[dict[str, Any], list[ScoreMap]]]:
-    for path in _part_files(folder):
-        maps = iter(unpack(path.with_suffix(".npz")))
-        try:
-            with path.open("rb") as file:
-                for line in file:
-                    record = json.loads(line)
-                    yield record, [next(maps) for _ in record.get("classes", ())]
-        except (OSError, ValueError, StopIteration) as error:
-            raise RunError(f"{path}: damaged ({error}): start again with --overwrite") from error

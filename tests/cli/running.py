@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from click.testing import CliRunner
 
 from camtool.cli.group import camtool
+from camtool.models import ModelSettings
+
+TINY_MODEL = ModelSettings(backbone="timm/test_resnet", weights="none")
 
 # A small network with random weights on small inputs. `min-max` makes boxes that differ between
 # pictures, which the nearly flat maps of random weights otherwise do not.
 TINY = (
-    "--set", "model.backbone=timm/test_resnet",
-    "--set", "model.weights=none",
+    "--set", f"model.backbone={TINY_MODEL.backbone}",
+    "--set", f"model.weights={TINY_MODEL.weights}",
     "--set", "localize.preprocess.size=64",
     "--set", "localize.boxes.scale=min-max",
     "--set", "localize.overlays.enabled=false",
