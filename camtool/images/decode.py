@@ -39,7 +39,8 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 # What Pillow's decoders raise on broken files.
 _BROKEN: Final = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    EOFError, OverflowError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
+    EOFError, OverflowError, MemoryError, RuntimeError, struct.error, zlib.error,
+    Image.DecompressionBombError,
 )  # fmt: skip
 
 _TRANSPOSE: Final = {
