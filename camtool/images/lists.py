@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -49,7 +50,7 @@ def read_list(path: Path) -> ImageList:
     if path.suffix.lower() == ".csv":
         _read_csv(path, text, result)
     else:
-        for entry in filter(None, map(str.strip, text.splitlines())):
+        for entry in filter(None, map(str.strip, text.split("\n"))):
             _add(result, path, entry, ())
     if not result.entries:
         why = f" ({result.warnings[0]})" if result.warnings else ""
@@ -58,7 +59,7 @@ def read_list(path: Path) -> ImageList:
 
 
 def _read_csv(path: Path, text: str, result: ImageList) -> None:
-    reader = csv.reader(text.splitlines(keepends=True))
+    reader = csv.reader(io.StringIO(text, newline=""))
     columns: tuple[int, int | None] | None = None
     try:
         for row in reader:
@@ -91,7 +92,8 @@ def _add_row(
         result.warnings.append(f"{shorten(str(path))}:{line}: too few fields; the line is left out")
         return
     text = row[label].strip() if label is not None else ""
-    value = int(text) if text.isascii() and text.isdigit() else text
+    # Python refuses to read numbers of thousands of digits; so long a one is no index anyway.
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
     _add(result, path, row[name].strip(), (value,) if text else ())
 
 

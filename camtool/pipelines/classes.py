@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 import numpy as np
 from pydantic import Field
 
-from camtool.errors import SettingsError
+from camtool.errors import SettingsError, shorten
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,10 +81,13 @@ class Listed(Settings):
         return [int(i) for i in order if i in wanted]
 
     def _index(self, name: str, names: ClassNames) -> int:
-        index = names.index(int(name) if name.isascii() and name.isdigit() else name)
+        # So long a number is no index; Python refuses to read one of thousands of digits.
+        is_index = name.isascii() and name.isdigit() and len(name) < 10
+        index = names.index(int(name) if is_index else name)
         if index is None:
             raise SettingsError(
-                f"localize.classes.classes: the network has no class '{name}'{names.hint(name)}"
+                f"localize.classes.classes: the network has no class '{shorten(name)}'"
+                f"{names.hint(name)}"
             )
         return index
 
