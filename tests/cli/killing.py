@@ -40,7 +40,12 @@ def child(arguments: list[str], kill_at: int | None = None) -> int:
     if kill_at is not None:
         kill_at_rename(kill_at)
     sys.argv = ["camtool", "localize", *arguments]
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        sys.stderr.flush()
+        # Without taking a whole interpreter down, which takes longer than the run.
+        os._exit(end.code if isinstance(end.code, int) else 0)
     os._exit(99)
 
 
@@ -113,6 +118,9 @@ def build_once() -> None:
     # One thread: a fork does not take threads along, and a pool without its threads hangs.
     torch.set_num_threads(1)
     network = TINY_MODEL.build(0)
+    # The first forward is slow: its kernels are made here, for all forks.
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, 64, 64).contiguous(memory_format=torch.channels_last))
     ModelSettings.build = lambda *_: network  # type: ignore[method-assign]
 
 
