@@ -26,7 +26,12 @@ def box_rule_of(manifest: Mapping[str, object]) -> str | None:
 
 
 def convention(
-    settings: EvalSettings, *, box_rule: str | None, blacklist: BlackList | None, listed: int
+    settings: EvalSettings,
+    *,
+    box_rule: str | None,
+    blacklist: BlackList | None,
+    listed: int,
+    by_index: bool,
 ) -> dict[str, str]:
     """Return the convention by aspect.
 
@@ -35,6 +40,7 @@ def convention(
         box_rule: how the predicted boxes were made; None where it is unknown.
         blacklist: the black-list, if one was given.
         listed: number of scored images that are black-listed.
+        by_index: the annotations give class indices, not names.
     """
     difficult = "counted" if settings.difficult == "count" else "left out"
     rule = f"{box_rule}, fixed before scoring" if box_rule else "unknown: boxes taken as stored"
@@ -42,6 +48,7 @@ def convention(
         "hit": settings.protocol.hit_rule,
         "pixels": "half-open boxes; inclusive corners were widened by 1, as the official +1 rule",
         "true_boxes": f"any true box of the class; difficult objects are {difficult}",
+        "classes": _classes(by_index),
         "guess_box": "each guess has the strongest box of its own class; no box is wrong",
         "frame": "the annotation's; predicted boxes are scaled where the sizes differ",
         "threshold": rule,
@@ -62,3 +69,9 @@ def _blacklist(blacklist: BlackList | None, listed: int) -> str:
         f"GT-known and baselines leave them out; {blacklist.unmatched:,} of the list's "
         f"{blacklist.entries:,} entries match no annotated image"
     )
+
+
+def _classes(by_index: bool) -> str:
+    if by_index:
+        return "class indices of the annotations taken as the network's own; nothing checks that"
+    return "matched by name: wnid or title"

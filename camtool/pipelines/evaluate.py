@@ -110,7 +110,13 @@ def evaluate(
     outside = len(joined.pairs) - (len(selected) - len(missing))
     return Evaluation(
         protocol=settings.protocol.name,
-        convention=convention(settings, box_rule=box_rule, blacklist=blacklist, listed=black),
+        convention=convention(
+            settings,
+            box_rule=box_rule,
+            blacklist=blacklist,
+            listed=black,
+            by_index=_by_index(annotations),
+        ),
         counts=Counts(
             annotated=len(selected),
             predicted=len(joined.pairs) + len(joined.unannotated),
@@ -160,7 +166,11 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
     return Evaluation(
         protocol=settings.protocol.name,
         convention=convention(
-            settings, box_rule="boxes of the baselines", blacklist=blacklist, listed=black
+            settings,
+            box_rule="boxes of the baselines",
+            blacklist=blacklist,
+            listed=black,
+            by_index=_by_index(annotations),
         ),
         counts=Counts(len(selected), 0, len(sized), {k: n for k, n in left_out.items() if n}),
         metrics={},
@@ -168,6 +178,12 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
         baselines=baselines,
         warnings=(*_annotation_warnings(annotations), *_blacklist_warnings(blacklist)),
     )
+
+
+def _by_index(annotations: AnnotationSet) -> bool:
+    """Tell whether the classes are indices, which fit any network that has as many."""
+    first = next(iter(annotations.annotations.values()), None)
+    return first is not None and any(isinstance(label, int) for label in first.labels)
 
 
 def _blacklist(
