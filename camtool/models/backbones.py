@@ -35,7 +35,7 @@ _OFFLINE = (
 
 
 def names(library: str) -> list[str]:
-    """Return the backbone names of `timm` or `torchvision`, sorted, without the library."""
+    """Return the backbone names of `timm` or `torchvision` in its order, without the library."""
     if library == "timm":
         return list(timm.list_models())
     return list(torchvision.models.list_models(module=torchvision.models))
@@ -86,8 +86,9 @@ def _timm(name: str) -> nn.Module:
 
 
 def _torchvision(name: str) -> nn.Module:
-    # These two warn unless told; what they start from is replaced by weights or is random anyway.
-    options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    # These two warn unless told; what they start from is replaced by weights or is random anyway,
+    # and their own way to draw it takes seconds.
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     network: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     return network
 
@@ -194,7 +195,7 @@ def _offline(name: str, error: BaseException) -> str:
 
 def _load(network: nn.Module, state: dict[str, Tensor], weights: str, backbone: str) -> None:
     own = network.state_dict()
-    for key in own.keys() | state.keys():
+    for key in (*own, *state):
         if key not in state or key not in own:
             side = "is missing in" if key not in state else "is unknown to the network, but in"
             raise ModelError(f"{backbone}: '{key}' {side} the weights '{weights}'")
@@ -203,4 +204,7 @@ def _load(network: nn.Module, state: dict[str, Tensor], weights: str, backbone: 
                 f"{backbone}: '{key}' is {tuple(own[key].shape)}, in the weights '{weights}'"
                 f" {tuple(state[key].shape)}"
             )
-    network.load_state_dict(state)
+    # Not load_state_dict: some networks ask it for a version that files of tensors cannot hold.
+    with torch.no_grad():
+        for key, value in state.items():
+            own[key].copy_(value)

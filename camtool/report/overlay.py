@@ -164,11 +164,12 @@ def overlay_name(image_id: str) -> PurePosixPath:
 def _component(text: str) -> str:
     name = "".join(
         c if c.isalnum() or c in _PLAIN else quote(c, safe="", errors="surrogatepass") for c in text
-    )
+    ).replace("~", "%7E")
     if not name.strip("."):
         name = name.replace(".", "%2E")
     encoded = name.encode()
     if len(encoded) <= _MAX_NAME_BYTES:
         return name
     digest = hashlib.sha256(encoded).hexdigest()[:12]
-    return f"{encoded[: _MAX_NAME_BYTES - 20].decode(errors='ignore')}-{digest}"
+    # No name that is short enough holds a tilde, so none can be that of a cut one.
+    return f"{encoded[: _MAX_NAME_BYTES - 20].decode(errors='ignore')}~{digest}"

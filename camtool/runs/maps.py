@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["MapFiles", "pack", "unpack"]
 
 _KEYS = ("values", "shapes", "regions", "sizes")
+
+# What numpy and zipfile raise on foreign and damaged files.
+_DAMAGED = (
+    OSError, ValueError, TypeError, KeyError, IndexError, EOFError, SyntaxError, MemoryError,
+    RuntimeError, OverflowError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def pack(maps: Sequence[ScoreMap]) -> bytes:
@@ -48,10 +56,11 @@ def unpack(path: Path) -> list[ScoreMap]:
         RunError: not there, or not such a file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            values, shapes, regions, sizes = (file[k] for k in _KEYS)
+        # Opened here: of a damaged archive, numpy would leave the file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            values, shapes, regions, sizes = (arrays[k] for k in _KEYS)
         return _split(values, shapes, regions, sizes)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise RunError(f"{path}: not a readable map file ({error}); localize again") from error
 
 

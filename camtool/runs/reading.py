@@ -45,8 +45,9 @@ def _record(line: bytes, place: str) -> Prediction:
         return from_json(json.loads(line))
     except KeyError as error:
         raise EvaluationError(f"{place}: the record has no {error}") from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise EvaluationError(f"{place}: not a prediction record ({error})") from error
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = shorten(str(error), 200)
+        raise EvaluationError(f"{place}: not a prediction record ({reason})") from error
 
 
 def read_manifest(run: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
@@ -75,31 +76,46 @@ def from_json(record: Mapping[str, Any]) -> Prediction:
     if size is not None and min(size) < 1:
         raise ValueError(f"width and height are {size[0]} and {size[1]}")
     image_id, error = record["image_id"], record.get("error")
+    maps = record.get("maps")
     if not isinstance(image_id, str) or not isinstance(error, str | None):
         raise TypeError("image_id and error must be texts")
+    if not image_id or not isinstance(maps, str | None):
+        raise ValueError("image_id must not be empty, and maps must be a text")
     classes = (
         ()
         if error is not None
         else tuple(_class_from(c, place) for place, c in enumerate(record["classes"], 1))
     )
-    return Prediction(
-        image_id, str(record.get("path", image_id)), size, classes, error, record.get("maps")
-    )
+    return Prediction(image_id, str(record.get("path", image_id)), size, classes, error, maps)
 
 
 def _class_from(record: Mapping[str, Any], place: int) -> ClassPrediction:
     boxes = tuple(
-        ScoredBox(Box(*(float(b[k]) for k in ("x0", "y0", "x1", "y1"))), float(b.get("score", 1.0)))
+        ScoredBox(Box(*(float(b[k]) for k in ("x0", "y0", "x1", "y1"))), _score(b.get("score", 1)))
         for b in record["boxes"]
     )
-    score = record.get("score")
+    score, title = record.get("score"), record.get("title")
     return ClassPrediction(
         name=str(record["name"]),
-        score=None if score is None else float(score),
+        score=None if score is None else _score(score),
         boxes=boxes,
         rank=int(record.get("rank", place)),
-        index=record.get("index"),
-        title=record.get("title"),
+        index=_whole(record, "index"),
+        title=None if title is None else str(title),
         target=bool(record.get("target", False)),
-        map=record.get("map"),
+        map=_whole(record, "map"),
     )
+
+
+def _score(value: object) -> float:
+    """A finite number: ranks and curves have no place for NaN."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"a score is {value!r}")
+    return float(value)
+
+
+def _whole(record: Mapping[str, Any], key: str) -> int | None:
+    value = record.get(key)
+    if value is not None and type(value) is not int:
+        raise TypeError(f"{key} must be a whole number, it is {value!r}")
+    return value
