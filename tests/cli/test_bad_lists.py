@@ -84,8 +84,8 @@ AS_LABELS = {
     "empty.csv": Expected(3, "empty.csv: empty", ()),
     "header_only.csv": Expected(3, "header_only.csv: empty", ()),
     "latin1.csv": Expected(3, "latin1.csv:2: wrong encoding: byte 0xe9 is not UTF-8", ()),
-    "quoted.csv": Expected(3, "quoted.csv: names none of the images", ()),
-    "traversal.csv": Expected(3, "traversal.csv: names none of the images", ()),
+    "quoted.csv": Expected(3, "quoted.csv: no image belongs to an annotated image", ()),
+    "traversal.csv": Expected(3, "traversal.csv: no image belongs to an annotated image", ()),
     # Boxes without classes: read, but there is no true class to localize.
     "wsol_localization.txt": Expected(
         0, "wsol_localization.txt:1: a box without a class", (("ok_rgb", None, False),)
