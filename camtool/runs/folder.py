@@ -262,7 +262,13 @@ class RunFolder:
         count = self.shard.count
         shards = [read_parts(self.path / "parts" / Shard(i, count).name) for i in range(count)]
         for number in range(self.images):
-            yield next(shards[number % count])
+            found = next(shards[number % count], None)
+            if found is None:
+                raise RunError(
+                    f"{self.path}/parts: damaged (records are missing): start again with"
+                    " --overwrite"
+                )
+            yield found
 
     def _place_maps(
         self, record: dict[str, Any], maps: list[ScoreMap], number: int, pending: list[ScoreMap]

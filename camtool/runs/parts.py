@@ -43,5 +43,5 @@ def read_parts(folder: Path) -> Iterator[tuple[dict[str, Any], list[ScoreMap]]]:
                 for line in file:
                     record = json.loads(line)
                     yield record, [next(maps) for _ in record.get("classes", ())]
-        except (OSError, ValueError, StopIteration) as error:
+        except (OSError, ValueError, AttributeError, StopIteration) as error:
             raise RunError(f"{path}: damaged ({error}): start again with --overwrite") from error

@@ -89,7 +89,7 @@ def test_a_pipe_is_a_row_with_its_reason(make):
     folder = make("d/a.png")
     os.mkfifo(folder / "d" / "b.png")
     source = find_images(["d"]).sources[1]
-    with pytest.raises(ImageReadError, match="not a regular file$"):
+    with pytest.raises(ImageReadError, match=r"not a regular file$"):
         decode(source, True, 10**6)
 
 
@@ -217,7 +217,7 @@ def test_what_is_not_there(make):
 def test_a_link_to_nothing_is_a_row_with_its_reason(make):
     (make("a.png") / "broken.png").symlink_to("nowhere")
     (source,) = find_images(["broken.png"]).sources
-    with pytest.raises(ImageReadError, match="link to a file that is not there$"):
+    with pytest.raises(ImageReadError, match=r"link to a file that is not there$"):
         source.open()
 
 
@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_read(make, monkeypatch):
 
 
 @pytest.fixture
-def remote():
+def _remote():
     """A remote store that is in memory: two pictures, and a file that is none."""
     system = fsspec.filesystem("memory")
     system.store.clear()
@@ -254,26 +254,30 @@ def remote():
     system.store.clear()
 
 
-def test_a_remote_folder(remote):
+@pytest.mark.usefixtures("_remote")
+def test_a_remote_folder():
     found = find_images(["memory://bucket"]).sources
     assert [s.image_id for s in found] == ["b", "sub/a"]
     assert [s.path for s in found] == ["memory:///bucket/b.png", "memory:///bucket/sub/a.PNG"]
     assert decode(found[1], True, 10**6).image.size == (48, 36)
 
 
-def test_a_remote_file(remote):
+@pytest.mark.usefixtures("_remote")
+def test_a_remote_file():
     (source,) = find_images(["memory://bucket/b.png"]).sources
     assert source.image_id == "b"
     assert decode(source, True, 10**6).image.size == (48, 36)
 
 
-def test_a_remote_file_that_is_not_there_is_a_row_with_its_reason(remote):
+@pytest.mark.usefixtures("_remote")
+def test_a_remote_file_that_is_not_there_is_a_row_with_its_reason():
     (source,) = find_images(["memory://bucket/none.png"]).sources
     with pytest.raises(ImageReadError, match=r"^memory:///bucket/none\.png: cannot be fetched \("):
         decode(source, True, 10**6)
 
 
-def test_remote_files_in_a_list(remote, tmp_path):
+@pytest.mark.usefixtures("_remote")
+def test_remote_files_in_a_list(tmp_path):
     (tmp_path / "list.txt").write_text("memory://bucket/b.png\n")
     (source,) = find_images([str(tmp_path / "list.txt")]).sources
     assert source.image_id == "bucket/b"

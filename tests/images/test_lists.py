@@ -163,5 +163,7 @@ def test_a_listed_image_that_is_not_there_is_a_row_with_its_reason(bad_inputs):
 def test_a_list_that_leads_out_reads_nothing_that_is_no_image(bad_inputs):
     (source,) = find_images([str(bad_inputs / "lists" / "traversal.csv")]).sources
     assert source.image_id == "etc/passwd"
-    with pytest.raises(ImageReadError, match="passwd: (not an image: it holds text|no such file)$"):
+    with pytest.raises(
+        ImageReadError, match=r"passwd: (not an image: it holds text|no such file)$"
+    ):
         decode(source, True, 100)
