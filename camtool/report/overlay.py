@@ -63,11 +63,13 @@ def _colours() -> NDArray[np.uint8]:
 
 
 def _blend(photo: Image.Image, score_map: ScoreMap, opacity: float) -> Image.Image:
+    if not np.isfinite(score_map.values).all():
+        return photo.copy()
     fx, fy = photo.width / score_map.size[0], photo.height / score_map.size[1]
     x0, y0, x1, y1 = score_map.region
     region = (x0 * fx, y0 * fy, x1 * fx, y1 * fy)
     heat = resize_map(score_map.values, region, photo.size)
-    top = float(heat.max()) if np.isfinite(heat).all() else 0.0
+    top = float(heat.max())
     if top <= 0:
         return photo.copy()
     heat = np.clip(heat / top, 0, 1)
