@@ -1,0 +1,201 @@
+"""The contours of an 8-bit map at every threshold, as `cv2.findContours` gives them.
+
+For a mask `map > level` the border-following algorithm of Suzuki and Abe (1985), with tree
+retrieval, gives an outer contour for each 8-connected component and a contour for each hole, which
+is a 4-connected component of the background that does not reach the frame. The contour of a hole
+runs through the pixels around it, so its bounding box is the hole's grown by one pixel.
+
+Everything here is exact and for all 256 masks at once; OpenCV is not used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from camtool.boxes.border import border_area, first_pixel
+from camtool.boxes.compiled import compiled
+from camtool.boxes.component_tree import sweep
+from camtool.boxes.neighbourhoods import BACKGROUND, FOREGROUND, higher_neighbours, padded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LEVELS", "Contours", "contours", "largest_contours"]
+
+LEVELS = 255
+"""Number of levels: `map > level` has pixels at levels 0 to 254 only."""
+
+
+class Contours(NamedTuple):
+    """Contours, each over the levels at which its bounding box is the same.
+
+    Attributes:
+        boxes: half-open x0, y0, x1, y1 in pixels, int32 of shape (n, 4).
+        levels: lowest and highest level (both inclusive), int32 of shape (n, 2).
+    """
+
+    boxes: NDArray[np.int32]
+    levels: NDArray[np.int32]
+
+    def at(self, level: int) -> NDArray[np.int32]:
+        """Return the boxes of all contours of the mask `map > level`, in no particular order."""
+        here = (self.levels[:, 0] <= level) & (level <= self.levels[:, 1])
+        return self.boxes[here]
+
+
+def contours(values: NDArray[np.uint8]) -> Contours:
+    """Return all contours, of components and of holes, at all levels.
+
+    Args:
+        values: map, uint8 of shape (height, width).
+
+    Raises:
+        ValueError: not such a map.
+    """
+    return Contours(*_contours(_checked(values), tuple(FOREGROUND), tuple(BACKGROUND)))
+
+
+def largest_contours(values: NDArray[np.uint8]) -> Contours:
+    """Return the contour of largest area at each level: at most one a level.
+
+    The area is that of the polygon through the centres of the border pixels (`cv2.contourArea`).
+    Among equals it is the contour of a whole component, and the one whose first pixel comes last
+    in raster order: `findContours` lists the last found first, but the contour of a component
+    before those inside it, none of which is larger; and `max` takes the first.
+
+    Args:
+        values: map, uint8 of shape (height, width).
+
+    Raises:
+        ValueError: not such a map.
+    """
+    return Contours(*_largest_contours(_checked(values), tuple(FOREGROUND)))
+
+
+def _checked(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if values.ndim != 2 or values.dtype != np.uint8 or not values.size:
+        raise ValueError(f"not an 8-bit map: {values.dtype} of shape {values.shape}")
+    return np.ascontiguousarray(values)
+
+
+@compiled
+def _contours(values: Any, foreground: Any, background: Any) -> Any:  # noqa: ANN401
+    frame = padded(values)
+    masks = higher_neighbours(frame)
+    outer = sweep(frame, masks, *foreground, False)
+    holes = sweep(frame, masks, *background, True)
+    boxes = np.empty((len(outer) + len(holes), 4), np.int32)
+    levels = np.empty((len(boxes), 2), np.int32)
+    for i in range(len(outer)):
+        _put_box(outer[i], 0, boxes, i)
+        levels[i, 0], levels[i, 1] = outer[i].low, outer[i].high
+    for i in range(len(holes)):
+        n = len(outer) + i
+        _put_box(holes[i], 1, boxes, n)
+        # The pixels < 255 - t, which the sweep counts by t, are the background of level 254 - t.
+        levels[n, 0], levels[n, 1] = 254 - holes[i].high, 254 - holes[i].low
+    return boxes, levels
+
+
+@compiled
+def _put_box(stretch: Any, margin: int, boxes: Any, i: int) -> None:  # noqa: ANN401
+    """Write the half-open box of a stretch, grown by `margin` pixels."""
+    boxes[i, 0], boxes[i, 1] = stretch.x0 - margin, stretch.y0 - margin
+    boxes[i, 2], boxes[i, 3] = stretch.x1 + margin + 1, stretch.y1 + margin + 1
+
+
+@compiled
+def _largest_contours(values: Any, foreground: Any) -> Any:  # noqa: ANN401
+    frame = padded(values)
+    found = sweep(frame, higher_neighbours(frame), *foreground, False)
+    largest = _largest(frame, found)
+    boxes, levels = np.empty((LEVELS, 4), np.int32), np.empty((LEVELS, 2), np.int32)
+    count = 0
+    for level in range(LEVELS - 1, -1, -1):
+        n = largest[level]
+        if n < 0:
+            continue
+        if level + 1 == LEVELS or n != largest[level + 1]:
+            _put_box(found[n], 0, boxes, count)
+            levels[count, 1] = level
+            count += 1
+        levels[count - 1, 0] = level
+    return boxes[:count], levels[:count]
+
+
+@compiled
+def _largest(frame: Any, found: Any) -> Any:  # noqa: ANN401
+    """The stretch of the largest contour at each level, or -1."""
+    largest = np.full(LEVELS, -1)
+    values, stride = frame.ravel(), frame.shape[1]
+    present = np.empty(len(found), np.int32)
+    least = np.zeros(len(found), np.int64)
+    count = entered = 0
+    for level in range(LEVELS - 1, -1, -1):
+        kept = 0
+        for i in range(count):
+            if found[present[i]].low <= level:
+                present[kept] = present[i]
+                kept += 1
+        count = kept
+        while entered < len(found) and found[entered].high == level:
+            if found[entered].before >= 0:
+                least[entered] = least[found[entered].before]
+            present[count] = entered
+            count, entered = count + 1, entered + 1
+        if count:
+            largest[level] = _choose(values, stride, found, present, count, least, level)
+    return largest
+
+
+@compiled
+def _bound(stretch: Any) -> Any:  # noqa: ANN401
+    """Twice the area of the box through the outermost pixel centres: no border encloses more."""
+    return 2 * (stretch.x1 - stretch.x0) * (stretch.y1 - stretch.y0)
+
+
+@compiled
+def _widest(found: Any, present: Any, count: int) -> Any:  # noqa: ANN401
+    """The stretch of the largest bound, and the largest bound among the others."""
+    best, most, second = -1, -1, -1
+    for i in range(count):
+        bound = _bound(found[present[i]])
+        if bound > most:
+            best, most, second = present[i], bound, most
+        elif bound > second:
+            second = bound
+    return best, second
+
+
+@compiled
+def _choose(
+    values: Any,  # noqa: ANN401
+    stride: int,
+    found: Any,  # noqa: ANN401
+    present: Any,  # noqa: ANN401
+    count: int,
+    least: Any,  # noqa: ANN401
+    level: int,
+) -> Any:  # noqa: ANN401
+    """The largest contour among the `count` present at a level.
+
+    A border is followed only where bounds leave the choice open. `least` holds the area that each
+    component had when its border was followed last: it has grown since.
+    """
+    widest, second = _widest(found, present, count)
+    if least[widest] > second:
+        return widest
+    first = first_pixel(values, found[widest].start, level)
+    least[widest] = area = border_area(values, stride, first, level)
+    best = widest
+    for i in range(count if second >= area else 0):
+        n = present[i]
+        if n == widest or _bound(found[n]) < area:
+            continue
+        other_first = first_pixel(values, found[n].start, level)
+        least[n] = other = border_area(values, stride, other_first, level)
+        if (other, other_first) > (area, first):
+            best, area, first = n, other, other_first
+    return best

@@ -1,0 +1,211 @@
+"""MaxBoxAcc and MaxBoxAccV2: box accuracy at the best threshold of the score map.
+
+Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020,
+https://arxiv.org/abs/2001.07437. Everything happens in a 224×224 frame
+(`camtool.metrics.unit_frame`), on the map of the true class. At threshold `t` the foreground is
+`map > int(t · max(map))` of the 8-bit map, so 256 masks answer for any number of thresholds.
+
+The best threshold is an oracle: it is chosen on the scored images. `BoxAccuracyCurve.at` gives the
+accuracy at a threshold that was fixed before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, final
+
+import numpy as np
+from pydantic import Field
+
+from camtool.boxes.contours import contours, largest_contours
+from camtool.boxes.plain_contours import plain_contours
+from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "IOUS",
+    "Best",
+    "BoxAccuracy",
+    "BoxAccuracyCurve",
+    "MaxBoxAcc",
+    "MaxBoxAccV2",
+    "thresholds",
+]
+
+IOUS = (30, 50, 70)
+"""Thresholds on the intersection over union, in percent."""
+
+_SHARES = tuple(iou / 100 for iou in IOUS)
+_ROW = len(IOUS) * 32
+
+
+def thresholds(interval: float) -> NDArray[np.float64]:
+    """Return the thresholds 0, interval, 2·interval, … below 1."""
+    return np.arange(0, 1, interval)
+
+
+@final
+class MaxBoxAcc(Settings):
+    """Best accuracy over thresholds of the box of the largest contour, at IoU 0.5."""
+
+    paper: ClassVar[str] = "Choe et al., CVPR 2020"
+
+    name: Literal["maxboxacc"] = "maxboxacc"
+    interval: float = Field(default=0.001, ge=0.0005, le=0.5)
+    """Step from threshold to threshold."""
+
+    def judge(
+        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
+    ) -> LevelHits:
+        """Tell at which levels of a map the largest contour's box is right.
+
+        Args:
+            values: 8-bit map of the true class, shape (height, width).
+            truths: true boxes in the map's pixels, inclusive corners, int64 of shape (n, 4).
+            plain: without compiled code, for a handful of images; the same result.
+        """
+        if plain:
+            return level_hits_plain(plain_contours(values, largest=True), values, truths, _SHARES)
+        return level_hits(largest_contours(values), values, truths, _SHARES)
+
+    def figures(self, curve: BoxAccuracyCurve) -> dict[str, float]:
+        """Return the metrics in percent, by name."""
+        by_iou = {f"max_box_acc_{iou}": curve.best(iou).value for iou in IOUS}
+        return {"max_box_acc": curve.best(50).value, **by_iou}
+
+
+@final
+class MaxBoxAccV2(Settings):
+    """Best accuracy over thresholds of any contour's box, mean over IoU 0.3, 0.5 and 0.7.
+
+    Holes have contours too. The best threshold is chosen for each IoU by itself.
+    """
+
+    paper: ClassVar[str] = "Choe et al., CVPR 2020 (extended version)"
+
+    name: Literal["maxboxacc-v2"] = "maxboxacc-v2"
+    interval: float = Field(default=0.001, ge=0.0005, le=0.5)
+    """Step from threshold to threshold."""
+
+    def judge(
+        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
+    ) -> LevelHits:
+        """Tell at which levels of a map any contour's box is right; see `MaxBoxAcc.judge`."""
+        if plain:
+            return level_hits_plain(plain_contours(values), values, truths, _SHARES)
+        return level_hits(contours(values), values, truths, _SHARES)
+
+    def figures(self, curve: BoxAccuracyCurve) -> dict[str, float]:
+        """Return the metrics in percent, by name."""
+        by_iou = {f"max_box_acc_{iou}": curve.best(iou).value for iou in IOUS}
+        return {"max_box_acc_v2": sum(by_iou.values()) / len(IOUS), **by_iou}
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best of a curve.
+
+    Attributes:
+        value: accuracy in percent.
+        threshold: the lowest threshold that reaches it.
+    """
+
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxAccuracyCurve:
+    """Right images against the threshold of the map.
+
+    Attributes:
+        thresholds: float64 of shape (n,).
+        right: number of right images at each threshold, by `IOUS`, int64 of shape (3, n).
+        images: number of images.
+    """
+
+    thresholds: NDArray[np.float64]
+    right: NDArray[np.int64]
+    images: int
+
+    def best(self, iou: int) -> Best:
+        """Return the accuracy at the best threshold: the oracle."""
+        row = self.right[IOUS.index(iou)]
+        place = int(row.argmax())
+        return Best(100 * int(row[place]) / self.images, float(self.thresholds[place]))
+
+    def at(self, threshold: float, iou: int) -> float:
+        """Return the accuracy in percent at one of the thresholds.
+
+        Raises:
+            ValueError: `threshold` is none of them.
+        """
+        (places,) = np.nonzero(np.isclose(self.thresholds, threshold, rtol=0, atol=1e-9))
+        if not len(places):
+            raise ValueError(f"{threshold} is not among the thresholds of the curve")
+        return 100 * int(self.right[IOUS.index(iou), places[0]]) / self.images
+
+
+class BoxAccuracy:
+    """Collects images, 97 bytes each, and counts the right ones at any thresholds."""
+
+    def __init__(self) -> None:
+        """Begin without images."""
+        self._bits = bytearray()
+        self._peaks = bytearray()
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._peaks)
+
+    def update(self, hits: LevelHits) -> None:
+        """Add an image."""
+        self._bits += hits.bits.tobytes()
+        self._peaks.append(hits.peak)
+
+    def merge(self, other: BoxAccuracy) -> None:
+        """Add the images of another collection, behind those that are here."""
+        self._bits += other._bits
+        self._peaks += other._peaks
+
+    def compute(self, at: NDArray[np.float64]) -> BoxAccuracyCurve:
+        """Count the right images at each of the thresholds `at`, each in [0, 1].
+
+        Raises:
+            ValueError: there are no images.
+        """
+        if not len(self):
+            raise ValueError("box accuracy needs at least one image")
+        right = np.zeros((len(IOUS), len(at)), np.int64)
+        for peak, hits in self._by_peak():
+            right += hits.sum(0, dtype=np.int64)[:, _levels(at, peak)]
+        return BoxAccuracyCurve(at, right, len(self))
+
+    def hits(self, threshold: float) -> NDArray[np.bool_]:
+        """Return which images are right at a threshold, bool of shape (images, 3)."""
+        peaks = np.frombuffer(self._peaks, np.uint8)
+        levels = (threshold * peaks.astype(np.float64)).astype(np.int64)
+        rows = np.frombuffer(self._bits, np.uint8).reshape(-1, len(IOUS), 32)
+        bytes_ = rows[np.arange(len(rows)), :, levels >> 3]
+        result: NDArray[np.bool_] = (bytes_ >> (7 - (levels & 7))[:, None] & 1).astype(np.bool_)
+        return result
+
+    def _by_peak(self, most: int = 4096) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield hits of up to `most` images of one peak, uint8 of shape (n, 3, 256)."""
+        peaks = np.frombuffer(self._peaks, np.uint8)
+        rows = np.frombuffer(self._bits, np.uint8).reshape(-1, len(IOUS), 32)
+        for peak in np.unique(peaks):
+            (places,) = np.nonzero(peaks == peak)
+            for first in range(0, len(places), most):
+                chosen = rows[places[first : first + most]]
+                yield int(peak), np.unpackbits(chosen, axis=2)
+
+
+def _levels(at: NDArray[np.float64], peak: int) -> NDArray[np.int64]:
+    """Return `int(t · max)` of each threshold."""
+    return (at * peak).astype(np.int64)
