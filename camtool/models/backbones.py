@@ -204,6 +204,10 @@ def _load(network: nn.Module, state: dict[str, Tensor], weights: str, backbone: 
                 f"{backbone}: '{key}' is {tuple(own[key].shape)}, in the weights '{weights}'"
                 f" {tuple(state[key].shape)}"
             )
+        if not state[key].isfinite().all():
+            raise ModelError(
+                f"{backbone}: '{key}' holds NaN or infinity in the weights '{weights}'"
+            )
     # Not load_state_dict: some networks ask it for a version that files of tensors cannot hold.
     with torch.no_grad():
         for key, value in state.items():

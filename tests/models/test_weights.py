@@ -104,6 +104,18 @@ def test_an_entry_of_another_shape(state, tmp_path):
     assert str(raised.value) == f"{SMALL}: 'fc.bias' is (1000,), in the weights '{path}' (200,)"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(value, state, tmp_path):
+    bias = state["fc.bias"].clone()
+    bias[7] = value
+    path = save({**state, "fc.bias": bias}, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError) as raised:
+        build(path)
+    assert str(raised.value) == (
+        f"{SMALL}: 'fc.bias' holds NaN or infinity in the weights '{path}'"
+    )
+
+
 def test_the_first_difference_is_the_same_every_time(state, tmp_path):
     """Whatever the order of hashes: entries are compared in the network's order."""
     few = {k: v for k, v in state.items() if k.startswith("fc")}
