@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,17 @@ def _cache_folder() -> str:
     its own.
     """
     sources = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    # The geometry holds a class that signatures name: code that names another one is unreadable.
+    for path in [*sorted(here.glob("*.py")), here.with_name("geometry.py")]:
         sources.update(path.read_bytes())
     # As numba has it: `NUMBA_CACHE_DIR` comes first.
-    chosen = _config.CACHE_DIR
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~", ".cache").expanduser()
-    base = Path(chosen) if chosen else Path(home, "camtool", "compiled")
-    return str(base / sources.hexdigest()[:16])
+    chosen = _config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
+    try:
+        base = Path(chosen or "~/.cache").expanduser()
+    except RuntimeError:  # a user without a home
+        base = Path(tempfile.gettempdir(), f"camtool-{os.getuid()}")
+    return str(base / "camtool" / "compiled" / sources.hexdigest()[:16])
 
 
 _FOLDER = _cache_folder()

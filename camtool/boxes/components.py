@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from camtool.boxes.compiled import compiled
 from camtool.geometry import Axis, axis
 
 if TYPE_CHECKING:
@@ -65,11 +65,7 @@ def components(score_map: ScoreMap, share: float, *, of_range: bool = False) -> 
     return Components(*_components(values, rows, columns, share, of_range))
 
 
-def _compiled(function: Any) -> Any:  # noqa: ANN401 (numba has no types)
-    return njit(nogil=True, cache=True)(function)
-
-
-@_compiled
+@compiled
 def _pieces(columns: Axis) -> Any:  # noqa: ANN401
     """First columns of the stretches of pixels that lie over the same cells, and the last's end."""
     firsts = [columns.start]
@@ -80,7 +76,7 @@ def _pieces(columns: Axis) -> Any:  # noqa: ANN401
     return np.array(firsts)
 
 
-@_compiled
+@compiled
 def _row(values: Any, rows: Axis, y: int, out: Any) -> None:  # noqa: ANN401
     """The map interpolated at one image row, at its own columns."""
     low = rows.cell[y]
@@ -89,7 +85,7 @@ def _row(values: Any, rows: Axis, y: int, out: Any) -> None:  # noqa: ANN401
         out[k] = values[low, k] + rows.fraction[y] * (values[high, k] - values[low, k])
 
 
-@_compiled
+@compiled
 def _extremes(values: Any, rows: Axis, columns: Axis, firsts: Any) -> tuple[float, float]:  # noqa: ANN401
     """Minimum and maximum of the map at image size."""
     row = np.empty(values.shape[1])
@@ -106,7 +102,7 @@ def _extremes(values: Any, rows: Axis, columns: Axis, firsts: Any) -> tuple[floa
     return low, high
 
 
-@_compiled
+@compiled
 def _crossing(start: float, slope: float, fraction: Any, first: int, last: int, t: float) -> int:  # noqa: ANN401
     """First column of [first, last) on the other side of threshold `t` than column `first`."""
     above = start + fraction[first] * slope > t
@@ -119,7 +115,7 @@ def _crossing(start: float, slope: float, fraction: Any, first: int, last: int, 
     return first
 
 
-@_compiled
+@compiled
 def _root(parents: Any, i: int) -> int:  # noqa: ANN401
     while parents[i] != i:
         parents[i] = parents[parents[i]]
@@ -127,7 +123,7 @@ def _root(parents: Any, i: int) -> int:  # noqa: ANN401
     return i
 
 
-@_compiled
+@compiled
 def _join_rows(parents: Any, starts: Any, stops: Any, above: int, here: int, end: int) -> None:  # noqa: ANN401
     """Join the runs [here, end) of one row with the touching ones [above, here) of the last."""
     i, j = above, here
@@ -142,7 +138,7 @@ def _join_rows(parents: Any, starts: Any, stops: Any, above: int, here: int, end
             j += 1
 
 
-@_compiled
+@compiled
 def _components(values: Any, rows: Axis, columns: Axis, share: float, of_range: bool) -> Any:  # noqa: ANN401
     firsts = _pieces(columns)
     low, high = _extremes(values, rows, columns, firsts)
@@ -183,7 +179,7 @@ def _components(values: Any, rows: Axis, columns: Axis, share: float, of_range: 
     return _collect(parents[:runs], starts, stops, lines, tops, low, high)
 
 
-@_compiled
+@compiled
 def _collect(
     parents: Any,  # noqa: ANN401
     starts: Any,  # noqa: ANN401
