@@ -21,7 +21,7 @@ from camtool.pipelines.identity import changed_keys, inputs_digest, manifest_of
 from camtool.pipelines.localizer import Localization, Localizer, Prepared, Seen
 from camtool.pipelines.parallel import ordered_map
 from camtool.pipelines.progress import progress
-from camtool.pipelines.targets import has_boxes, targets_of
+from camtool.pipelines.targets import has_boxes, label_warnings, targets_of
 from camtool.report.overlay import encode_overlay, overlay_name
 from camtool.runs import RunFolder, Shard, read_manifest, remember, write_atomically
 from camtool.runs.writing import make_folder
@@ -114,7 +114,7 @@ def localize(
     """
     found = find_images(images)
     known = read_labels(labels) if labels is not None else None
-    for warning in (*found.warnings, *(known.warnings if known else ())):
+    for warning in (*found.warnings, *(label_warnings(known) if known else ())):
         _log.warning("%s", warning)
     chosen = shard or Shard()
     inputs = inputs_digest(found.sources, known)

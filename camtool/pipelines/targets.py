@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from camtool.errors import DataError, EvaluationError, shorten
 from camtool.pipelines.join import Joiner
@@ -16,14 +16,23 @@ if TYPE_CHECKING:
     from camtool.images import ImageSource
     from camtool.pipelines.names import ClassNames
 
-__all__ = ["has_boxes", "targets_of"]
+__all__ = ["has_boxes", "label_warnings", "targets_of"]
 
+_MOST_PROBLEMS: Final = 10
 _log = logging.getLogger("camtool")
 
 
 def has_boxes(known: AnnotationSet) -> bool:
     """Tell whether the labels come with boxes, and so in stored pixel order."""
     return any(o.box is not None for a in known.annotations.values() for o in a.objects)
+
+
+def label_warnings(known: AnnotationSet) -> list[str]:
+    """Return what to say of the labels: entries that could not be used first, then the rest."""
+    problems = [f"{problem}; not used as a label" for problem in known.problems[:_MOST_PROBLEMS]]
+    if (more := len(known.problems) - len(problems)) > 0:
+        problems.append(f"{known.source}: {more:,} more entries could not be used as labels")
+    return [*problems, *known.warnings]
 
 
 def targets_of(

@@ -120,6 +120,20 @@ def test_labels_add_the_true_class(pictures, tmp_path):
     assert [len(p.classes) for p in predictions] == [6, 6, 5, 5]
 
 
+def test_labels_that_cannot_be_used_are_told(pictures, tmp_path):
+    labels = tmp_path / "labels.csv"
+    conflicts = "".join(f"{n:05d}.png,tench\n{n:05d}.png,goldfish\n" for n in range(12))
+    labels.write_text(f"file,class\n00023.png,tench\n00022.png\n{conflicts}")
+    ran = run_here("localize", pictures, "-o", tmp_path / "run", *TINY, "--labels", labels)
+    assert ran.code == 0
+    said = [line for line in ran.err.splitlines() if line.startswith(f"warning: {labels}")]
+    assert said[0] == f"warning: {labels}:3: no class in this row; not used as a label"
+    assert said[1].startswith(f"warning: {labels}:5: 00000 has class goldfish here and tench at ")
+    assert said[10] == f"warning: {labels}: 3 more entries could not be used as labels"
+    assert said[11].startswith(f"warning: {labels}: 23 of 24 images have no label")
+    assert len(said) == 12
+
+
 def test_one_bad_file_among_a_thousand_costs_that_row(tmp_path):
     folder = draw_pictures(tmp_path / "thousand", 1001, broken=(500,))
     ran = run_here("localize", folder, "-o", tmp_path / "run", *TINY)
