@@ -11,7 +11,7 @@ from typing import Any
 import numba
 from numba import njit
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "inlined"]
 
 # Its attributes come from the environment, so type checkers do not know them.
 _config: Any = numba.config
@@ -55,3 +55,11 @@ def compiled(function: Any) -> Any:  # noqa: ANN401 (numba has no types)
         return njit(nogil=True)(function)
     finally:
         _config.CACHE_DIR = before
+
+
+def inlined(function: Any) -> Any:  # noqa: ANN401
+    """Compile `function` into the compiled functions that call it.
+
+    A call hands over seven numbers an array, which is more work than a small function does.
+    """
+    return njit(nogil=True, forceinline=True)(function)

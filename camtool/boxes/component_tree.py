@@ -19,6 +19,7 @@ from camtool.boxes.growth import (
     BOX,
     FRESH,
     OUTSIDE,
+    PLACE,
     STRETCHES,
     meet,
     move_box,
@@ -75,11 +76,10 @@ def sweep(
     stride = frame.shape[1]
     places, ends = _sorted_places(frame, masks, roles, reverse)
     flat, labels = masks.ravel(), _no_labels(frame)
-    around = _around(stride)
-    ways = _ways(links, around)
+    ways, close = _distances(links, stride), _distances(near, stride)
     peaks = 0
     for i in range(len(places)):
-        peaks += roles[flat[places[i]]] & STARTS
+        peaks += roles[flat[places[i].place]] & STARTS
     nodes = no_nodes(peaks + 2)
     fresh = np.empty(peaks + 2, np.int32)
     # A pixel begins at most one stretch.
@@ -87,24 +87,24 @@ def sweep(
     counts = np.array((OUTSIDE + 1, 0, 0))
     for value in range(255, 0, -1):
         for i in range(ends[value + 1], ends[value]):
-            place = places[i]
+            place = places[i].place
             role = roles[flat[place]]
             if role & JOINS:
-                meet(place, value, flat, near, around, ways, labels, nodes, found, fresh, counts)
+                meet(place, value, flat, close, ways, labels, nodes, found, fresh, counts)
             if role & MOVES_BOX:
-                root = node_of(place, flat, near, around, ways, labels, nodes, counts)
+                root = node_of(place, flat, close, ways, labels, nodes, counts)
                 if root != OUTSIDE:
-                    move_box(root, place, value, stride, nodes, found, fresh, counts)
+                    move_box(root, places[i], value, nodes, found, fresh, counts)
         _begin_stretches(value, nodes, found, fresh, counts)
     return found[: counts[STRETCHES]]
 
 
 @compiled
 def _sorted_places(frame: Any, masks: Any, roles: Any, reverse: bool) -> Any:  # noqa: ANN401
-    """Places of the pixels with a role, the first to enter first, and where each value ends."""
+    """The pixels with a role, the first to enter first, and how many enter at a value or before."""
     height, stride = frame.shape
-    places, values = np.empty(frame.size, np.int32), np.empty(frame.size, np.uint8)
-    ends = np.zeros(257, np.int64)  # ends[v]: number of pixels that enter at v or before
+    places, values = np.empty(frame.size, PLACE), np.empty(frame.size, np.uint8)
+    ends = np.zeros(257, np.int64)
     count = 0
     for y in range(1, height - 1):
         here, around = frame[y, 1:-1], masks[y, 1:-1]
@@ -112,16 +112,18 @@ def _sorted_places(frame: Any, masks: Any, roles: Any, reverse: bool) -> Any:  #
         for x in range(stride - 2):
             if roles[around[x]]:
                 value = 255 - here[x] if reverse else here[x]
-                places[count], values[count] = first + x, value
+                found = places[count]
+                found.place, found.x, found.y = first + x, x, y - 1
+                values[count] = value
                 ends[value] += 1
                 count += 1
     for value in range(255, -1, -1):
         ends[value] += ends[value + 1]
-    filled = np.zeros(256, np.int64)
-    ordered = np.empty(count, np.int32)
+    filled = ends[1:].copy()
+    ordered = np.empty(count, PLACE)
     for i in range(count):
         value = values[i]
-        ordered[ends[value + 1] + filled[value]] = places[i]
+        ordered[filled[value]] = places[i]
         filled[value] += 1
     return ordered, ends
 
@@ -137,20 +139,15 @@ def _no_labels(frame: Any) -> Any:  # noqa: ANN401
 
 
 @compiled
-def _around(stride: int) -> Any:  # noqa: ANN401
-    """Distance to the neighbour in each direction, clockwise from the upper left."""
-    return np.array((-stride - 1, -stride, -stride + 1, 1, stride + 1, stride, stride - 1, -1))
-
-
-@compiled
-def _ways(links: Any, around: Any) -> Any:  # noqa: ANN401
-    """The links as distances; 0 is none."""
-    ways = np.zeros(links.shape, np.int64)
-    for mask in range(links.shape[0]):
-        for k in range(links.shape[1]):
-            if links[mask, k] >= 0:
-                ways[mask, k] = around[links[mask, k]]
-    return ways
+def _distances(directions: Any, stride: int) -> Any:  # noqa: ANN401
+    """Directions (clockwise from the upper left) as distances in the flattened frame; 0 is none."""
+    around = (-stride - 1, -stride, -stride + 1, 1, stride + 1, stride, stride - 1, -1)
+    distances = np.zeros(directions.shape, np.int32)
+    for mask in range(directions.shape[0]):
+        for k in range(directions.shape[1]):
+            if directions[mask, k] >= 0:
+                distances[mask, k] = around[directions[mask, k]]
+    return distances
 
 
 @compiled

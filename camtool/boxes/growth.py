@@ -1,9 +1,9 @@
 """Components that grow and join while the threshold of a sweep passes: union–find with boxes.
 
 The functions are parts of `camtool.boxes.component_tree`, compiled into it. They share its arrays:
-the flattened `masks` and `labels` of the pixels, the tables `near`, `around` and `ways` over masks
-and directions, the `nodes`, the stretches `found`, the `fresh` nodes (those that changed at the
-present value) and the `counts` of nodes, fresh nodes and stretches.
+the flattened `masks` and `labels` of the pixels, the tables `close` and `ways` over masks (`near`
+and `links` of `Neighbourhoods` as distances), the `nodes`, the stretches `found`, the `fresh` nodes
+(those that changed at the present value) and the `counts` of nodes, fresh nodes and stretches.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from camtool.boxes.compiled import compiled
+from camtool.boxes.compiled import inlined
 
 __all__ = [
     "BOX",
     "FRESH",
     "NODES",
     "OUTSIDE",
+    "PLACE",
     "STRETCHES",
     "meet",
     "move_box",
@@ -35,6 +36,11 @@ NODES, FRESH, STRETCHES = 0, 1, 2
 BOX = [("x0", np.int32), ("y0", np.int32), ("x1", np.int32), ("y1", np.int32)]
 """Fields of an inclusive box."""
 
+PLACE = np.dtype([("place", np.int32), ("x", np.int32), ("y", np.int32)])
+"""A pixel: its place in the flattened frame, and where it is in the map."""
+
+_INTERVAL = 8
+
 _NODE = np.dtype(
     [
         *BOX,
@@ -48,7 +54,7 @@ _NODE = np.dtype(
 pixels at which it changed last, `stretch` the last one that it began, or -1."""
 
 
-@compiled
+@inlined
 def no_nodes(most: int) -> Any:  # noqa: ANN401
     """Room for `most` nodes, each a component of its own without any pixel."""
     nodes = np.empty(most, _NODE)
@@ -60,7 +66,7 @@ def no_nodes(most: int) -> Any:  # noqa: ANN401
     return nodes
 
 
-@compiled
+@inlined
 def _root(nodes: Any, i: int) -> Any:  # noqa: ANN401
     while nodes[i].parent != i:
         nodes[i].parent = nodes[nodes[i].parent].parent
@@ -68,49 +74,57 @@ def _root(nodes: Any, i: int) -> Any:  # noqa: ANN401
     return i
 
 
-@compiled
+@inlined
 def node_of(
     place: int,
     masks: Any,  # noqa: ANN401
-    near: Any,  # noqa: ANN401
-    around: Any,  # noqa: ANN401
+    close: Any,  # noqa: ANN401
     ways: Any,  # noqa: ANN401
     labels: Any,  # noqa: ANN401
     nodes: Any,  # noqa: ANN401
     counts: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """The node whose component a pixel belongs to; its peak becomes a node if it is none yet."""
-    label = labels[place]
+    label, mask = labels[place], masks[place]
     # Most often the pixel continues a ridge, of which a neighbour is already known.
     k = 0
-    while not label and k < 8:
-        if near[masks[place]] >> k & 1:
-            label = labels[place + around[k]]
+    while not label and close[mask, k]:
+        label = labels[place + close[mask, k]]
         k += 1
     if label:
         labels[place] = label
-        return _root(nodes, label)
-    top = place
+    else:
+        _climb(place, masks, ways, labels, counts)
+    return _root(nodes, labels[place])
+
+
+@inlined
+def _climb(place: int, masks: Any, ways: Any, labels: Any, counts: Any) -> None:  # noqa: ANN401
+    """Label a pixel by going upwards until a label is known, or a peak reached."""
+    top, passed = place, 0
     while not labels[top]:
         way = ways[masks[top], 0]
         if not way:
             labels[top] = counts[NODES]
             counts[NODES] += 1
         top += way
+        passed += 1
     label = labels[top]
-    while place != top:
-        labels[place] = label
-        place += ways[masks[place], 0]
-    return _root(nodes, label)
+    labels[place] = label
+    # Marks at intervals are enough to keep others from going the same way again.
+    if passed >= _INTERVAL:
+        for i in range(passed - 1):
+            place += ways[masks[place], 0]
+            if i % _INTERVAL == 0:
+                labels[place] = label
 
 
-@compiled
+@inlined
 def meet(
     place: int,
     value: int,
     masks: Any,  # noqa: ANN401
-    near: Any,  # noqa: ANN401
-    around: Any,  # noqa: ANN401
+    close: Any,  # noqa: ANN401
     ways: Any,  # noqa: ANN401
     labels: Any,  # noqa: ANN401
     nodes: Any,  # noqa: ANN401
@@ -120,17 +134,17 @@ def meet(
 ) -> None:
     """Join the components that meet at a pixel."""
     mask = masks[place]
-    root = node_of(place + ways[mask, 0], masks, near, around, ways, labels, nodes, counts)
+    root = node_of(place + ways[mask, 0], masks, close, ways, labels, nodes, counts)
     k = 1
     while ways[mask, k]:
         side = place + ways[mask, k]
-        other = node_of(side, masks, near, around, ways, labels, nodes, counts)
+        other = node_of(side, masks, close, ways, labels, nodes, counts)
         if other != root:
             root = _join(root, other, value, nodes, found, fresh, counts)
         k += 1
 
 
-@compiled
+@inlined
 def _change(root: int, value: int, nodes: Any, found: Any, fresh: Any, counts: Any) -> None:  # noqa: ANN401
     """End the stretch of a component that is about to change, once a value."""
     node = nodes[root]
@@ -143,7 +157,7 @@ def _change(root: int, value: int, nodes: Any, found: Any, fresh: Any, counts: A
     counts[FRESH] += 1
 
 
-@compiled
+@inlined
 def _join(a: int, b: int, value: int, nodes: Any, found: Any, fresh: Any, counts: Any) -> Any:  # noqa: ANN401
     """Join two components; the one with the wider box lives on, the outside in any case."""
     wider = nodes[b].x1 - nodes[b].x0 > nodes[a].x1 - nodes[a].x0
@@ -160,25 +174,24 @@ def _join(a: int, b: int, value: int, nodes: Any, found: Any, fresh: Any, counts
     return a
 
 
-@compiled
+@inlined
 def move_box(
     root: int,
-    place: int,
+    pixel: Any,  # noqa: ANN401
     value: int,
-    stride: int,
     nodes: Any,  # noqa: ANN401
     found: Any,  # noqa: ANN401
     fresh: Any,  # noqa: ANN401
     counts: Any,  # noqa: ANN401
 ) -> None:
     """Stretch the box of a component to a pixel."""
-    x, y = place % stride - 1, place // stride - 1
+    x, y = pixel.x, pixel.y
     node = nodes[root]
     inside = node.x0 <= x <= node.x1 and y <= node.y1
     # A start further left in the same row moves no side, but is where the border begins.
-    if inside and place >= node.start:
+    if inside and pixel.place >= node.start:
         return
     _change(root, value, nodes, found, fresh, counts)
     node.x0, node.y0 = min(node.x0, x), min(node.y0, y)
     node.x1, node.y1 = max(node.x1, x), max(node.y1, y)
-    node.start = min(node.start, place)
+    node.start = min(node.start, pixel.place)

@@ -48,13 +48,13 @@ class Neighbourhoods(NamedTuple):
         roles: sum of `STARTS`, `JOINS` and `MOVES_BOX`, uint8 of shape (256,).
         links: a direction into each component of the neighbours that enter before the pixel, the
             widest first, then -1, int8 of shape (256, 5).
-        near: mask of the neighbours that are in one component with the pixel once it has entered,
-            uint8 of shape (256,).
+        near: directions of all neighbours that are in one component with the pixel once it has
+            entered, the likeliest to be known first, then -1, int8 of shape (256, 9).
     """
 
     roles: NDArray[np.uint8]
     links: NDArray[np.int8]
-    near: NDArray[np.uint8]
+    near: NDArray[np.int8]
 
 
 def _touching(a: int, b: int, *, corners: bool) -> bool:
@@ -89,6 +89,11 @@ def _links(groups: list[list[int]], *, corners: bool) -> list[int]:
     return [group[len(group) // 2] for group in ends]
 
 
+def _turn(a: int, b: int) -> int:
+    """Return how many eighths of a turn lie between two directions, 0 to 4."""
+    return min((a - b) % 8, (b - a) % 8)
+
+
 def _may_move_box(before: set[int], *, corners: bool) -> bool:
     """Return whether no neighbour that enters before reaches as far, towards any of four sides.
 
@@ -106,13 +111,14 @@ def _may_move_box(before: set[int], *, corners: bool) -> bool:
 def _tables(*, corners: bool, reverse: bool) -> Neighbourhoods:
     roles = np.zeros(256, np.uint8)
     links = np.full((256, 5), -1, np.int8)
-    near = np.zeros(256, np.uint8)
+    near = np.full((256, 9), -1, np.int8)
     for mask in range(256):
         before = {k for k in range(8) if bool(mask >> k & 1) != reverse}
         groups = _groups(before, corners=corners)
         found = _links(groups, corners=corners)
         links[mask, : len(found)] = found
-        near[mask] = sum(1 << k for group in groups for k in group)
+        connected = [k for group in groups for k in sorted(group, key=lambda k: _turn(k, found[0]))]
+        near[mask, : len(connected)] = connected
         roles[mask] = (
             STARTS * (not found)
             + JOINS * (len(found) > 1)
