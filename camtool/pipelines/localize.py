@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -252,8 +253,11 @@ def _see_batches(
 
 def _finished(job: _Job, prepared: Prepared, seen: Seen | None) -> Result:
     source = prepared.source
-    if seen is None:
-        return Prediction(source.image_id, source.path, None, error=prepared.error), None
+    error = prepared.error
+    if seen is not None and not all(map(math.isfinite, seen.scores)):
+        error = "the network's scores of it are not finite"
+    if seen is None or error is not None:
+        return Prediction(source.image_id, source.path, None, error=error), None
     localization = job.localizer.finish(prepared, seen)
     if localization.photo is not None and localization.classes:
         path = job.folder.path / "overlays" / overlay_name(source.image_id)

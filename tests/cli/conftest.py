@@ -55,7 +55,7 @@ def _handlers_restored():
         signal.signal(number, handler)
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _networks_built_once():
     """Building a network and checking its maps takes longer than the rest of a small run."""
     with pytest.MonkeyPatch.context() as patch:
