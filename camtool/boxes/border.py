@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from camtool.boxes.compiled import compiled
+from camtool.boxes.compiled import inlined
 
 __all__ = ["border_area", "first_pixel"]
 
@@ -15,7 +15,7 @@ _DX = np.array((1, 1, 0, -1, -1, -1, 0, 1))
 _DY = np.array((0, 1, 1, 1, 0, -1, -1, -1))
 
 
-@compiled
+@inlined
 def first_pixel(values: Any, start: int, level: int) -> Any:  # noqa: ANN401
     """Return the first pixel of the run of pixels > `level` that `start` lies in."""
     while values[start - 1] > level:
@@ -23,7 +23,7 @@ def first_pixel(values: Any, start: int, level: int) -> Any:  # noqa: ANN401
     return start
 
 
-@compiled
+@inlined
 def border_area(values: Any, stride: int, first: int, level: int) -> Any:  # noqa: ANN401
     """Return twice the area of the polygon through the centres of a component's border pixels.
 

@@ -58,8 +58,10 @@ def compiled(function: Any) -> Any:  # noqa: ANN401 (numba has no types)
 
 
 def inlined(function: Any) -> Any:  # noqa: ANN401
-    """Compile `function` into the compiled functions that call it.
+    """Compile a function that creates no array into the compiled functions that call it.
 
-    A call hands over seven numbers an array, which is more work than a small function does.
+    A call hands over seven numbers an array and counts a reference to each array, which is several
+    times the work of a small function. Without numba's runtime (`_nrt`) nothing is counted, and
+    nothing can be allocated.
     """
-    return njit(nogil=True, forceinline=True)(function)
+    return njit(nogil=True, forceinline=True, _nrt=False)(function)

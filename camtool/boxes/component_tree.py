@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from camtool.boxes.compiled import compiled
+from camtool.boxes.compiled import compiled, inlined
 from camtool.boxes.growth import (
     BOX,
     FRESH,
@@ -103,29 +103,40 @@ def sweep(
 def _sorted_places(frame: Any, masks: Any, roles: Any, reverse: bool) -> Any:  # noqa: ANN401
     """The pixels with a role, the first to enter first, and how many enter at a value or before."""
     height, stride = frame.shape
-    places, values = np.empty(frame.size, PLACE), np.empty(frame.size, np.uint8)
+    some, rows = _some_places(masks, roles)
+    values, flat = np.empty(len(some), np.uint8), frame.ravel()
     ends = np.zeros(257, np.int64)
-    count = 0
-    for y in range(1, height - 1):
-        here, around = frame[y, 1:-1], masks[y, 1:-1]
-        first = y * stride + 1
-        for x in range(stride - 2):
-            if roles[around[x]]:
-                value = 255 - here[x] if reverse else here[x]
-                found = places[count]
-                found.place, found.x, found.y = first + x, x, y - 1
-                values[count] = value
-                ends[value] += 1
-                count += 1
+    for i in range(len(some)):
+        value = flat[some[i]]
+        values[i] = 255 - value if reverse else value
+        ends[values[i]] += 1
     for value in range(255, -1, -1):
         ends[value] += ends[value + 1]
-    filled = ends[1:].copy()
-    ordered = np.empty(count, PLACE)
-    for i in range(count):
-        value = values[i]
-        ordered[filled[value]] = places[i]
-        filled[value] += 1
-    return ordered, ends
+    places, filled = np.empty(len(some), PLACE), ends[1:].copy()
+    for y in range(height - 2):
+        left = (y + 1) * stride + 1
+        for i in range(rows[y], rows[y + 1]):
+            found = places[filled[values[i]]]
+            filled[values[i]] += 1
+            found.place, found.x, found.y = some[i], some[i] - left, y
+    return places, ends
+
+
+@compiled
+def _some_places(masks: Any, roles: Any) -> Any:  # noqa: ANN401
+    """The places of the pixels with a role in raster order, and where each row of them begins."""
+    height, stride = masks.shape
+    some, rows = np.empty(masks.size, np.int32), np.empty(height - 1, np.int64)
+    count = 0
+    for y in range(1, height - 1):
+        rows[y - 1] = count
+        row, left = masks[y, 1:-1], y * stride + 1
+        for x in range(len(row)):
+            # Written always and kept sometimes: a branch that none can foresee costs more.
+            some[count] = left + x
+            count += roles[row[x]] != 0
+    rows[height - 2] = count
+    return some[:count], rows
 
 
 @compiled
@@ -150,7 +161,7 @@ def _distances(directions: Any, stride: int) -> Any:  # noqa: ANN401
     return distances
 
 
-@compiled
+@inlined
 def _begin_stretches(value: int, nodes: Any, found: Any, fresh: Any, counts: Any) -> None:  # noqa: ANN401
     """Begin a stretch for each component that changed at `value`."""
     for i in range(counts[FRESH]):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from camtool.boxes.border import border_area, first_pixel
-from camtool.boxes.compiled import compiled
+from camtool.boxes.compiled import compiled, inlined
 from camtool.boxes.component_tree import sweep
 from camtool.boxes.neighbourhoods import BACKGROUND, FOREGROUND, higher_neighbours, padded
 
@@ -54,7 +54,12 @@ def contours(values: NDArray[np.uint8]) -> Contours:
     Raises:
         ValueError: not such a map.
     """
-    return Contours(*_contours(_checked(values), tuple(FOREGROUND), tuple(BACKGROUND)))
+    # One compiled function for all would be slower: the first two lose their vector instructions.
+    frame = padded(_checked(values))
+    masks = higher_neighbours(frame)
+    outer = sweep(frame, masks, *FOREGROUND, False)
+    holes = sweep(frame, masks, *BACKGROUND, True)
+    return Contours(*_joined(outer, holes))
 
 
 def largest_contours(values: NDArray[np.uint8]) -> Contours:
@@ -71,7 +76,9 @@ def largest_contours(values: NDArray[np.uint8]) -> Contours:
     Raises:
         ValueError: not such a map.
     """
-    return Contours(*_largest_contours(_checked(values), tuple(FOREGROUND)))
+    frame = padded(_checked(values))
+    outer = sweep(frame, higher_neighbours(frame), *FOREGROUND, False)
+    return Contours(*_selected(outer, _largest(frame, outer)))
 
 
 def _checked(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -81,11 +88,8 @@ def _checked(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @compiled
-def _contours(values: Any, foreground: Any, background: Any) -> Any:  # noqa: ANN401
-    frame = padded(values)
-    masks = higher_neighbours(frame)
-    outer = sweep(frame, masks, *foreground, False)
-    holes = sweep(frame, masks, *background, True)
+def _joined(outer: Any, holes: Any) -> Any:  # noqa: ANN401
+    """Boxes and levels of the outer contours and of those of the holes."""
     boxes = np.empty((len(outer) + len(holes), 4), np.int32)
     levels = np.empty((len(boxes), 2), np.int32)
     for i in range(len(outer)):
@@ -99,7 +103,7 @@ def _contours(values: Any, foreground: Any, background: Any) -> Any:  # noqa: AN
     return boxes, levels
 
 
-@compiled
+@inlined
 def _put_box(stretch: Any, margin: int, boxes: Any, i: int) -> None:  # noqa: ANN401
     """Write the half-open box of a stretch, grown by `margin` pixels."""
     boxes[i, 0], boxes[i, 1] = stretch.x0 - margin, stretch.y0 - margin
@@ -107,10 +111,8 @@ def _put_box(stretch: Any, margin: int, boxes: Any, i: int) -> None:  # noqa: AN
 
 
 @compiled
-def _largest_contours(values: Any, foreground: Any) -> Any:  # noqa: ANN401
-    frame = padded(values)
-    found = sweep(frame, higher_neighbours(frame), *foreground, False)
-    largest = _largest(frame, found)
+def _selected(found: Any, largest: Any) -> Any:  # noqa: ANN401
+    """Boxes and levels of the stretches that are largest at some level."""
     boxes, levels = np.empty((LEVELS, 4), np.int32), np.empty((LEVELS, 2), np.int32)
     count = 0
     for level in range(LEVELS - 1, -1, -1):
@@ -150,13 +152,13 @@ def _largest(frame: Any, found: Any) -> Any:  # noqa: ANN401
     return largest
 
 
-@compiled
+@inlined
 def _bound(stretch: Any) -> Any:  # noqa: ANN401
     """Twice the area of the box through the outermost pixel centres: no border encloses more."""
     return 2 * (stretch.x1 - stretch.x0) * (stretch.y1 - stretch.y0)
 
 
-@compiled
+@inlined
 def _widest(found: Any, present: Any, count: int) -> Any:  # noqa: ANN401
     """The stretch of the largest bound, and the largest bound among the others."""
     best, most, second = -1, -1, -1
@@ -169,7 +171,7 @@ def _widest(found: Any, present: Any, count: int) -> Any:  # noqa: ANN401
     return best, second
 
 
-@compiled
+@inlined
 def _choose(
     values: Any,  # noqa: ANN401
     stride: int,

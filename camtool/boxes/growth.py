@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from camtool.boxes.compiled import inlined
+from camtool.boxes.compiled import compiled, inlined
 
 __all__ = [
     "BOX",
@@ -54,7 +54,7 @@ _NODE = np.dtype(
 pixels at which it changed last, `stretch` the last one that it began, or -1."""
 
 
-@inlined
+@compiled
 def no_nodes(most: int) -> Any:  # noqa: ANN401
     """Room for `most` nodes, each a component of its own without any pixel."""
     nodes = np.empty(most, _NODE)

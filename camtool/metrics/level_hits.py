@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from camtool.boxes.compiled import compiled
+from camtool.boxes.compiled import compiled, inlined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,7 @@ def _hits(boxes: Any, levels: Any, width: int, height: int, truths: Any, ious: A
     return hits
 
 
-@compiled
+@inlined
 def _best(x0: int, y0: int, x1: int, y1: int, truths: Any) -> Any:  # noqa: ANN401
     """The best intersection over union of an inclusive box with any true box."""
     best = 0.0
