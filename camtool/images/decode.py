@@ -17,7 +17,7 @@ import warnings
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -28,6 +28,8 @@ from camtool.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from camtool.images.sources import ImageSource
 
@@ -139,11 +141,7 @@ def _to_rgb(path: str, image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image.copy() if image.readonly else image
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ImageReadError(path, f"unsupported mode {image.mode} (32-bit integers)")
-        # 65535 / 255 = 257 exactly: the high byte, rounded.
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_sixteen_to_eight_bits(path, np.asarray(image))).convert("RGB")
     if image.mode == "F":
         raise ImageReadError(
             path, "unsupported mode F (floating-point pixels): save it with 8 bits"
@@ -151,6 +149,16 @@ def _to_rgb(path: str, image: Image.Image) -> Image.Image:
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _sixteen_to_eight_bits(path: str, values: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+    """Scale 0 … 65535 to 0 … 255, rounded; 65535 / 255 is 257 exactly."""
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageReadError(path, "unsupported mode I (32-bit integers): save it with 8 bits")
+    result = np.empty(values.shape, np.uint8)
+    for row, scaled in zip(values, result, strict=True):  # a whole picture in 64 bits is large
+        scaled[:] = (row.astype(np.int64) + 128) // 257
+    return result
 
 
 def _orientation(image: Image.Image) -> int | None:

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from camtool.annotations import NO_CLASS
 from camtool.errors import DataError, EvaluationError, shorten
 from camtool.pipelines.join import Joiner
 
@@ -52,7 +53,7 @@ def targets_of(
     unknown: Counter[str] = Counter()
     result = {}
     for image_id, given in labels.items():
-        indices = [(label, names.index(label)) for label in given]
+        indices = [(label, names.index(label)) for label in given if label != NO_CLASS]
         result[image_id] = tuple(i for _, i in indices if i is not None)
         unknown.update(str(label) for label, i in indices if i is None)
     for label, count in unknown.most_common(10):
