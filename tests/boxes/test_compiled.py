@@ -1,0 +1,66 @@
+"""Where compiled kernels are kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from camtool.boxes import compiled as module
+
+SOURCE = """
+from camtool.boxes.compiled import compiled
+
+@compiled
+def twice(x):
+    return 2 * x
+
+print(twice(21))
+"""
+
+
+def run(tmp_path, **environment):
+    script = tmp_path / "kernel.py"
+    script.write_text(SOURCE)
+    clean = {k: v for k, v in os.environ.items() if k not in {"NUMBA_CACHE_DIR", "XDG_CACHE_HOME"}}
+    result = subprocess.run(
+        [sys.executable, str(script)],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout
+
+
+def test_in_the_cache_folder_of_the_user(tmp_path):
+    assert run(tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache")) == "42\n"
+    (folder,) = (tmp_path / "cache" / "camtool" / "compiled").iterdir()
+    assert len(folder.name) == 16
+    assert len(list(folder.rglob("*.nbc"))) == 1
+
+
+def test_in_the_folder_that_numba_is_told(tmp_path):
+    assert run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "told")) == "42\n"
+    assert len(list((tmp_path / "told").rglob("*.nbc"))) == 1
+
+
+def test_without_any_place_everything_is_compiled_anew(monkeypatch):
+    def no_place(**options):
+        if options.pop("cache", False):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda f: (f, options)
+
+    monkeypatch.setattr(module, "njit", no_place)
+    assert module.compiled(abs) == (abs, {"nogil": True})
+
+
+def test_other_sources_have_another_folder(tmp_path, monkeypatch):
+    before = module._cache_folder()
+    (tmp_path / "boxes").mkdir()
+    (tmp_path / "boxes" / "compiled.py").write_text("# another version")
+    (tmp_path / "geometry.py").write_text("")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "boxes" / "compiled.py"))
+    first = module._cache_folder()
+    (tmp_path / "geometry.py").write_text("# another version")
+    assert len({before, first, module._cache_folder()}) == 3
