@@ -29,13 +29,20 @@ def map_to_frame(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         values: class map, shape (h, w), any range.
 
     Returns:
-        Array of shape (224, 224), float32: bicubic interpolation, then `unit_map`.
+        Array of shape (224, 224), float32: bicubic interpolation, then `unit_map`; zeros for a flat
+        map of any size.
+
+    Raises:
+        ValueError: not a map.
     """
     if values.ndim != 2 or not values.size:
         raise ValueError(f"not a map: shape {values.shape}")
     single = np.asarray(values, np.float32)
     if single.shape == (FRAME, FRAME):
         return unit_map(single)
+    if single.min() == single.max():
+        # Interpolation would leave rounding errors, and scaling would make them the whole map.
+        return np.zeros((FRAME, FRAME), np.float32)
     resized = cv2.resize(single, (FRAME, FRAME), interpolation=cv2.INTER_CUBIC)
     return unit_map(resized.astype(np.float32, copy=False))
 
