@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 
-from camtool.geometry import resize_map, scale
+from camtool.geometry import scale
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,21 +62,37 @@ def _colours() -> NDArray[np.uint8]:
     return np.asarray(cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[:, 0, ::-1], np.uint8)
 
 
-def _blend(photo: Image.Image, score_map: ScoreMap, opacity: float) -> Image.Image:
-    if not np.isfinite(score_map.values).all():
-        return photo.copy()
-    fx, fy = photo.width / score_map.size[0], photo.height / score_map.size[1]
-    x0, y0, x1, y1 = score_map.region
-    region = (x0 * fx, y0 * fy, x1 * fx, y1 * fy)
-    heat = resize_map(score_map.values, region, photo.size)
-    top = float(heat.max())
+def _heat(score_map: ScoreMap, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """The map's positive part over a picture of `size`, 0 to 255; None where there is none.
+
+    A picture to look at needs 8 bits only: OpenCV's resize is enough, and several times as fast as
+    `camtool.geometry.resize_map`.
+    """
+    top = float(score_map.values.max()) if np.isfinite(score_map.values).all() else 0.0
     if top <= 0:
+        return None
+    fx, fy = size[0] / score_map.size[0], size[1] / score_map.size[1]
+    x0, y0, x1, y1 = score_map.region
+    left, upper = max(round(x0 * fx), 0), max(round(y0 * fy), 0)
+    right, lower = min(round(x1 * fx), size[0]), min(round(y1 * fy), size[1])
+    heat = np.zeros(size[::-1], np.uint8)
+    if left < right and upper < lower:
+        part = cv2.resize(score_map.values, (right - left, lower - upper))
+        factor = np.float32(255 / max(float(part.max()), top / 255))
+        heat[upper:lower, left:right] = np.clip(part * factor, 0, 255).astype(np.uint8)
+    return heat
+
+
+def _blend(photo: Image.Image, score_map: ScoreMap, opacity: float) -> Image.Image:
+    heat = _heat(score_map, photo.size)
+    if heat is None:
         return photo.copy()
-    heat = np.clip(heat / top, 0, 1)
-    alpha = (opacity * np.sqrt(heat))[..., None]
-    colour = _colours()[(heat * 255).astype(np.uint8)]
-    pixels = np.asarray(photo, np.float32)
-    return Image.fromarray((pixels + alpha * (colour - pixels) + 0.5).astype(np.uint8))
+    # The weight of a pixel grows with the root of its heat: cold parts keep the photo's colours.
+    weights = (opacity * np.sqrt(np.arange(256) / 255)).astype(np.float32)
+    colour = cv2.applyColorMap(heat, _colours()[:, None])
+    weight = cv2.LUT(heat, weights)
+    blended = cv2.blendLinear(colour, np.asarray(photo), weight, 1 - weight)
+    return Image.fromarray(np.asarray(blended, np.uint8))
 
 
 def _caption(found: ClassPrediction) -> str:
