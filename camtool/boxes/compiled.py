@@ -16,6 +16,9 @@ __all__ = ["compiled", "inlined"]
 # Its attributes come from the environment, so type checkers do not know them.
 _config: Any = numba.config
 
+# An option that numba's type stubs leave out.
+_WITHOUT_RUNTIME: Any = {"_nrt": False}
+
 
 def _cache_folder() -> str:
     """Return the folder for compiled code of exactly these sources.
@@ -64,4 +67,4 @@ def inlined(function: Any) -> Any:  # noqa: ANN401
     times the work of a small function. Without numba's runtime (`_nrt`) nothing is counted, and
     nothing can be allocated.
     """
-    return njit(nogil=True, forceinline=True, _nrt=False)(function)
+    return njit(nogil=True, forceinline=True, **_WITHOUT_RUNTIME)(function)
