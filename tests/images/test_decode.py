@@ -94,7 +94,8 @@ def test_16_bits_are_rounded(value, expected, tmp_path):
 @pytest.mark.parametrize("value", [-1, 65536])
 def test_32_bit_integers_are_refused(value, tmp_path):
     image = Image.fromarray(np.full((2, 2), value, np.int32))
-    with pytest.raises(ImageReadError, match=r"unsupported mode I \(32-bit integers\): save it with 8 bits$"):
+    reason = r"unsupported mode I \(32-bit integers\): save it with 8 bits$"
+    with pytest.raises(ImageReadError, match=reason):
         read(tmp_path / "a.tiff", encoded(image, "TIFF"))
 
 
