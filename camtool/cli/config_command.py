@@ -51,5 +51,8 @@ def describe() -> None:
     from camtool.pipelines.experiment import Experiment
     from camtool.settings import describe as rows_of
 
-    rows = [(r.key, r.type, r.default or "", r.doc.split("\n")[0]) for r in rows_of(Experiment)]
-    click.echo(format_rows([("setting", "type", "default", "meaning"), *rows]))
+    rows = [
+        (r.key, r.when.rpartition("=")[2], r.type, r.default or "", " ".join(r.doc.split()))
+        for r in rows_of(Experiment)
+    ]
+    click.echo(format_rows([("setting", "only with", "type", "default", "meaning"), *rows]))

@@ -23,7 +23,7 @@ _FORMATS = {".json": "json", ".md": "markdown"}
     "--predictions", type=PATH, metavar="PATH",
     help="Instead of RUN: predictions.jsonl, an ILSVRC guess file (.txt), a Kaggle .csv.",
 )  # fmt: skip
-@click.option("--protocol", type=click.Choice(["ilsvrc"]), help="[ilsvrc]")
+@click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, maxboxacc-v2.")
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
 @click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
 @click.option("--allow-missing", is_flag=True, help="Score the rest if predictions are missing.")
@@ -69,7 +69,8 @@ def command(
         run = _last_run()
     if config is None and run is not None and (run / "experiment.yaml").is_file():
         config = run / "experiment.yaml"
-    del protocol  # one so far, the default
+    if protocol is not None:
+        overrides = (*overrides, f"eval.protocol={{name: {protocol}}}")
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     result = evaluate_files(settings, run)

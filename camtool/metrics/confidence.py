@@ -11,7 +11,9 @@ from pydantic import Field
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
 __all__ = ["Bootstrap", "Rate"]
 
@@ -45,6 +47,19 @@ class Bootstrap(Settings):
     """Number of resamples."""
     seed: int = Field(default=0, ge=0)
     """Seed of the resamples; every figure starts from it, independent of the others."""
+
+    def weights(
+        self, images: int, resamples: int, at_once: int = 100
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield how often each image is in each resample, float32 of shape (≤ at_once, images).
+
+        For figures that are no plain share of images, such as one at the best threshold.
+        """
+        generator = np.random.Generator(np.random.PCG64(self.seed))
+        for first in range(0, resamples, at_once):
+            drawn = generator.integers(0, images, (min(at_once, resamples - first), images))
+            counts = [np.bincount(row, minlength=images) for row in drawn]
+            yield np.array(counts, np.float32)
 
     def rate(self, kinds: Mapping[tuple[int, int], int]) -> Rate:
         """Return the share of events among trials, in percent, with its interval.

@@ -10,10 +10,10 @@ https://arxiv.org/abs/1409.0575, section 4.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from camtool.geometry import iou
 from camtool.metrics.confidence import Bootstrap, Rate
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from camtool.structures import Annotation, Box, ClassPrediction, Prediction
 
-__all__ = ["DEPTHS", "Figures", "Ilsvrc", "ImageOutcome", "Protocol", "matches"]
+__all__ = ["DEPTHS", "Figures", "Ilsvrc", "ImageOutcome", "ThresholdChoice", "matches"]
 
 DEPTHS = (1, 2, 3, 4, 5)
 """The N of the reported top-N errors."""
@@ -54,21 +54,44 @@ class ImageOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ThresholdChoice:
+    """A figure at the threshold that suits the scored images best, and at a fixed one, in percent.
+
+    Attributes:
+        oracle: the best threshold on the scored images.
+        oracle_value: the figure there.
+        fixed: a threshold that was chosen before.
+        fixed_value: the figure there: what one may expect on new images.
+    """
+
+    oracle: float
+    oracle_value: float
+    fixed: float
+    fixed_value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """The figures of a set of images.
 
     Attributes:
-        metrics: error rates by name.
+        metrics: rates by name.
         absent: why the other figures cannot be given, by name.
+        thresholds: for figures with a threshold, what it was and what another would give.
     """
 
     metrics: dict[str, Rate]
     absent: dict[str, str]
+    thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
 
 
 @final
 class Ilsvrc(Settings):
     """ILSVRC: top-1 to top-5 classification and localization error, and GT-known error."""
+
+    paper: ClassVar[str] = "Russakovsky et al., IJCV 2015, arXiv:1409.0575"
+    needs_maps: ClassVar[bool] = False
+    measure: ClassVar[str] = "error"
 
     name: Literal["ilsvrc"] = "ilsvrc"
     iou_threshold: float = Field(default=0.5, gt=0, le=1)
@@ -83,7 +106,28 @@ class Ilsvrc(Settings):
         """Return whether `box` is right for an object with `true_boxes`, all in one frame."""
         return any(iou(box, true) >= self.iou_threshold for true in true_boxes)
 
-    def judge(self, truth: Annotation, prediction: Prediction) -> ImageOutcome:
+    def resamples(self, bootstrap: Bootstrap) -> int:
+        """Return how many resamples an interval rests on."""
+        return bootstrap.samples
+
+    def aspects(self, box_rule: str | None) -> dict[str, str]:
+        """Return the convention by aspect, for the reader of a report."""
+        fixed = f"{box_rule}, fixed before scoring" if box_rule else None
+        return {
+            "hit": self.hit_rule,
+            "pixels": "half-open boxes; inclusive corners widened by 1, as the official +1 rule",
+            "guess_box": "each guess has the strongest box of its own class; no box is wrong",
+            "frame": "the annotation's; predicted boxes are scaled where the sizes differ",
+            "threshold": fixed or "unknown: boxes taken as stored",
+            "gt_known": "the box of the true class, for each pair of image and true class",
+        }
+
+    def judge(
+        self,
+        truth: Annotation,
+        prediction: Prediction,
+        maps: object = None,  # noqa: ARG002 (the protocols' common signature)
+    ) -> ImageOutcome:
         """Return how `prediction` fares; its boxes must be in the frame of `truth`.
 
         The box of a guess is the strongest box of its own class; a guess without a box is wrong.
@@ -144,16 +188,6 @@ class Ilsvrc(Settings):
         kinds = Counter((outcome.known.count(False), len(outcome.known)) for outcome in located)
         _add(figures, "gt_known_error", kinds, _lacking_known(located), bootstrap)
         return figures
-
-
-def _name_to_settings(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the user wrote
-    return {"name": value} if isinstance(value, str) else value
-
-
-# A union of one: the next protocol is joined here, discriminated by its name.
-
-Protocol = Annotated[Ilsvrc, BeforeValidator(_name_to_settings)]
-"""How predictions are scored; the bare name stands for the protocol with its defaults."""
 
 
 def matches(label: str | int, guess: ClassPrediction) -> bool:

@@ -12,98 +12,34 @@ accuracy at a threshold that was fixed before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, final
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
-
-from camtool.boxes.contours import contours, largest_contours
-from camtool.boxes.plain_contours import plain_contours
-from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
-from camtool.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from camtool.metrics.level_hits import LevelHits
+
 __all__ = [
     "IOUS",
     "Best",
     "BoxAccuracy",
     "BoxAccuracyCurve",
-    "MaxBoxAcc",
-    "MaxBoxAccV2",
     "thresholds",
 ]
 
 IOUS = (30, 50, 70)
 """Thresholds on the intersection over union, in percent."""
 
-_SHARES = tuple(iou / 100 for iou in IOUS)
 _ROW = len(IOUS) * 32
 
 
 def thresholds(interval: float) -> NDArray[np.float64]:
     """Return the thresholds 0, interval, 2·interval, … below 1."""
     return np.arange(0, 1, interval)
-
-
-@final
-class MaxBoxAcc(Settings):
-    """Best accuracy over thresholds of the box of the largest contour, at IoU 0.5."""
-
-    paper: ClassVar[str] = "Choe et al., CVPR 2020"
-
-    name: Literal["maxboxacc"] = "maxboxacc"
-    interval: float = Field(default=0.001, ge=0.0005, le=0.5)
-    """Step from threshold to threshold."""
-
-    def judge(
-        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
-    ) -> LevelHits:
-        """Tell at which levels of a map the largest contour's box is right.
-
-        Args:
-            values: 8-bit map of the true class, shape (height, width).
-            truths: true boxes in the map's pixels, inclusive corners, int64 of shape (n, 4).
-            plain: without compiled code, for a handful of images; the same result.
-        """
-        if plain:
-            return level_hits_plain(plain_contours(values, largest=True), values, truths, _SHARES)
-        return level_hits(largest_contours(values), values, truths, _SHARES)
-
-    def figures(self, curve: BoxAccuracyCurve) -> dict[str, float]:
-        """Return the metrics in percent, by name."""
-        by_iou = {f"max_box_acc_{iou}": curve.best(iou).value for iou in IOUS}
-        return {"max_box_acc": curve.best(50).value, **by_iou}
-
-
-@final
-class MaxBoxAccV2(Settings):
-    """Best accuracy over thresholds of any contour's box, mean over IoU 0.3, 0.5 and 0.7.
-
-    Holes have contours too. The best threshold is chosen for each IoU by itself.
-    """
-
-    paper: ClassVar[str] = "Choe et al., CVPR 2020 (extended version)"
-
-    name: Literal["maxboxacc-v2"] = "maxboxacc-v2"
-    interval: float = Field(default=0.001, ge=0.0005, le=0.5)
-    """Step from threshold to threshold."""
-
-    def judge(
-        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
-    ) -> LevelHits:
-        """Tell at which levels of a map any contour's box is right; see `MaxBoxAcc.judge`."""
-        if plain:
-            return level_hits_plain(plain_contours(values), values, truths, _SHARES)
-        return level_hits(contours(values), values, truths, _SHARES)
-
-    def figures(self, curve: BoxAccuracyCurve) -> dict[str, float]:
-        """Return the metrics in percent, by name."""
-        by_iou = {f"max_box_acc_{iou}": curve.best(iou).value for iou in IOUS}
-        return {"max_box_acc_v2": sum(by_iou.values()) / len(IOUS), **by_iou}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +130,20 @@ class BoxAccuracy:
         bytes_ = rows[np.arange(len(rows)), :, levels >> 3]
         result: NDArray[np.bool_] = (bytes_ >> (7 - (levels & 7))[:, None] & 1).astype(np.bool_)
         return result
+
+    def matrix(self, at: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Return which images are right at each threshold, uint8 of shape (3, images, n)."""
+        result = np.empty((len(IOUS), len(self), len(at)), np.uint8)
+        for column, threshold in enumerate(at):
+            result[:, :, column] = self.hits(float(threshold)).T
+        return result
+
+    def distinct(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return those of the thresholds that give masks of their own in some image."""
+        peaks = np.unique(np.frombuffer(self._peaks, np.uint8)).astype(np.int64)
+        levels = np.stack([_levels(at, int(peak)) for peak in peaks])
+        _, first = np.unique(levels, axis=1, return_index=True)
+        return at[np.sort(first)]
 
     def _by_peak(self, most: int = 4096) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield hits of up to `most` images of one peak, uint8 of shape (n, 3, 256)."""

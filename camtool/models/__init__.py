@@ -5,11 +5,13 @@ Importing this package does not import torch: `ModelSettings.build` does.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from camtool.errors import shorten
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,13 +23,25 @@ BUNDLED: dict[str, str] = {"timm/tf_efficientnet_lite0": "efficientnet_lite0_pyt
 """Backbones whose ImageNet weights an installed package holds, so that nothing is downloaded."""
 
 
+_BACKBONE = r"^(timm|torchvision)/[\w.\-]+$"
+
+
+def _with_library(name: str) -> str:
+    if re.fullmatch(_BACKBONE, name) is None:
+        raise ValueError(
+            f"expected timm/NAME or torchvision/NAME, got '{shorten(name)}';"
+            " `camtool models` lists them"
+        )
+    return name
+
+
 @final
 class ModelSettings(Settings):
     """Which network sees the images."""
 
-    backbone: Annotated[str, Field(pattern=r"^(timm|torchvision)/[\w.\-]+$")] = (
-        "timm/tf_efficientnet_lite0"
-    )
+    backbone: Annotated[
+        str, AfterValidator(_with_library), Field(json_schema_extra={"pattern": _BACKBONE})
+    ] = "timm/tf_efficientnet_lite0"
     """`timm/NAME` or `torchvision/NAME`; `camtool models` lists them."""
 
     weights: str = "imagenet"

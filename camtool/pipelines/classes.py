@@ -31,6 +31,9 @@ class TopK(Settings):
     k: Annotated[int, Field(ge=1, le=100)] = 5
     """Number of classes; the protocols need 5."""
 
+    def check(self, names: ClassNames, *, labelled: bool) -> None:
+        """Fits every network and every set of images."""
+
     def choose(
         self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames
     ) -> list[int]:
@@ -54,6 +57,19 @@ class Labels(Settings):
 
     name: Literal["labels"] = "labels"
 
+    def check(self, names: ClassNames, *, labelled: bool) -> None:
+        """Refuse images without labels, before any work is done.
+
+        Raises:
+            SettingsError: nothing says which classes are true.
+        """
+        del names
+        if not labelled:
+            raise SettingsError(
+                "localize.classes: 'labels' needs the true classes of the images: give --labels,"
+                " or a list of images and classes"
+            )
+
     def choose(
         self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames
     ) -> list[int]:
@@ -72,6 +88,16 @@ class Listed(Settings):
 
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
     """Wnids, names or indices of classes."""
+
+    def check(self, names: ClassNames, *, labelled: bool) -> None:
+        """Refuse classes that the network does not have, before any work is done.
+
+        Raises:
+            SettingsError: names the class, and the nearest one.
+        """
+        del labelled
+        for name in self.classes:
+            self._index(name, names)
 
     def choose(
         self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames

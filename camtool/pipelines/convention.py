@@ -43,19 +43,17 @@ def convention(
         by_index: the annotations give class indices, not names.
     """
     difficult = "counted" if settings.difficult == "count" else "left out"
-    rule = f"{box_rule}, fixed before scoring" if box_rule else "unknown: boxes taken as stored"
+    resamples = settings.protocol.resamples(settings.bootstrap)
+    aspects = settings.protocol.aspects(box_rule)
     return {
-        "hit": settings.protocol.hit_rule,
-        "pixels": "half-open boxes; inclusive corners were widened by 1, as the official +1 rule",
+        "hit": aspects.pop("hit"),
+        "pixels": aspects.pop("pixels"),
         "true_boxes": f"any true box of the class; difficult objects are {difficult}",
         "classes": _classes(by_index),
-        "guess_box": "each guess has the strongest box of its own class; no box is wrong",
-        "frame": "the annotation's; predicted boxes are scaled where the sizes differ",
-        "threshold": rule,
-        "gt_known": "the box of the true class, for each pair of image and true class",
+        **aspects,
         "blacklist": _blacklist(blacklist, listed),
         "interval": (
-            f"95 % percentile bootstrap over images, {settings.bootstrap.samples:,} resamples, "
+            f"95 % percentile bootstrap over images, {resamples:,} resamples, "
             f"seed {settings.bootstrap.seed}"
         ),
     }

@@ -6,13 +6,13 @@ Nothing here needs a network: predictions come from files.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError, shorten
 from camtool.metrics.baselines import score_baselines
-from camtool.metrics.ilsvrc import Figures
+from camtool.metrics.ilsvrc import Figures, Ilsvrc
 from camtool.pipelines.convention import convention
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
 from camtool.pipelines.join import Joined, Joiner
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
+    from camtool.metrics.map_protocols import MapSource
     from camtool.pipelines.selection import BlackList
     from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Annotation, Prediction
@@ -53,7 +54,12 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
         return evaluate_baselines(annotations, settings)
     loaded = load_predictions(settings, run, annotations)
     return evaluate(
-        loaded.predictions, annotations, settings, known=loaded.known, box_rule=loaded.box_rule
+        loaded.predictions,
+        annotations,
+        settings,
+        known=loaded.known,
+        box_rule=loaded.box_rule,
+        maps=loaded.maps,
     )
 
 
@@ -65,6 +71,7 @@ def evaluate(
     *,
     known: KnownClasses | None = None,
     box_rule: str | None = None,
+    maps: MapSource | None = None,
 ) -> Evaluation:
     """Score predictions against annotations.
 
@@ -75,6 +82,7 @@ def evaluate(
         known: the classes that the network knows: images of other classes are left out, since no
             prediction could be right; None where they are unknown.
         box_rule: how the predicted boxes were made, for the convention; None where it is unknown.
+        maps: where the predictions' maps are, for the protocols that need them.
 
     Raises:
         SettingsError: the range of images makes no sense.
@@ -86,7 +94,7 @@ def evaluate(
     selected = select_range(ordered, settings.images)
     blacklist = _blacklist(settings, annotations, ordered)
 
-    joined, by_id = _judge_all(predictions, annotations, selected, Judge(settings, known))
+    joined, by_id = _judge_all(predictions, annotations, selected, Judge(settings, known, maps))
     missing = [image_id for image_id in selected if image_id not in joined.pairs]
     if missing and not settings.allow_missing:
         raise EvaluationError(
@@ -125,7 +133,7 @@ def evaluate(
         ),
         metrics=figures.metrics,
         absent=figures.absent,
-        baselines=score_baselines((j.truth for j in located), settings.protocol.iou_threshold),
+        baselines=score_baselines((j.truth for j in located), _iou(settings)),
         join=joined.ways | ({"outside_images": outside} if outside else {}),
         warnings=(
             *_annotation_warnings(annotations),
@@ -133,6 +141,8 @@ def evaluate(
             *_blacklist_warnings(blacklist),
             *judging_warnings(judged),
         ),
+        measure=settings.protocol.measure,
+        thresholds=figures.thresholds,
     )
 
 
@@ -154,7 +164,7 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
     black = sum(truth.image_id in blacklist.ids for truth in counting) if blacklist else 0
     boxed = [truth for truth in counting if _is_located(truth, blacklist)]
     sized = [truth for truth in boxed if truth.size is not None]
-    baselines = score_baselines(sized, settings.protocol.iou_threshold)
+    baselines = score_baselines(sized, _iou(settings))
     if not baselines:
         raise EvaluationError(
             f"{annotations.source}: no image has a size and a true box: there is no baseline"
@@ -178,6 +188,11 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
         baselines=baselines,
         warnings=(*_annotation_warnings(annotations), *_blacklist_warnings(blacklist)),
     )
+
+
+def _iou(settings: EvalSettings) -> float:
+    """The intersection over union from which on a baseline's box is right."""
+    return settings.protocol.iou_threshold if isinstance(settings.protocol, Ilsvrc) else 0.5
 
 
 def _by_index(annotations: AnnotationSet) -> bool:
@@ -228,9 +243,12 @@ def _figures(
     settings: EvalSettings,
     known: KnownClasses | None,
 ) -> Figures:
+    # Every outcome comes from this very protocol, which the type checker cannot see.
+    classified: list[Any] = [j.outcome for j in scored if j.outcome is not None]
+    boxed: list[Any] = [j.outcome for j in located if j.outcome is not None]
     return settings.protocol.figures(
-        [j.outcome for j in scored if j.outcome is not None],
-        [j.outcome for j in located if j.outcome is not None],
+        classified,
+        boxed,
         network_classes=known.number if known else None,
         bootstrap=settings.bootstrap,
     )

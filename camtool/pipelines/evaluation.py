@@ -10,12 +10,14 @@ from pydantic import Field
 
 from camtool.annotations import AnnotationReader
 from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.ilsvrc import Ilsvrc, Protocol
+from camtool.metrics.ilsvrc import Ilsvrc
+from camtool.metrics.protocols import Protocol
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
     from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
+    from camtool.metrics.ilsvrc import ThresholdChoice
 
 __all__ = ["Counts", "EvalSettings", "Evaluation"]
 
@@ -73,12 +75,14 @@ class Evaluation:
         protocol: name of the protocol.
         convention: how was scored, by aspect; sentences for human readers.
         counts: what was scored.
-        metrics: error rates by name, in percent.
+        metrics: rates by name, in percent; errors or accuracies, see `measure`.
         absent: why the other figures of the protocol are not given, by name.
         baselines: whole image and centred boxes on the images of the GT-known error; empty where
             no image has both a size and a true box.
         join: number of predictions joined to annotated images, by the way their ids agreed.
         warnings: what a reader should look at, a sentence each.
+        measure: `error` or `accuracy`: what the metrics are.
+        thresholds: for metrics with a threshold, the oracle's and a fixed one.
     """
 
     protocol: str
@@ -89,3 +93,5 @@ class Evaluation:
     baselines: dict[str, Baseline]
     join: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    measure: str = "error"
+    thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)

@@ -7,20 +7,49 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from camtool.errors import ModelError
+from camtool.pipelines.targets import has_boxes
 from camtool.settings import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from camtool.annotations import AnnotationSet
     from camtool.images import ImageSource
     from camtool.pipelines.experiment import Experiment
     from camtool.pipelines.localizer import Localizer
 
-__all__ = ["changed_keys", "inputs_digest", "manifest_of"]
+__all__ = ["changed_keys", "identity_of", "manifest_of"]
+
+_INPUTS = {"inputs": "the set of images or labels", "weights": "the content of model.weights"}
 
 
-def inputs_digest(sources: Iterable[ImageSource], known: AnnotationSet | None) -> str:
+def identity_of(
+    experiment: Experiment, sources: Iterable[ImageSource], known: AnnotationSet | None
+) -> dict[str, Any]:
+    """Return what must be equal for a run to go on: settings, images, labels, file of weights.
+
+    Raises:
+        ModelError: the file of weights cannot be read.
+    """
+    identity = {"experiment": experiment.identity(), "inputs": _inputs_digest(sources, known)}
+    file = experiment.model.weights_file
+    # A file that is missing is the network's to refuse.
+    if file is not None and file.is_file():
+        identity["weights"] = _file_digest(file)
+    return identity
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _inputs_digest(sources: Iterable[ImageSource], known: AnnotationSet | None) -> str:
     """Return a hash of what goes in: ids, encoded sizes and true classes of all images."""
     digest = hashlib.sha256()
     for source in sources:
@@ -28,15 +57,16 @@ def inputs_digest(sources: Iterable[ImageSource], known: AnnotationSet | None) -
         digest.update(text.encode(errors="surrogatepass"))
     for name, annotation in (known.annotations if known else {}).items():
         digest.update(f"{name}\0{annotation.labels}\n".encode(errors="surrogatepass"))
+    # Boxes among the labels keep pictures as they are stored: see `ImageSettings.exif_rotation`.
+    if known is not None and has_boxes(known):
+        digest.update(b"boxes")
     return digest.hexdigest()
 
 
 def changed_keys(held: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     """Return the key paths in which two identities differ."""
     changed = differences(held.get("experiment", {}), own["experiment"])
-    return changed or (
-        ["the images or their labels"] if held.get("inputs") != own["inputs"] else []
-    )
+    return changed or [words for key, words in _INPUTS.items() if held.get(key) != own.get(key)]
 
 
 def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from camtool.metrics.ilsvrc import ImageOutcome
+    from camtool.metrics.map_protocols import MapOutcome, MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Annotation, Prediction
 
@@ -39,7 +40,7 @@ class Judged:
     """
 
     truth: Annotation
-    outcome: ImageOutcome | None = None
+    outcome: ImageOutcome | MapOutcome | None = None
     reason: str | None = None
     frame: Frame = Frame.SAME
     sizes: str = ""
@@ -53,10 +54,12 @@ class Judge:
     Attributes:
         settings: protocol, and what counts.
         known: the classes of the network; None where they are unknown.
+        maps: where the maps are; None for protocols that need none.
     """
 
     settings: EvalSettings
     known: KnownClasses | None
+    maps: MapSource | None = None
 
     def truth(self, annotation: Annotation) -> tuple[Annotation, str | None]:
         """Return what of the annotation counts, and the reason when nothing does."""
@@ -77,7 +80,7 @@ class Judge:
         if reason is not None:
             return Judged(truth, reason=reason, unknown=unknown)
         frame = compare_frames(prediction.size, truth.size)
-        outcome = self.settings.protocol.judge(truth, to_frame(prediction, truth.size))
+        outcome = self.settings.protocol.judge(truth, to_frame(prediction, truth.size), self.maps)
         sizes = "" if frame in (Frame.SAME, Frame.UNKNOWN) else _sizes(prediction, truth)
         if truth.size is None:
             truth = replace(truth, size=prediction.size)

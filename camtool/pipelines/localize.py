@@ -18,7 +18,7 @@ from camtool.annotations import read_labels
 from camtool.errors import CamtoolError, DataError, shorten
 from camtool.images import find_images
 from camtool.images.decode import quiet_pillow
-from camtool.pipelines.identity import changed_keys, inputs_digest, manifest_of
+from camtool.pipelines.identity import changed_keys, identity_of, manifest_of
 from camtool.pipelines.localizer import Localization, Localizer, Prepared, Seen
 from camtool.pipelines.parallel import ordered_map
 from camtool.pipelines.progress import progress
@@ -109,6 +109,7 @@ def localize(
 
     Raises:
         DataError: no image, or no image could be read.
+        SettingsError: classes that the network or the images do not have.
         ModelError: the network cannot be built.
         RunError: the folder holds another run, or cannot be written.
         StoppedError: `stop` said so.
@@ -118,8 +119,7 @@ def localize(
     for warning in (*found.warnings, *(label_warnings(known) if known else ())):
         _log.warning("%s", warning)
     chosen = shard or Shard()
-    inputs = inputs_digest(found.sources, known)
-    identity = {"experiment": experiment.identity(), "inputs": inputs}
+    identity = identity_of(experiment, found.sources, known)
     folder = RunFolder(experiment.run.dir, chosen, len(found.sources), identity)
     if not overwrite:
         folder.check(changed_keys)
@@ -155,6 +155,8 @@ def _job(
         batch_size=run.batch_size,
         rotate=known is None or not has_boxes(known),
     )
+    labelled = known is not None or any(s.labels for s in found.sources)
+    experiment.localize.classes.check(localizer.names, labelled=labelled)
     targets = targets_of(found.sources, known, localizer.names)
     mine = found.sources[folder.shard.index :: folder.shard.count]
     return _Job(experiment, localizer, folder, mine, targets, stop)
@@ -210,7 +212,7 @@ def _until_stopped(results: Iterable[Result], job: _Job) -> Iterator[Result]:
 def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Result]:
     """Decode, see and finish images in order, with a bounded number under way."""
     localizer, run = job.localizer, job.experiment.run
-    cores = max(1, len(os.sched_getaffinity(0)))
+    cores = _cores()
     on_cpu = localizer.device.type == "cpu"
     ahead = 2 * cores if on_cpu else 2 * run.batch_size
 
@@ -234,6 +236,13 @@ def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Result
         else:
             seen = chain.from_iterable(_see_batches(localizer, prepared))
             yield from ordered_map(finish, seen, workers, ahead)
+
+
+def _cores() -> int:
+    # The affinity is what a batch system gave, but not every system tells it.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _see_alone(localizer: Localizer, prepared: Prepared) -> Seen | None:

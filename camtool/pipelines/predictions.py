@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from camtool.annotations import read_guesses
 from camtool.errors import EvaluationError, SettingsError
 from camtool.pipelines.convention import box_rule_of
+from camtool.pipelines.score_maps import FileMaps, RunMaps, holds_maps
 from camtool.pipelines.selection import select_range
 from camtool.pipelines.truths import KnownClasses
 from camtool.runs import read_manifest, read_predictions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
+    from camtool.metrics.map_protocols import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Prediction
 
@@ -30,6 +32,8 @@ PREDICTION_FORMS: Final = (
         "ILSVRC guess file: `id xmin ymin xmax ymax` up to five times a line, a line an image",
     ),
     (".csv", "Kaggle submission: ImageId,PredictionString"),
+    (".npz", "score maps by image id, for the protocols maxboxacc and maxboxacc-v2"),
+    (".npy", "the same as a folder of one file an image"),
 )
 """What `load_predictions` takes, by the ending of the path."""
 
@@ -42,11 +46,13 @@ class Loaded:
         predictions: to be read once.
         known: the classes of the network; None where the source does not say.
         box_rule: how the boxes were made; None where the source does not say.
+        maps: where the maps are; None where the source has none.
     """
 
     predictions: Iterable[Prediction]
     known: KnownClasses | None = None
     box_rule: str | None = None
+    maps: MapSource | None = None
 
 
 def load_predictions(
@@ -63,8 +69,17 @@ def load_predictions(
     path = settings.predictions or run
     if path is None:
         raise SettingsError("nothing to score: give a run folder or --predictions FILE")
+    images = len(annotations.annotations)
+    if holds_maps(path) and settings.protocol.needs_maps:
+        maps = FileMaps(path, images)
+        return Loaded(maps.predictions(), maps=maps)
     if path.is_dir():
-        return _from_run(path)
+        return _from_run(path, images)
+    if settings.protocol.needs_maps:
+        raise SettingsError(
+            f"{path}: holds no maps, which the protocol {settings.protocol.name} scores; it takes a"
+            " run folder, an .npz, or a folder of .npy"
+        )
     suffix = path.suffix.lower()
     if suffix == ".txt":
         ordered = name_order(annotations, positions=True)
@@ -79,12 +94,13 @@ def load_predictions(
     )
 
 
-def _from_run(run: Path) -> Loaded:
+def _from_run(run: Path, images: int) -> Loaded:
     manifest = read_manifest(run)
     classes = manifest.get("classes")
     rows = [row for row in classes if isinstance(row, dict)] if isinstance(classes, list) else []
     known = KnownClasses.from_manifest(rows) if rows else None
-    return Loaded(read_predictions(run / "predictions.jsonl"), known, box_rule_of(manifest))
+    predictions = read_predictions(run / "predictions.jsonl")
+    return Loaded(predictions, known, box_rule_of(manifest), RunMaps(run, images))
 
 
 def name_order(annotations: AnnotationSet, *, positions: bool) -> list[str]:

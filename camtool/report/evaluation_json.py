@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camtool.metrics.ilsvrc import ThresholdChoice
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["SCHEMA_VERSION", "to_json", "to_record"]
@@ -16,7 +17,7 @@ SCHEMA_VERSION = 1
 def to_record(evaluation: Evaluation) -> dict[str, Any]:
     """Return the evaluation as plain data; all rates are in percent."""
     counts = evaluation.counts
-    return {
+    record: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "protocol": evaluation.protocol,
         "convention": evaluation.convention,
@@ -42,6 +43,17 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
         "absent": evaluation.absent,
         "join": evaluation.join,
         "warnings": list(evaluation.warnings),
+    }
+    if evaluation.thresholds:
+        record["thresholds"] = {n: _threshold(c) for n, c in evaluation.thresholds.items()}
+    return record
+
+
+def _threshold(choice: ThresholdChoice) -> dict[str, Any]:
+    return {
+        "oracle": {"threshold": choice.oracle, "value": choice.oracle_value},
+        "fixed": {"threshold": choice.fixed, "value": choice.fixed_value},
+        "gap": choice.oracle_value - choice.fixed_value,
     }
 
 

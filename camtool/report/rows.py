@@ -15,17 +15,28 @@ __all__ = [
     "count_rows",
     "metric_rows",
     "metric_title",
+    "threshold_rows",
 ]
 
 _TOP_N = re.compile(r"top(\d)_(\w+)_error")
 _CENTRED = re.compile(r"centred_0\.(\d)")
 
 
+_TITLES = {
+    "gt_known_error": "GT-known localization",
+    "max_box_acc": "MaxBoxAcc",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "max_box_acc_30": "box accuracy, IoU >= 0.3",
+    "max_box_acc_50": "box accuracy, IoU >= 0.5",
+    "max_box_acc_70": "box accuracy, IoU >= 0.7",
+}
+
+
 def metric_title(name: str) -> str:
     """Return a metric's name for human readers."""
     if found := _TOP_N.fullmatch(name):
         return f"top-{found[1]} {found[2]}"
-    return "GT-known localization" if name == "gt_known_error" else name
+    return _TITLES.get(name, name)
 
 
 def metric_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
@@ -62,6 +73,19 @@ def _baseline_title(name: str) -> str:
     if found := _CENTRED.fullmatch(name):
         return f"centred box, {found[1]}0 % of each side"
     return "whole image" if name == "whole_image" else name
+
+
+def threshold_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
+    """Return title, oracle, fixed and gap of each figure with a threshold."""
+    return [
+        (
+            metric_title(name),
+            f"{choice.oracle_value:.2f} at {choice.oracle:.3g}",
+            f"{choice.fixed_value:.2f} at {choice.fixed:.3g}",
+            f"{choice.oracle_value - choice.fixed_value:.2f}",
+        )
+        for name, choice in evaluation.thresholds.items()
+    ]
 
 
 def absent_rows(evaluation: Evaluation) -> list[tuple[str, str]]:

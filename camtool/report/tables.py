@@ -11,6 +11,7 @@ from camtool.report.rows import (
     convention_rows,
     count_rows,
     metric_rows,
+    threshold_rows,
 )
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["to_markdown", "to_table"]
 
 _WIDTH = 96
-_METRICS = ("metric", "error %", "95 % interval", "n")
+_THRESHOLDS = ("accuracy %", "oracle threshold", "fixed threshold", "gap")
 _BASELINES = ("GT-known, no network", "error %", "accuracy % (right)", "n")
 
 
@@ -29,7 +30,9 @@ def to_table(evaluation: Evaluation) -> str:
     """Return the report as plain text, at most 96 columns wide where names allow it."""
     blocks: list[str] = []
     if evaluation.metrics:
-        blocks.append(_columns(_METRICS, metric_rows(evaluation)))
+        blocks.append(_columns(_metrics(evaluation), metric_rows(evaluation)))
+    if evaluation.thresholds:
+        blocks.append(_columns(_THRESHOLDS, threshold_rows(evaluation)))
     if evaluation.baselines:
         blocks.append(_columns(_BASELINES, baseline_rows(evaluation)))
     if evaluation.absent:
@@ -45,7 +48,9 @@ def to_markdown(evaluation: Evaluation) -> str:
     """Return the report as Markdown."""
     blocks = [f"## Evaluation: {_escaped(evaluation.protocol)}"]
     if evaluation.metrics:
-        blocks.append(_pipes(_METRICS, metric_rows(evaluation)))
+        blocks.append(_pipes(_metrics(evaluation), metric_rows(evaluation)))
+    if evaluation.thresholds:
+        blocks.append(_pipes(_THRESHOLDS, threshold_rows(evaluation)))
     if evaluation.baselines:
         blocks.append(_pipes(_BASELINES, baseline_rows(evaluation)))
     if evaluation.absent:
@@ -56,6 +61,10 @@ def to_markdown(evaluation: Evaluation) -> str:
         warnings = "\n".join(f"- {_escaped(warning)}" for warning in evaluation.warnings)
         blocks.append(f"### Warnings\n\n{warnings}")
     return "\n\n".join(blocks)
+
+
+def _metrics(evaluation: Evaluation) -> tuple[str, ...]:
+    return "metric", f"{evaluation.measure} %", "95 % interval", "n"
 
 
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

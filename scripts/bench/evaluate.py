@@ -25,7 +25,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from camtool.metrics.max_box_acc import MaxBoxAcc, MaxBoxAccV2, thresholds
+from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
+from camtool.metrics.max_box_acc import thresholds
 from camtool.metrics.unit_frame import eight_bit, map_to_frame
 
 CORES = len(os.sched_getaffinity(0))
@@ -57,14 +58,14 @@ def seconds(function: Callable[[], object]) -> float:
 def all_cores(units: list[NDArray[np.float32]], mode: str) -> None:
     """Judge all maps, a thread a core."""
     with ThreadPoolExecutor(CORES) as pool:
-        for _ in pool.map(lambda u: METRICS[mode].judge(eight_bit(u), TRUTHS), units):
+        for _ in pool.map(lambda u: METRICS[mode].level_hits(eight_bit(u), TRUTHS), units):
             pass
 
 
 def one_core(units: list[NDArray[np.float32]], mode: str) -> None:
     """Judge all maps in this thread."""
     for unit in units:
-        METRICS[mode].judge(eight_bit(unit), TRUTHS)
+        METRICS[mode].level_hits(eight_bit(unit), TRUTHS)
 
 
 def compare(cells: int, mode: str, maps: int, rounds: int) -> None:

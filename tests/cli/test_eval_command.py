@@ -259,7 +259,7 @@ MISTAKES = {
     ),
     "unknown protocol": (
         ["--predictions", "{}/predictions.jsonl", "--boxes", "{}/boxes", "--protocol", "mine"], 2,
-        "Invalid value for '--protocol'",
+        "no protocol called 'mine'; there are: ilsvrc, maxboxacc, maxboxacc-v2",
     ),
     "unknown setting": (
         ["--predictions", "{}/predictions.jsonl", "--boxes", "{}/boxes", "--set", "eval.x=1"], 2,

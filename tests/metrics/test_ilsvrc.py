@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.ilsvrc import DEPTHS, Ilsvrc, Protocol, matches
+from camtool.metrics.ilsvrc import DEPTHS, Ilsvrc, matches
+from camtool.metrics.protocols import Protocol
 from camtool.structures import (
     AnnotatedObject,
     Annotation,

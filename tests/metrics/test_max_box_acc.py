@@ -8,11 +8,10 @@ from pydantic import ValidationError
 
 from camtool.boxes.contours import contours, largest_contours
 from camtool.metrics.level_hits import level_hits, level_hits_plain
+from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.max_box_acc import (
     IOUS,
     BoxAccuracy,
-    MaxBoxAcc,
-    MaxBoxAccV2,
     thresholds,
 )
 from camtool.metrics.unit_frame import eight_bit
@@ -41,7 +40,7 @@ def right_levels(hits):
 def test_every_count_of_the_reference(mode, plain):
     metric, accuracy = METRICS[mode], BoxAccuracy()
     for name in expected()["image_ids"]:
-        accuracy.update(metric.judge(eight_bit(maps()[name]), truths()[name], plain=plain))
+        accuracy.update(metric.level_hits(eight_bit(maps()[name]), truths()[name], plain=plain))
     for interval, count in ((0.001, 1000), (0.01, 100)):
         curve = accuracy.compute(thresholds(interval))
         wanted = expected()[f"{mode}_{interval}"]
@@ -58,8 +57,8 @@ def test_figures_of_the_reference():
     for mode, metric in METRICS.items():
         accuracy = BoxAccuracy()
         for name in expected()["image_ids"]:
-            accuracy.update(metric.judge(eight_bit(maps()[name]), truths()[name]))
-        found[mode] = metric.figures(accuracy.compute(thresholds(metric.interval)))
+            accuracy.update(metric.level_hits(eight_bit(maps()[name]), truths()[name]))
+        found[mode] = metric.values(accuracy.compute(thresholds(metric.interval)))
     assert found["single"] == {
         "max_box_acc": 71.0,
         "max_box_acc_30": 89.0,
@@ -118,12 +117,12 @@ def test_known_intersection_over_union():
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_the_box_is_one_pixel_too_large_unless_at_the_border(metric, plain):
     # (1, 1, 3, 3) against (1, 1, 2, 2): 4/9.
-    hits = metric.judge(drawn(200), SQUARE, plain=plain)
+    hits = metric.level_hits(drawn(200), SQUARE, plain=plain)
     assert right_levels(hits) == [list(range(200)), [], []]
     assert hits.peak == 200
     at_border = np.zeros((6, 6), np.uint8)
     at_border[4:, 4:] = 200
-    hits = metric.judge(at_border, np.array([[4, 4, 5, 5]]), plain=plain)
+    hits = metric.level_hits(at_border, np.array([[4, 4, 5, 5]]), plain=plain)
     assert right_levels(hits) == [list(range(200))] * 3
 
 
@@ -131,9 +130,9 @@ def test_the_box_is_one_pixel_too_large_unless_at_the_border(metric, plain):
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_no_contour_is_the_first_pixel(metric, plain):
     empty = np.zeros((6, 6), np.uint8)
-    hits = metric.judge(empty, np.array([[0, 0, 0, 0]]), plain=plain)
+    hits = metric.level_hits(empty, np.array([[0, 0, 0, 0]]), plain=plain)
     assert right_levels(hits) == [list(range(256))] * 3
-    hits = metric.judge(empty, np.array([[0, 0, 0, 1]]), plain=plain)  # one half
+    hits = metric.level_hits(empty, np.array([[0, 0, 0, 1]]), plain=plain)  # one half
     assert right_levels(hits) == [list(range(256))] * 2 + [[]]
     accuracy = BoxAccuracy()
     accuracy.update(hits)
@@ -143,9 +142,9 @@ def test_no_contour_is_the_first_pixel(metric, plain):
 @pytest.mark.parametrize("plain", [False, True])
 def test_any_true_box_counts_and_none_is_never_right(plain):
     truths_ = np.array([[5, 5, 5, 5], [1, 1, 3, 3]])
-    hits = METRICS["single"].judge(drawn(9), truths_, plain=plain)
+    hits = METRICS["single"].level_hits(drawn(9), truths_, plain=plain)
     assert right_levels(hits) == [list(range(9))] * 3
-    none = METRICS["single"].judge(drawn(9), np.zeros((0, 4), np.int64), plain=plain)
+    none = METRICS["single"].level_hits(drawn(9), np.zeros((0, 4), np.int64), plain=plain)
     assert right_levels(none) == [[], [], []]
 
 
@@ -154,8 +153,8 @@ def test_multi_finds_what_single_misses():
     values[0:6, 0:6] = 100
     values[8:10, 8:10] = 100
     truth = np.array([[8, 8, 10, 10]])
-    assert right_levels(METRICS["single"].judge(values, truth))[0] == []
-    assert right_levels(METRICS["multi"].judge(values, truth))[0] == list(range(100))
+    assert right_levels(METRICS["single"].level_hits(values, truth))[0] == []
+    assert right_levels(METRICS["multi"].level_hits(values, truth))[0] == list(range(100))
 
 
 def test_plain_and_compiled_agree_on_random_maps():
@@ -165,7 +164,7 @@ def test_plain_and_compiled_agree_on_random_maps():
         corners = random.integers(0, 14, (2, 2, 2))
         truth = np.hstack((corners.min(1), corners.max(1)))
         for metric in METRICS.values():
-            swept, plain = (metric.judge(values, truth, plain=p) for p in (False, True))
+            swept, plain = (metric.level_hits(values, truth, plain=p) for p in (False, True))
             assert swept.bits.tolist() == plain.bits.tolist()
             assert swept.peak == plain.peak
 
@@ -175,8 +174,8 @@ def test_thresholds_are_shares_of_each_map_and_truncated():
     values = drawn(100)
     values[5, 5] = 250
     # From level 100 on, the bright corner alone is left.
-    accuracy.update(METRICS["single"].judge(values, SQUARE))
-    accuracy.update(METRICS["single"].judge(drawn(10), SQUARE))
+    accuracy.update(METRICS["single"].level_hits(values, SQUARE))
+    accuracy.update(METRICS["single"].level_hits(drawn(10), SQUARE))
     curve = accuracy.compute(np.array([0.0, 0.399, 0.4, 0.999]))
     assert curve.right.tolist() == [[2, 2, 1, 1], [0] * 4, [0] * 4]
 
@@ -185,7 +184,7 @@ def test_the_best_is_the_lowest_of_equals_and_a_fixed_threshold_can_be_asked_for
     accuracy = BoxAccuracy()
     values = drawn(100)
     values[3:, 3:] = 50
-    accuracy.update(METRICS["multi"].judge(values, SQUARE))
+    accuracy.update(METRICS["multi"].level_hits(values, SQUARE))
     curve = accuracy.compute(thresholds(0.01))
     best = curve.best(30)
     assert (best.value, best.threshold) == (100.0, 0.5)
@@ -200,7 +199,7 @@ def test_merged_parts_are_the_whole_and_hits_add_up():
     whole, parts = BoxAccuracy(), [BoxAccuracy(), BoxAccuracy()]
     for i in range(20):
         values = (random.random((10, 12)) * random.integers(1, 256)).astype(np.uint8)
-        hits = METRICS["multi"].judge(values, np.array([[2, 2, 8, 9]]))
+        hits = METRICS["multi"].level_hits(values, np.array([[2, 2, 8, 9]]))
         whole.update(hits)
         parts[i // 10].update(hits)
     parts[0].merge(parts[1])

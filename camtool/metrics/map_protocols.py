@@ -1,0 +1,252 @@
+"""The protocols of the WSOL benchmark as settings: what is judged of a map, and which figures come.
+
+Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020,
+https://arxiv.org/abs/2001.07437. The threshold is chosen on the scored images: an oracle. Beside it
+stands the accuracy at a threshold that was fixed before, and the gap between the two.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, final
+
+import numpy as np
+from pydantic import Field
+
+from camtool.boxes.contours import contours, largest_contours
+from camtool.boxes.plain_contours import plain_contours
+from camtool.errors import EvaluationError, shorten
+from camtool.metrics.confidence import Rate
+from camtool.metrics.ilsvrc import Figures, ThresholdChoice
+from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
+from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
+from camtool.metrics.unit_frame import boxes_to_frame, eight_bit
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from camtool.metrics.confidence import Bootstrap
+    from camtool.structures import Annotation, Prediction
+
+__all__ = ["MapOutcome", "MapProtocol", "MapSource", "MaxBoxAcc", "MaxBoxAccV2"]
+
+MOST_RESAMPLES = 1000
+"""Resamples of a figure that is no plain share cost a pass over all images each."""
+
+_SHARES = tuple(iou / 100 for iou in IOUS)
+
+
+class MapSource(Protocol):
+    """Where the maps of predictions are."""
+
+    few: bool
+    """There are so few that compiling kernels for them would take longer."""
+
+    def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32] | None:
+        """Return the score map of a class, (224, 224) in [0, 1]; None where there is none.
+
+        Raises:
+            EvaluationError: the map cannot be scored; names the file.
+            RunError: the map cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutcome:
+    """One image: for each true class with boxes the levels at which it is hit; None without map."""
+
+    hits: tuple[LevelHits | None, ...]
+
+
+class MapProtocol(Settings, ABC):
+    """What both protocols share: the frame, the thresholds, the figures of a curve."""
+
+    needs_maps: ClassVar[bool] = True
+    measure: ClassVar[str] = "accuracy"
+
+    interval: Annotated[float, Field(ge=0.0005, le=0.5)] = 0.001
+    """Step from threshold to threshold."""
+
+    fixed: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Threshold whose accuracy stands beside that of the oracle; a multiple of the interval."""
+
+    @abstractmethod
+    def level_hits(
+        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
+    ) -> LevelHits:
+        """Tell at which levels of a map a box is right.
+
+        Args:
+            values: 8-bit map of the true class, shape (height, width).
+            truths: true boxes in the map's pixels, inclusive corners, int64 of shape (n, 4).
+            plain: without compiled code, for a handful of images; the same result.
+        """
+
+    @abstractmethod
+    def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
+        """Return the metrics in percent, by name."""
+
+    def judge(
+        self, truth: Annotation, prediction: Prediction, maps: MapSource | None = None
+    ) -> MapOutcome:
+        """Return at which levels the maps of an image's true classes are right.
+
+        Raises:
+            EvaluationError: nobody gives the size of the image, or a map cannot be scored.
+        """
+        size = truth.size or prediction.size
+        if size is None:
+            raise EvaluationError(
+                f"{shorten(truth.image_id)}: neither annotation nor prediction gives the image's"
+                " size, which the 224×224 frame needs"
+            )
+        hits: list[LevelHits | None] = []
+        for label in truth.labels:
+            boxes = [box.to_inclusive() for box in truth.boxes(label)]
+            values = maps.load(prediction, label) if maps and boxes else None
+            if boxes:
+                hits.append(None if values is None else self._hits(values, boxes, size, maps))
+        return MapOutcome(tuple(hits))
+
+    def _hits(
+        self,
+        values: NDArray[np.float32],
+        boxes: list[tuple[float, float, float, float]],
+        size: tuple[int, int],
+        maps: MapSource | None,
+    ) -> LevelHits:
+        truths = boxes_to_frame(boxes, size)
+        return self.level_hits(eight_bit(values), truths, plain=bool(maps and maps.few))
+
+    def figures(
+        self,
+        classified: Sequence[MapOutcome],
+        located: Sequence[MapOutcome],
+        *,
+        network_classes: int | None,
+        bootstrap: Bootstrap,
+    ) -> Figures:
+        """Return the figures; absent where a map is missing. See `Ilsvrc.figures`."""
+        del classified, network_classes
+        every = [hits for outcome in located for hits in outcome.hits]
+        names = self.values(BoxAccuracyCurve(np.zeros(1), np.zeros((len(IOUS), 1), np.int64), 1))
+        if None in every or not every:
+            lacking = sum(None in outcome.hits for outcome in located)
+            reason = (
+                f"the true class's map is stored for {len(located) - lacking:,} of"
+                f" {len(located):,} images; `camtool localize --labels` stores it for all"
+            )
+            return Figures({}, dict.fromkeys(names, reason))
+        accuracy = BoxAccuracy()
+        for hits in every:
+            if hits is not None:
+                accuracy.update(hits)
+        steps = thresholds(self.interval)
+        curve = accuracy.compute(steps)
+        intervals = self._intervals(accuracy, accuracy.distinct(steps), bootstrap)
+        metrics = {n: Rate(v, intervals[n], len(every)) for n, v in self.values(curve).items()}
+        return Figures(metrics, {}, self._choices(accuracy, curve))
+
+    def _choices(
+        self, accuracy: BoxAccuracy, curve: BoxAccuracyCurve
+    ) -> dict[str, ThresholdChoice]:
+        fixed = accuracy.compute(np.array([self.fixed]))
+        return {
+            f"max_box_acc_{iou}": ThresholdChoice(
+                curve.best(iou).threshold,
+                curve.best(iou).value,
+                self.fixed,
+                fixed.at(self.fixed, iou),
+            )
+            for iou in IOUS
+        }
+
+    def _intervals(
+        self, accuracy: BoxAccuracy, at: NDArray[np.float64], bootstrap: Bootstrap
+    ) -> dict[str, tuple[float, float]]:
+        """Percentile intervals; every resample of images chooses its best threshold anew."""
+        hits = accuracy.matrix(at).astype(np.float32)
+        drawn: dict[str, list[float]] = {}
+        for weights in bootstrap.weights(len(accuracy), self.resamples(bootstrap)):
+            right = np.rint(weights @ hits).astype(np.int64)  # (ious, resamples, thresholds)
+            for k in range(len(weights)):
+                curve = BoxAccuracyCurve(at, right[:, k], len(accuracy))
+                for name, value in self.values(curve).items():
+                    drawn.setdefault(name, []).append(value)
+        return {
+            name: tuple(np.percentile(values, (2.5, 97.5)).tolist())
+            for name, values in drawn.items()
+        }
+
+    def resamples(self, bootstrap: Bootstrap) -> int:
+        """Return how many resamples an interval rests on; each chooses its thresholds anew."""
+        return min(bootstrap.samples, MOST_RESAMPLES)
+
+    def aspects(self, box_rule: str | None) -> dict[str, str]:
+        """Return the convention by aspect, for the reader of a report."""
+        del box_rule
+        return {
+            "hit": "IoU >= 0.3, 0.5, 0.7 with any true box of the class",
+            "pixels": "inclusive corners, +1; a contour's box is a pixel too large (as published)",
+            "guess_box": self.guess_box,
+            "frame": "224×224: maps resized (bicubic) and scaled to [0, 1], true boxes truncated",
+            "threshold": (
+                f"oracle: best of 0, {self.interval:g}, … on the scored images, for each IoU;"
+                f" beside it fixed at {self.fixed:g}"
+            ),
+        }
+
+    guess_box: ClassVar[str] = ""
+
+
+@final
+class MaxBoxAcc(MapProtocol):
+    """Best accuracy over thresholds of the box of the largest contour, at IoU 0.5."""
+
+    paper: ClassVar[str] = "Choe et al., CVPR 2020"
+    guess_box: ClassVar[str] = "the contour of largest contour area of the true class's map"
+
+    name: Literal["maxboxacc"] = "maxboxacc"
+
+    def level_hits(
+        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
+    ) -> LevelHits:
+        """Tell at which levels the largest contour's box is right; see `MapProtocol`."""
+        if plain:
+            return level_hits_plain(plain_contours(values, largest=True), values, truths, _SHARES)
+        return level_hits(largest_contours(values), values, truths, _SHARES)
+
+    def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
+        """Return the metrics in percent, by name."""
+        by_iou = {f"max_box_acc_{iou}": curve.best(iou).value for iou in IOUS}
+        return {"max_box_acc": curve.best(50).value, **by_iou}
+
+
+@final
+class MaxBoxAccV2(MapProtocol):
+    """Best accuracy over thresholds of any contour's box, mean over IoU 0.3, 0.5 and 0.7.
+
+    Holes have contours too. The best threshold is chosen for each IoU by itself.
+    """
+
+    paper: ClassVar[str] = "Choe et al., CVPR 2020 (extended version)"
+    guess_box: ClassVar[str] = "any contour of the true class's map"
+
+    name: Literal["maxboxacc-v2"] = "maxboxacc-v2"
+
+    def level_hits(
+        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
+    ) -> LevelHits:
+        """Tell at which levels any contour's box is right; see `MapProtocol`."""
+        if plain:
+            return level_hits_plain(plain_contours(values), values, truths, _SHARES)
+        return level_hits(contours(values), values, truths, _SHARES)
+
+    def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
+        """Return the metrics in percent, by name."""
+        by_iou = {f"max_box_acc_{iou}": curve.best(iou).value for iou in IOUS}
+        return {"max_box_acc_v2": sum(by_iou.values()) / len(IOUS), **by_iou}

@@ -1,0 +1,27 @@
+"""Every protocol that `camtool eval` scores by."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from camtool.metrics.ilsvrc import Ilsvrc
+from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
+
+__all__ = ["PROTOCOLS", "Protocol"]
+
+
+def _name_to_settings(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the user wrote
+    return {"name": value} if isinstance(value, str) else value
+
+
+Protocol = Annotated[
+    Ilsvrc | MaxBoxAcc | MaxBoxAccV2,
+    Field(discriminator="name"),
+    BeforeValidator(_name_to_settings),
+]
+"""How predictions are scored; the bare name stands for the protocol with its defaults."""
+
+PROTOCOLS: tuple[type[Ilsvrc | MaxBoxAcc | MaxBoxAccV2], ...] = (Ilsvrc, MaxBoxAcc, MaxBoxAccV2)
+"""The members of `Protocol`, for the tables that are derived from the code."""

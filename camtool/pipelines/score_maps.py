@@ -1,0 +1,136 @@
+"""Where the score maps of an evaluation come from: a run's stored maps, or files of maps."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, final
+
+import numpy as np
+
+from camtool.errors import EvaluationError, shorten
+from camtool.metrics.ilsvrc import matches
+from camtool.metrics.unit_frame import FRAME, map_to_frame
+from camtool.runs import MapFiles
+from camtool.structures import Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["FileMaps", "RunMaps", "holds_maps"]
+
+_FEW: Final = 64
+"""Up to so many images OpenCV is quicker than compiling."""
+_MAX_CELLS: Final = 64 << 20
+
+
+def holds_maps(path: Path) -> bool:
+    """Tell whether a path is an `.npz`, or a folder with `.npy` files that is no run."""
+    if path.is_dir():
+        return not (path / "manifest.json").exists() and any(path.rglob("*.npy"))
+    return path.suffix.lower() == ".npz"
+
+
+@final
+class RunMaps:
+    """The maps that `camtool localize` stored."""
+
+    def __init__(self, run: Path, images: int) -> None:
+        """Read from a run folder; `images` is how many will be scored."""
+        self.few = images <= _FEW
+        self._run = run
+        self._files = MapFiles(run)
+
+    def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32] | None:
+        """Return the stored map of a class, in the frame and scaled to [0, 1].
+
+        Raises:
+            EvaluationError: it covers only a part of the image (a centre crop).
+            RunError: it cannot be read.
+        """
+        rows = (c.map for c in prediction.classes if matches(label, c) and c.map is not None)
+        row = next(rows, None)
+        if row is None:
+            return None
+        found = self._files.load(prediction, row)
+        if found.region != (0.0, 0.0, float(found.size[0]), float(found.size[1])):
+            raise EvaluationError(
+                f"{self._run}: the map of {shorten(prediction.image_id)} covers a centre crop; this"
+                " protocol needs whole images: localize with localize.preprocess.name=squeeze"
+            )
+        return map_to_frame(found.values)
+
+
+@final
+class FileMaps:
+    """Score maps by image id: the entries of an `.npz`, or the `.npy` files of a folder.
+
+    A map of 224×224 is taken as it is and must lie in [0, 1], as the WSOL benchmark writes them;
+    any other is a class map of any range. The map belongs to the image's true class.
+    """
+
+    def __init__(self, path: Path, images: int) -> None:
+        """Open the file, or list the folder; `images` is how many will be scored.
+
+        Raises:
+            EvaluationError: it cannot be read, or holds no map.
+        """
+        self.few = images <= _FEW
+        self._path = path
+        self._archive: np.lib.npyio.NpzFile | None = None
+        if path.is_dir():
+            files = {str(f.relative_to(path).with_suffix("")): f for f in path.rglob("*.npy")}
+            self._files = dict(sorted(files.items()))
+        else:
+            self._files = dict.fromkeys(self._open(path), path)
+        if not self._files:
+            raise EvaluationError(f"{path}: holds no map")
+
+    def _open(self, path: Path) -> list[str]:
+        try:
+            if not zipfile.is_zipfile(path):  # numpy would leave the file open
+                raise EvaluationError(f"{path}: not a readable .npz file")
+            self._archive = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise EvaluationError(f"{path}: not a readable .npz file ({error})") from error
+        return list(self._archive.files)
+
+    def predictions(self) -> Iterator[Prediction]:
+        """Yield an empty prediction for each map."""
+        for name, path in self._files.items():
+            yield Prediction(name, str(path), None)
+
+    def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32]:
+        """Return the map of an image, in the frame and within [0, 1].
+
+        Raises:
+            EvaluationError: it cannot be read, is no map, or is out of range; names it.
+        """
+        del label
+        place = f"{self._path}: {shorten(prediction.image_id)}"
+        try:
+            values = self._read(prediction.image_id)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise EvaluationError(f"{place}: not a readable map ({error})") from error
+        if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
+            raise EvaluationError(
+                f"{place}: not a map, but {values.dtype} of shape {values.shape}; a map is (h, w)"
+            )
+        if values.shape != (FRAME, FRAME):
+            return map_to_frame(values)
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise EvaluationError(
+                f"{place}: values from {values.min():g} to {values.max():g}; maps of 224×224 must"
+                " lie in [0, 1]"
+            )
+        return values.astype(np.float32)
+
+    def _read(self, name: str) -> NDArray[np.float32]:
+        if self._archive is not None:
+            return np.asarray(self._archive[name])
+        mapped = np.load(self._files[name], allow_pickle=False, mmap_mode="r")
+        if mapped.size > _MAX_CELLS:
+            raise ValueError(f"{mapped.size:,} values are too many")
+        return np.asarray(mapped)
