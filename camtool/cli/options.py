@@ -27,7 +27,7 @@ def settings_options(command: F) -> F:
     )(command)
     return click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE",
-        help="One setting, e.g. localize.boxes.threshold=0.3; goes before the file.",
+        help="One setting, e.g. localize.boxes.threshold=0.3; wins over the file.",
     )(command)  # fmt: skip
 
 
