@@ -21,7 +21,7 @@ _FORMATS = {".json": "json", ".md": "markdown"}
 )
 @click.option(
     "--predictions", type=PATH, metavar="PATH",
-    help="Instead of RUN: predictions.jsonl, ILSVRC guesses (.txt), Kaggle .csv, maps (.npz, .npy).",
+    help="Instead of RUN: predictions.jsonl, guesses (.txt), Kaggle .csv, maps (.npz, .npy).",
 )  # fmt: skip
 @click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, maxboxacc-v2.")
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
