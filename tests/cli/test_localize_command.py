@@ -265,7 +265,7 @@ def test_run_of_another_experiment(change, key, pictures, run):
 def test_run_of_other_images(pictures, run):
     ran = run_here("localize", pictures / "00000.png", "-o", run, *TINY)
     assert ran.code == 6
-    assert "holds another experiment (the images or their labels differs)" in ran.err
+    assert "holds another experiment (the set of images or labels differs)" in ran.err
 
 
 def test_what_does_not_shape_results_may_differ(pictures, run):

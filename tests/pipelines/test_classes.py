@@ -47,6 +47,17 @@ def test_unknown_classes(name, message):
     with pytest.raises(SettingsError) as raised:
         Listed(classes=(name,)).choose(ORDER, [], NAMES)
     assert str(raised.value) == f"localize.classes.classes: {message}"
+    with pytest.raises(SettingsError) as checked:
+        Listed(classes=("dog", name)).check(NAMES, labelled=True)
+    assert str(checked.value) == str(raised.value)
+
+
+def test_choices_are_checked_before_any_work():
+    for choice in (TopK(), Listed(classes=("dog", "5"))):
+        choice.check(NAMES, labelled=False)
+    Labels().check(NAMES, labelled=True)
+    with pytest.raises(SettingsError, match=r"^localize.classes: 'labels' needs the true classes"):
+        Labels().check(NAMES, labelled=False)
 
 
 def test_choices_are_told_apart_by_name():
