@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ class KnownClasses:
     """The classes of a network: how annotations may write them.
 
     Attributes:
-        labels: indices (int), names and titles (str).
+        labels: indices (int), names and the titles (str) that only one class has.
         number: how many classes there are.
     """
 
@@ -45,7 +46,11 @@ class KnownClasses:
     def from_manifest(cls, classes: Iterable[Mapping[str, Any]]) -> KnownClasses:
         """From the list `classes` of a run's manifest: an index, a name and a title each."""
         rows = list(classes)
-        values = (row.get(key) for row in rows for key in ("index", "name", "title"))
+        titles = Counter(row.get("title") for row in rows)
+        # Of a title that two classes share ("crane", the bird and the machine) nobody can say
+        # which one is true: a guess of either would be right.
+        values = [row.get(key) for row in rows for key in ("index", "name")]
+        values += [title for title, count in titles.items() if count == 1]
         return cls(frozenset(v for v in values if isinstance(v, str | int)), len(rows))
 
 

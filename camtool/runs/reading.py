@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from camtool.errors import EvaluationError, RunError, shorten
+from camtool.errors import DataError, RunError, shorten
 from camtool.runs.records import from_json
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
     """Read a `predictions.jsonl`, or that of a run folder, line by line.
 
     Raises:
-        EvaluationError: not there, or a line that is no record; names the line.
+        DataError: not there, or a line that is no record; names the line.
+        RunError: the run folder holds an unfinished run.
     """
     if path.is_dir():
         path = path / "predictions.jsonl"
         if not path.exists() and (path.parent / "parts").is_dir():
-            raise EvaluationError(f"{path.parent}: an unfinished run; start it again to go on")
+            raise RunError(f"{path.parent}: an unfinished run; start it again to go on")
     try:
         with path.open("rb") as file:
             number = 0
@@ -37,17 +38,17 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
                 if line.strip():
                     yield _record(line, f"{shorten(str(path), 200)}:{number}")
     except OSError as error:
-        raise EvaluationError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _record(line: bytes, place: str) -> Prediction:
     try:
         return from_json(json.loads(line))
     except KeyError as error:
-        raise EvaluationError(f"{place}: the record has no {error}") from error
+        raise DataError(f"{place}: the record has no {error}") from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = shorten(str(error), 200)
-        raise EvaluationError(f"{place}: not a prediction record ({reason})") from error
+        raise DataError(f"{place}: not a prediction record ({reason})") from error
 
 
 def read_manifest(run: Path) -> dict[str, Any]:

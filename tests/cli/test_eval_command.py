@@ -218,16 +218,16 @@ MISTAKES = {
         ["--predictions", "{}/predictions.jsonl", "--boxes", "{}/absent"], 3, "{}/absent",
     ),
     "no such predictions": (
-        ["--predictions", "{}/absent.jsonl", "--boxes", "{}/boxes"], 5, "{}/absent.jsonl",
+        ["--predictions", "{}/absent.jsonl", "--boxes", "{}/boxes"], 3, "{}/absent.jsonl",
     ),
     "predictions of unknown form": (
         ["--predictions", "{}/odd.pdf", "--boxes", "{}/boxes"], 2, "{}/odd.pdf: not a form of",
     ),
     "a line that is no record": (
-        ["--predictions", "{}/odd.jsonl", "--boxes", "{}/boxes"], 5, "{}/odd.jsonl:2: ",
+        ["--predictions", "{}/odd.jsonl", "--boxes", "{}/boxes"], 3, "{}/odd.jsonl:2: ",
     ),
     "a record without classes": (
-        ["--predictions", "{}/short.jsonl", "--boxes", "{}/boxes"], 5,
+        ["--predictions", "{}/short.jsonl", "--boxes", "{}/boxes"], 3,
         "{}/short.jsonl:1: the record has no 'classes'",
     ),
     "an image twice": (

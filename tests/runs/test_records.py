@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camtool.errors import EvaluationError, RunError
+from camtool.errors import DataError, RunError
 from camtool.runs import read_manifest, read_predictions
 from camtool.runs.records import from_json, to_json, to_line
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
@@ -165,7 +165,7 @@ def test_wrong_lines_are_named(line, tmp_path):
     path.write_text(f"{good}\n\n{line}\n")
     predictions = read_predictions(path)
     assert next(predictions).image_id == "good"
-    with pytest.raises(EvaluationError) as raised:
+    with pytest.raises(DataError) as raised:
         next(predictions)
     assert f"predictions.jsonl:3: {WRONG[line]}" in str(raised.value)
     assert len(str(raised.value)) < 700
@@ -174,20 +174,20 @@ def test_wrong_lines_are_named(line, tmp_path):
 def test_bytes_that_are_not_utf8(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_bytes(b'{"image_id": "\xff", "classes": []}\n')
-    with pytest.raises(EvaluationError, match=r"p\.jsonl:1: not a prediction record \('utf-8'"):
+    with pytest.raises(DataError, match=r"p\.jsonl:1: not a prediction record \('utf-8'"):
         list(read_predictions(path))
 
 
 def test_predictions_that_are_not_there(tmp_path):
-    with pytest.raises(EvaluationError, match=r"cannot be read \(No such file or directory\)$"):
+    with pytest.raises(DataError, match=r"cannot be read \(No such file or directory\)$"):
         list(read_predictions(tmp_path / "none.jsonl"))
-    with pytest.raises(EvaluationError, match=r"predictions\.jsonl: cannot be read"):
+    with pytest.raises(DataError, match=r"predictions\.jsonl: cannot be read"):
         list(read_predictions(tmp_path))
 
 
 def test_an_unfinished_run(tmp_path):
     (tmp_path / "parts").mkdir()
-    with pytest.raises(EvaluationError) as raised:
+    with pytest.raises(RunError) as raised:
         list(read_predictions(tmp_path))
     assert str(raised.value) == f"{tmp_path}: an unfinished run; start it again to go on"
     with pytest.raises(RunError) as raised:
