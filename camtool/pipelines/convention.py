@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from camtool.annotations import AnnotationSet
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.pipelines.selection import BlackList
 
-__all__ = ["box_rule_of", "convention"]
+__all__ = ["box_rule_of", "by_index", "convention"]
 
 
 def box_rule_of(manifest: Mapping[str, object]) -> str | None:
@@ -57,6 +58,12 @@ def convention(
             f"seed {settings.bootstrap.seed}"
         ),
     }
+
+
+def by_index(annotations: AnnotationSet) -> bool:
+    """Tell whether the classes are indices, which fit any network that has as many."""
+    first = next(iter(annotations.annotations.values()), None)
+    return first is not None and any(isinstance(label, int) for label in first.labels)
 
 
 def _blacklist(blacklist: BlackList | None, listed: int) -> str:

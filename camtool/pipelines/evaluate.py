@@ -10,25 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
-from camtool.errors import EvaluationError, SettingsError, shorten
+from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.baselines import score_baselines
 from camtool.metrics.ilsvrc import Figures, Ilsvrc
-from camtool.pipelines.convention import convention
+from camtool.pipelines.convention import by_index, convention
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
-from camtool.pipelines.join import Joined, Joiner
-from camtool.pipelines.judging import Judge, Judged, judging_warnings, listed
+from camtool.pipelines.judging import Judge
 from camtool.pipelines.predictions import load_predictions, name_order
-from camtool.pipelines.selection import read_blacklist, select_range
+from camtool.pipelines.scoring import (
+    annotation_warnings,
+    blacklist_warnings,
+    is_located,
+    load_blacklist,
+    score_images,
+)
+from camtool.pipelines.selection import select_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
     from camtool.metrics.map_protocols import MapSource
-    from camtool.pipelines.selection import BlackList
+    from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
-    from camtool.structures import Annotation, Prediction
+    from camtool.structures import Prediction
 
 __all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files"]
 
@@ -90,57 +96,23 @@ def evaluate(
         EvaluationError: predictions and annotations do not fit together: ids, missing images.
     """
     settings = settings or EvalSettings()
-    ordered = name_order(annotations, positions=settings.images is not None)
-    selected = select_range(ordered, settings.images)
-    blacklist = _blacklist(settings, annotations, ordered)
-
-    joined, by_id = _judge_all(predictions, annotations, selected, Judge(settings, known, maps))
-    missing = [image_id for image_id in selected if image_id not in joined.pairs]
-    if missing and not settings.allow_missing:
-        raise EvaluationError(
-            f"{len(missing):,} of {len(selected):,} annotated images have no prediction "
-            f"(first: {shorten(missing[0])}); --allow-missing scores the rest"
-        )
-    judged = [by_id[i] for i in selected if i in by_id]
-    scored = [j for j in judged if j.outcome is not None]
-    if not scored:
-        raise EvaluationError(_nothing_scored(judged, known))
-    located = [j for j in scored if _is_located(j.truth, blacklist)]
-    figures = _figures(scored, located, settings, known)
-
-    black = sum(j.truth.image_id in blacklist.ids for j in scored) if blacklist else 0
-    left_out = Counter(j.reason for j in judged if j.reason is not None)
-    left_out["no prediction"] = len(missing)
-    left_out["prediction without annotation"] = len(joined.unannotated)
-    left_out["annotation could not be used"] = len(annotations.problems)
-    left_out["black-listed (localization only)"] = black
-    left_out["no true box (localization only)"] = len(scored) - len(located) - black
-    outside = len(joined.pairs) - (len(selected) - len(missing))
+    scoring = score_images(predictions, annotations, settings, known=known, maps=maps)
+    figures = _figures(scoring, settings, known)
     return Evaluation(
         protocol=settings.protocol.name,
         convention=convention(
             settings,
             box_rule=box_rule,
-            blacklist=blacklist,
-            listed=black,
-            by_index=_by_index(annotations),
+            blacklist=scoring.blacklist,
+            listed=scoring.black,
+            by_index=by_index(annotations),
         ),
-        counts=Counts(
-            annotated=len(selected),
-            predicted=len(joined.pairs) + len(joined.unannotated),
-            scored=len(scored),
-            left_out={reason: n for reason, n in left_out.items() if n},
-        ),
+        counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=figures.absent,
-        baselines=score_baselines((j.truth for j in located), _iou(settings)),
-        join=joined.ways | ({"outside_images": outside} if outside else {}),
-        warnings=(
-            *_annotation_warnings(annotations),
-            *_join_warnings(joined, missing),
-            *_blacklist_warnings(blacklist),
-            *judging_warnings(judged),
-        ),
+        baselines=score_baselines((j.truth for j in scoring.located), _iou(settings)),
+        join=scoring.join,
+        warnings=(*annotation_warnings(annotations), *scoring.warnings),
         measure=settings.protocol.measure,
         thresholds=figures.thresholds,
     )
@@ -156,13 +128,13 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
     """
     ordered = name_order(annotations, positions=settings.images is not None)
     selected = select_range(ordered, settings.images)
-    blacklist = _blacklist(settings, annotations, ordered)
+    blacklist = load_blacklist(settings, annotations, ordered)
     judge = Judge(settings, None)
     truths = [judge.truth(annotations.annotations[image_id]) for image_id in selected]
     left_out = Counter(reason for _, reason in truths if reason is not None)
     counting = [truth for truth, reason in truths if reason is None]
     black = sum(truth.image_id in blacklist.ids for truth in counting) if blacklist else 0
-    boxed = [truth for truth in counting if _is_located(truth, blacklist)]
+    boxed = [truth for truth in counting if is_located(truth, blacklist)]
     sized = [truth for truth in boxed if truth.size is not None]
     baselines = score_baselines(sized, _iou(settings))
     if not baselines:
@@ -180,13 +152,13 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
             box_rule="boxes of the baselines",
             blacklist=blacklist,
             listed=black,
-            by_index=_by_index(annotations),
+            by_index=by_index(annotations),
         ),
         counts=Counts(len(selected), 0, len(sized), {k: n for k, n in left_out.items() if n}),
         metrics={},
         absent={},
         baselines=baselines,
-        warnings=(*_annotation_warnings(annotations), *_blacklist_warnings(blacklist)),
+        warnings=(*annotation_warnings(annotations), *blacklist_warnings(blacklist)),
     )
 
 
@@ -195,101 +167,13 @@ def _iou(settings: EvalSettings) -> float:
     return settings.protocol.iou_threshold if isinstance(settings.protocol, Ilsvrc) else 0.5
 
 
-def _by_index(annotations: AnnotationSet) -> bool:
-    """Tell whether the classes are indices, which fit any network that has as many."""
-    first = next(iter(annotations.annotations.values()), None)
-    return first is not None and any(isinstance(label, int) for label in first.labels)
-
-
-def _blacklist(
-    settings: EvalSettings, annotations: AnnotationSet, ordered: Sequence[str]
-) -> BlackList | None:
-    if settings.blacklist is None:
-        return None
-    blacklist = read_blacklist(settings.blacklist, ordered)
-    if blacklist.by_position:
-        name_order(annotations, positions=True)
-    return blacklist
-
-
-def _judge_all(
-    predictions: Iterable[Prediction],
-    annotations: AnnotationSet,
-    selected: Sequence[str],
-    judge: Judge,
-) -> tuple[Joined, dict[str, Judged]]:
-    """Return the join, and by annotated id how the prediction of the image fares."""
-    joiner = Joiner(annotations.annotations)
-    inside = set(selected)
-    judged: dict[str, Judged] = {}
-    for prediction in predictions:
-        image_id = joiner.add(prediction.image_id)
-        if image_id in inside:
-            judged[prediction.image_id] = judge.judge(annotations.annotations[image_id], prediction)
-    joined = joiner.resolve()
-    return joined, {i: judged[p] for i, p in joined.pairs.items() if i in inside}
-
-
-def _is_located(truth: Annotation, blacklist: BlackList | None) -> bool:
-    """Return whether an image counts for localization: it has a box, and is not black-listed."""
-    if blacklist is not None and truth.image_id in blacklist.ids:
-        return False
-    return any(o.box is not None for o in truth.objects)
-
-
-def _figures(
-    scored: Sequence[Judged],
-    located: Sequence[Judged],
-    settings: EvalSettings,
-    known: KnownClasses | None,
-) -> Figures:
+def _figures(scoring: Scoring, settings: EvalSettings, known: KnownClasses | None) -> Figures:
     # Every outcome comes from this very protocol, which the type checker cannot see.
-    classified: list[Any] = [j.outcome for j in scored if j.outcome is not None]
-    boxed: list[Any] = [j.outcome for j in located if j.outcome is not None]
+    classified: list[Any] = [j.outcome for j in scoring.scored]
+    boxed: list[Any] = [j.outcome for j in scoring.located]
     return settings.protocol.figures(
         classified,
         boxed,
         network_classes=known.number if known else None,
         bootstrap=settings.bootstrap,
     )
-
-
-def _nothing_scored(judged: Sequence[Judged], known: KnownClasses | None) -> str:
-    if not judged:
-        return "there are no predictions to score"
-    reasons = Counter(j.reason for j in judged).most_common()
-    why = "; ".join(f"{reason}: {n:,}" for reason, n in reasons)
-    unknown = sorted({str(label) for j in judged for label in j.unknown})
-    if unknown and known is not None:
-        names = sorted(label for label in known.labels if isinstance(label, str))
-        why += f" (annotated: {listed(unknown)}; the network: {listed(names, 3)})"
-    return f"none of {len(judged):,} images can be scored: {why}"
-
-
-def _annotation_warnings(annotations: AnnotationSet) -> list[str]:
-    problems = annotations.problems
-    if not problems:
-        return annotations.warnings
-    first = "; ".join(str(problem) for problem in problems[:3])
-    return [
-        f"{len(problems):,} annotations could not be used (first: {first})",
-        *annotations.warnings,
-    ]
-
-
-def _join_warnings(joined: Joined, missing: Sequence[str]) -> list[str]:
-    warnings: list[str] = []
-    if missing:
-        warnings.append(f"{len(missing):,} annotated images have no prediction ({listed(missing)})")
-    if joined.unannotated:
-        warnings.append(
-            f"{len(joined.unannotated):,} predictions belong to no annotated image and are left "
-            f"out ({listed(joined.unannotated)})"
-        )
-    return warnings
-
-
-def _blacklist_warnings(blacklist: BlackList | None) -> list[str]:
-    if blacklist is None or blacklist.ids:
-        return []
-    return [f"none of the {blacklist.entries:,} black-listed images is annotated here"]

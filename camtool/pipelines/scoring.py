@@ -1,0 +1,206 @@
+"""Which images count in an evaluation, and how each of them fares: what every figure rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from camtool.errors import EvaluationError, shorten
+from camtool.pipelines.evaluation import Counts
+from camtool.pipelines.join import Joined, Joiner
+from camtool.pipelines.judging import Judge, Judged, judging_warnings, listed
+from camtool.pipelines.predictions import name_order
+from camtool.pipelines.selection import read_blacklist, select_range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from camtool.annotations import AnnotationSet
+    from camtool.metrics.map_protocols import MapSource
+    from camtool.pipelines.evaluation import EvalSettings
+    from camtool.pipelines.selection import BlackList
+    from camtool.pipelines.truths import KnownClasses
+    from camtool.structures import Annotation, Prediction
+
+__all__ = [
+    "Scoring",
+    "annotation_warnings",
+    "blacklist_warnings",
+    "is_located",
+    "load_blacklist",
+    "score_images",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Every annotated image with its prediction, judged.
+
+    Attributes:
+        selected: ids of the annotated images in the range, in name order.
+        blacklist: the black-list, if one was given.
+        joined: which prediction belongs to which annotated image.
+        missing: selected images without prediction.
+        judged: the others, in name order.
+        scored: those that count for at least one figure; each has an outcome.
+        located: those of them that count for localization: a true box, and not black-listed.
+    """
+
+    selected: Sequence[str]
+    blacklist: BlackList | None
+    joined: Joined
+    missing: list[str]
+    judged: list[Judged]
+    scored: list[Judged]
+    located: list[Judged]
+
+    @property
+    def black(self) -> int:
+        """How many scored images are black-listed."""
+        ids = self.blacklist.ids if self.blacklist else frozenset()
+        return sum(j.truth.image_id in ids for j in self.scored)
+
+    def counts(self, unusable: int) -> Counts:
+        """Return what was scored and left out; `unusable` annotations could not be read."""
+        left_out = Counter(j.reason for j in self.judged if j.reason is not None)
+        left_out["no prediction"] = len(self.missing)
+        left_out["prediction without annotation"] = len(self.joined.unannotated)
+        left_out["annotation could not be used"] = unusable
+        black = self.black
+        left_out["black-listed (localization only)"] = black
+        left_out["no true box (localization only)"] = len(self.scored) - len(self.located) - black
+        return Counts(
+            annotated=len(self.selected),
+            predicted=len(self.joined.pairs) + len(self.joined.unannotated),
+            scored=len(self.scored),
+            left_out={reason: n for reason, n in left_out.items() if n},
+        )
+
+    @property
+    def join(self) -> dict[str, int]:
+        """Number of predictions joined, by the way their ids agreed; those outside the range."""
+        outside = len(self.joined.pairs) - (len(self.selected) - len(self.missing))
+        return self.joined.ways | ({"outside_images": outside} if outside else {})
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should look at, a sentence each."""
+        return [
+            *_join_warnings(self.joined, self.missing),
+            *blacklist_warnings(self.blacklist),
+            *judging_warnings(self.judged),
+        ]
+
+
+def score_images(
+    predictions: Iterable[Prediction],
+    annotations: AnnotationSet,
+    settings: EvalSettings,
+    *,
+    known: KnownClasses | None = None,
+    maps: MapSource | None = None,
+) -> Scoring:
+    """Join predictions to the annotated images and judge each; see `evaluate`.
+
+    Raises:
+        SettingsError: the range of images makes no sense.
+        DataError: the black-list cannot be read.
+        EvaluationError: predictions and annotations do not fit together: ids, missing images.
+    """
+    ordered = name_order(annotations, positions=settings.images is not None)
+    selected = select_range(ordered, settings.images)
+    blacklist = load_blacklist(settings, annotations, ordered)
+    joined, by_id = _judge_all(predictions, annotations, selected, Judge(settings, known, maps))
+    missing = [image_id for image_id in selected if image_id not in joined.pairs]
+    if missing and not settings.allow_missing:
+        raise EvaluationError(
+            f"{len(missing):,} of {len(selected):,} annotated images have no prediction "
+            f"(first: {shorten(missing[0])}); --allow-missing scores the rest"
+        )
+    judged = [by_id[i] for i in selected if i in by_id]
+    scored = [j for j in judged if j.outcome is not None]
+    if not scored:
+        raise EvaluationError(_nothing_scored(judged, known))
+    located = [j for j in scored if is_located(j.truth, blacklist)]
+    return Scoring(selected, blacklist, joined, missing, judged, scored, located)
+
+
+def load_blacklist(
+    settings: EvalSettings, annotations: AnnotationSet, ordered: Sequence[str]
+) -> BlackList | None:
+    """Read the black-list that the settings name; `ordered` are all annotated ids by name."""
+    if settings.blacklist is None:
+        return None
+    blacklist = read_blacklist(settings.blacklist, ordered)
+    if blacklist.by_position:
+        name_order(annotations, positions=True)
+    return blacklist
+
+
+def _judge_all(
+    predictions: Iterable[Prediction],
+    annotations: AnnotationSet,
+    selected: Sequence[str],
+    judge: Judge,
+) -> tuple[Joined, dict[str, Judged]]:
+    """Return the join, and by annotated id how the prediction of the image fares."""
+    joiner = Joiner(annotations.annotations)
+    inside = set(selected)
+    judged: dict[str, Judged] = {}
+    for prediction in predictions:
+        image_id = joiner.add(prediction.image_id)
+        if image_id in inside:
+            judged[prediction.image_id] = judge.judge(annotations.annotations[image_id], prediction)
+    joined = joiner.resolve()
+    return joined, {i: judged[p] for i, p in joined.pairs.items() if i in inside}
+
+
+def is_located(truth: Annotation, blacklist: BlackList | None) -> bool:
+    """Return whether an image counts for localization: it has a box, and is not black-listed."""
+    if blacklist is not None and truth.image_id in blacklist.ids:
+        return False
+    return any(o.box is not None for o in truth.objects)
+
+
+def _nothing_scored(judged: Sequence[Judged], known: KnownClasses | None) -> str:
+    if not judged:
+        return "there are no predictions to score"
+    reasons = Counter(j.reason for j in judged).most_common()
+    why = "; ".join(f"{reason}: {n:,}" for reason, n in reasons)
+    unknown = sorted({str(label) for j in judged for label in j.unknown})
+    if unknown and known is not None:
+        names = sorted(label for label in known.labels if isinstance(label, str))
+        why += f" (annotated: {listed(unknown)}; the network: {listed(names, 3)})"
+    return f"none of {len(judged):,} images can be scored: {why}"
+
+
+def annotation_warnings(annotations: AnnotationSet) -> list[str]:
+    """Return what a reader should know about the annotations, a sentence each."""
+    problems = annotations.problems
+    if not problems:
+        return annotations.warnings
+    first = "; ".join(str(problem) for problem in problems[:3])
+    return [
+        f"{len(problems):,} annotations could not be used (first: {first})",
+        *annotations.warnings,
+    ]
+
+
+def _join_warnings(joined: Joined, missing: Sequence[str]) -> list[str]:
+    warnings: list[str] = []
+    if missing:
+        warnings.append(f"{len(missing):,} annotated images have no prediction ({listed(missing)})")
+    if joined.unannotated:
+        warnings.append(
+            f"{len(joined.unannotated):,} predictions belong to no annotated image and are left "
+            f"out ({listed(joined.unannotated)})"
+        )
+    return warnings
+
+
+def blacklist_warnings(blacklist: BlackList | None) -> list[str]:
+    """Return a sentence where a black-list names no image."""
+    if blacklist is None or blacklist.ids:
+        return []
+    return [f"none of the {blacklist.entries:,} black-listed images is annotated here"]
