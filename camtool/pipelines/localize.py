@@ -164,13 +164,13 @@ def _job(
 
 def _whole(folder: RunFolder, done: int) -> LocalizeResult:
     """The result of a run that is whole, the same whether this process ended it or another."""
-    remember(folder.path)
     skipped = [(s["path"], s["error"]) for s in read_manifest(folder.path)["skipped"]]
     if len(skipped) == folder.images:
         path, reason = skipped[0]
         raise DataError(
             f"none of {folder.images:,} images could be read; the first: {shorten(path)}: {reason}"
         )
+    remember(folder.path)
     return LocalizeResult(folder.path, folder.images, tuple(skipped), True, done)
 
 
