@@ -6,12 +6,16 @@ from pathlib import Path
 
 import click
 
-from camtool.cli.options import PATH, load_experiment, settings_options, show_messages
+from camtool.cli.options import (
+    PATH,
+    load_experiment,
+    settings_options,
+    show_messages,
+    show_report,
+)
 from camtool.errors import DataError, SettingsError
 
 __all__ = ["command"]
-
-_FORMATS = {".json": "json", ".md": "markdown"}
 
 
 @click.command("eval")
@@ -75,13 +79,7 @@ def command(
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     result = evaluate_files(settings, run)
     writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
-    text = writers[form or _FORMATS.get(out.suffix.lower() if out else "", "table")](result)
-    if out is None:
-        click.echo(text)
-    else:
-        from camtool.runs import write_atomically
-
-        write_atomically(out, text + "\n")
+    show_report(result, writers, form, out)
     unusable = result.counts.left_out.get("annotation could not be used", 0)
     if strict and unusable:
         raise DataError(f"{unusable} annotations could not be used (--strict)")

@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "camtool", "main"]
 COMMANDS: Final = {
     "localize": "Class activation maps and boxes of images.",
     "eval": "Score a run, or other predictions, against annotations.",
+    "compare": "Compare runs on the same images: paired differences, images that changed side.",
     "models": "List the backbones, or look into one.",
     "methods": "List the ways from a network to maps and boxes.",
     "formats": "List the files that can be read.",

@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from camtool.pipelines.experiment import Experiment
 
-__all__ = ["PATH", "format_rows", "load_experiment", "settings_options", "show_messages"]
+__all__ = [
+    "PATH",
+    "format_rows",
+    "load_experiment",
+    "settings_options",
+    "show_messages",
+    "show_report",
+]
 
 F = TypeVar("F", bound="Callable[..., Any]")
+T = TypeVar("T")
 PATH = click.Path(path_type=Path)
+_FORMATS = {".json": "json", ".md": "markdown"}
 
 
 def settings_options(command: F) -> F:
@@ -70,3 +79,16 @@ def format_rows(rows: Sequence[Sequence[str]]) -> str:
     ]
     lines.insert(1, "  ".join("─" * w for w in widths))
     return "\n".join(lines)
+
+
+def show_report(
+    result: T, writers: Mapping[str, Callable[[T], str]], form: str | None, out: Path | None
+) -> None:
+    """Print a result, or write it to a file, whose ending names the form where none is given."""
+    text = writers[form or _FORMATS.get(out.suffix.lower() if out else "", "table")](result)
+    if out is None:
+        click.echo(text)
+        return
+    from camtool.runs import write_atomically
+
+    write_atomically(out, text + "\n")

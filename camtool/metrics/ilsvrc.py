@@ -17,6 +17,7 @@ from pydantic import Field
 
 from camtool.geometry import iou
 from camtool.metrics.confidence import Bootstrap, Rate
+from camtool.metrics.marks import Mark, Marks
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -176,18 +177,40 @@ class Ilsvrc(Settings):
             network_classes: number of classes of the network; None where it is unknown.
             bootstrap: how the intervals are drawn.
         """
-        figures = Figures({}, {})
+        marks = self.marks(classified, located, network_classes=network_classes)
+        by_name = marks.classification | marks.localization
+        return Figures({n: bootstrap.rate(Counter(m)) for n, m in by_name.items()}, marks.absent)
+
+    def marks(
+        self,
+        classified: Sequence[ImageOutcome],
+        located: Sequence[ImageOutcome],
+        *,
+        network_classes: int | None,
+    ) -> Marks:
+        """Return the errors of each image, for all metrics that the outcomes allow; see `figures`.
+
+        An image is one trial, but for GT-known: there each true class with a box is one.
+        """
+        marks = Marks()
         for n in DEPTHS:
-            ranks = [outcome.class_rank for outcome in classified]
-            lacking = _lacking(n, classified, network_classes)
-            _add(figures, f"top{n}_classification_error", _at(n, ranks), lacking, bootstrap)
+            lacking = _lacking(n, classified, network_classes) or _empty(classified)
+            name = f"top{n}_classification_error"
+            _add(marks, marks.classification, name, lacking, [o.class_rank for o in classified], n)
         for n in DEPTHS:
-            ranks = [outcome.box_rank for outcome in located]
             lacking = _lacking(n, located, network_classes) or _without_boxes(located)
-            _add(figures, f"top{n}_localization_error", _at(n, ranks), lacking, bootstrap)
-        kinds = Counter((outcome.known.count(False), len(outcome.known)) for outcome in located)
-        _add(figures, "gt_known_error", kinds, _lacking_known(located), bootstrap)
-        return figures
+            name = f"top{n}_localization_error"
+            _add(marks, marks.localization, name, lacking, [o.box_rank for o in located], n)
+        if lacking := _lacking_known(located):
+            marks.absent["gt_known_error"] = lacking
+        else:
+            known = [(outcome.known.count(False), len(outcome.known)) for outcome in located]
+            marks.localization["gt_known_error"] = known
+        return marks
+
+    def paired_threshold(self) -> str | None:
+        """Return the threshold at which runs are compared; None: boxes as each run stored them."""
+        return None
 
 
 def matches(label: str | int, guess: ClassPrediction) -> bool:
@@ -208,12 +231,6 @@ def _carried(guesses: Sequence[ClassPrediction]) -> tuple[int, int]:
         ranks += 1
     # The true class, stored in any case, may happen to rank right behind the k guesses.
     return ranks, ranks - 1 if ranks > 1 and by_rank[ranks].target else ranks
-
-
-def _at(n: int, ranks: Sequence[int | None]) -> Counter[tuple[int, int]]:
-    """Count images by (errors, 1): wrong are those without a right guess among the first n."""
-    wrong = sum(rank is None or rank > n for rank in ranks)
-    return Counter({(0, 1): len(ranks) - wrong, (1, 1): wrong})
 
 
 def _lacking(n: int, outcomes: Sequence[ImageOutcome], network_classes: int | None) -> str | None:
@@ -248,17 +265,20 @@ def _lacking_known(located: Sequence[ImageOutcome]) -> str | None:
     )
 
 
+def _empty(classified: Sequence[ImageOutcome]) -> str | None:
+    return None if classified else "no image is scored"
+
+
 def _add(
-    figures: Figures,
+    marks: Marks,
+    to: dict[str, list[Mark]],
     name: str,
-    kinds: Counter[tuple[int, int]],
     lacking: str | None,
-    bootstrap: Bootstrap,
+    ranks: Sequence[int | None],
+    n: int,
 ) -> None:
-    """Put one figure into `figures`: its rate, or why there is none."""
-    if lacking is None and not kinds.total():
-        lacking = "no image is scored"
+    """Put one top-n error into `marks`: wrong is an image without a right guess in the first n."""
     if lacking is None:
-        figures.metrics[name] = bootstrap.rate(kinds)
+        to[name] = [(int(rank is None or rank > n), 1) for rank in ranks]
     else:
-        figures.absent[name] = lacking
+        marks.absent[name] = lacking

@@ -20,6 +20,7 @@ from camtool.errors import EvaluationError, shorten
 from camtool.metrics.confidence import Rate
 from camtool.metrics.ilsvrc import Figures, ThresholdChoice
 from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
+from camtool.metrics.marks import Marks, image_marks
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
 from camtool.metrics.unit_frame import boxes_to_frame, eight_bit
 from camtool.settings import Settings
@@ -133,14 +134,8 @@ class MapProtocol(Settings, ABC):
         """Return the figures; absent where a map is missing. See `Ilsvrc.figures`."""
         del classified, network_classes
         every = [hits for outcome in located for hits in outcome.hits]
-        names = self.values(BoxAccuracyCurve(np.zeros(1), np.zeros((len(IOUS), 1), np.int64), 1))
-        if None in every or not every:
-            lacking = sum(None in outcome.hits for outcome in located)
-            reason = (
-                f"the true class's map is stored for {len(located) - lacking:,} of"
-                f" {len(located):,} images; `camtool localize --labels` stores it for all"
-            )
-            return Figures({}, dict.fromkeys(names, reason))
+        if lacking := _lacking(located):
+            return Figures({}, dict.fromkeys(self._names(), lacking))
         accuracy = BoxAccuracy()
         for hits in every:
             if hits is not None:
@@ -150,6 +145,37 @@ class MapProtocol(Settings, ABC):
         intervals = self._intervals(accuracy, accuracy.distinct(steps), bootstrap)
         metrics = {n: Rate(v, intervals[n], len(every)) for n, v in self.values(curve).items()}
         return Figures(metrics, {}, self._choices(accuracy, curve))
+
+    def marks(
+        self,
+        classified: Sequence[MapOutcome],
+        located: Sequence[MapOutcome],
+        *,
+        network_classes: int | None,
+    ) -> Marks:
+        """Return the right boxes of each image at the fixed threshold; see `Ilsvrc.marks`.
+
+        Each true class with boxes is a trial; for a mean over IoUs, one at each of them.
+        """
+        del classified, network_classes
+        if lacking := _lacking(located):
+            return Marks(absent=dict.fromkeys(self._names(), lacking))
+        accuracy = BoxAccuracy()
+        for hits in (hits for outcome in located for hits in outcome.hits if hits is not None):
+            accuracy.update(hits)
+        right = accuracy.hits(self.fixed)  # (classes of all images, ious)
+        classes = [len(outcome.hits) for outcome in located]
+        places = {f"max_box_acc_{iou}": [k] for k, iou in enumerate(IOUS)}
+        places[self.whole] = self.whole_ious
+        by_name = {n: image_marks(right[:, places[n]], classes) for n in self._names()}
+        return Marks(localization=by_name)
+
+    def paired_threshold(self) -> str | None:
+        """Return the threshold at which runs are compared: the oracle would suit each its own."""
+        return f"fixed at {self.fixed:g} in every run, not chosen on these images"
+
+    def _names(self) -> tuple[str, ...]:
+        return (self.whole, *(f"max_box_acc_{iou}" for iou in IOUS))
 
     def _choices(
         self, accuracy: BoxAccuracy, curve: BoxAccuracyCurve
@@ -201,6 +227,21 @@ class MapProtocol(Settings, ABC):
         }
 
     guess_box: ClassVar[str] = ""
+    whole: ClassVar[str] = ""
+    """Name of the protocol's own metric."""
+    whole_ious: ClassVar[list[int]] = []
+    """Which of `IOUS` it is the mean over, by place."""
+
+
+def _lacking(located: Sequence[MapOutcome]) -> str | None:
+    """Return why there are no figures; None where every image has the maps that they need."""
+    lacking = sum(None in outcome.hits for outcome in located)
+    if located and not lacking:
+        return None
+    return (
+        f"the true class's map is stored for {len(located) - lacking:,} of"
+        f" {len(located):,} images; `camtool localize --labels` stores it for all"
+    )
 
 
 @final
@@ -209,6 +250,8 @@ class MaxBoxAcc(MapProtocol):
 
     paper: ClassVar[str] = "Choe et al., CVPR 2020"
     guess_box: ClassVar[str] = "the contour of largest contour area of the true class's map"
+    whole: ClassVar[str] = "max_box_acc"
+    whole_ious: ClassVar[list[int]] = [IOUS.index(50)]
 
     name: Literal["maxboxacc"] = "maxboxacc"
 
@@ -235,6 +278,8 @@ class MaxBoxAccV2(MapProtocol):
 
     paper: ClassVar[str] = "Choe et al., CVPR 2020 (extended version)"
     guess_box: ClassVar[str] = "any contour of the true class's map"
+    whole: ClassVar[str] = "max_box_acc_v2"
+    whole_ious: ClassVar[list[int]] = list(range(len(IOUS)))
 
     name: Literal["maxboxacc-v2"] = "maxboxacc-v2"
 

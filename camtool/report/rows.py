@@ -6,13 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = [
-    "absent_rows",
     "baseline_rows",
     "convention_rows",
     "count_rows",
+    "joined_reasons",
     "metric_rows",
     "metric_title",
     "threshold_rows",
@@ -88,10 +90,10 @@ def threshold_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def absent_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+def joined_reasons(absent: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return title and reason of the figures that are not given, equal reasons joined."""
     by_reason: dict[str, list[str]] = {}
-    for name, reason in evaluation.absent.items():
+    for name, reason in absent.items():
         by_reason.setdefault(reason, []).append(metric_title(name))
     return [(", ".join(names), reason) for reason, names in by_reason.items()]
 
@@ -111,6 +113,6 @@ def count_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
     ]
 
 
-def convention_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+def convention_rows(convention: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return aspect and rule of the convention."""
-    return [(aspect.replace("_", " "), rule) for aspect, rule in evaluation.convention.items()]
+    return [(aspect.replace("_", " "), rule) for aspect, rule in convention.items()]

@@ -1,0 +1,69 @@
+"""camtool compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from camtool.cli.options import (
+    PATH,
+    load_experiment,
+    settings_options,
+    show_messages,
+    show_report,
+)
+
+__all__ = ["command"]
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN RUN...")
+@click.option(
+    "--boxes", type=PATH, metavar="PATH", help="True boxes; `camtool formats` lists forms."
+)
+@click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, maxboxacc-v2.")
+@click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
+@click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
+@click.option("--allow-missing", is_flag=True, help="Compare the images that count in both runs.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
+@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
+@settings_options
+def command(
+    runs: tuple[Path, ...],
+    boxes: Path | None,
+    protocol: str | None,
+    images: str | None,
+    blacklist: Path | None,
+    allow_missing: bool,
+    form: str | None,
+    out: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Compare the first RUN to each other one, on the same images.
+
+    Each difference has a 95 % interval over pairs of outcomes and McNemar's test. Settings are
+    those of the first run unless --config names others. Maps are scored at a fixed threshold.
+    """
+    show_messages()
+    from camtool.pipelines.compare import compare_runs
+    from camtool.report.comparison_json import to_json
+    from camtool.report.comparison_tables import to_markdown, to_table
+
+    given = {
+        "annotations": boxes,
+        "images": images,
+        "blacklist": blacklist,
+        "allow_missing": allow_missing or None,
+    }
+    if config is None and (runs[0] / "experiment.yaml").is_file():
+        config = runs[0] / "experiment.yaml"
+    if protocol is not None:
+        # Before the others, so that --set can give the named protocol its options.
+        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
+    settings = load_experiment(config, overrides).eval
+    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+    result = compare_runs(runs, settings)
+    writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
+    show_report(result, writers, form, out)

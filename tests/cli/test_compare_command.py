@@ -1,0 +1,93 @@
+"""`camtool compare`: what it prints and writes, and how mistakes end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.running import TINY, run_here
+from tests.cli.test_eval_command import ANNOTATION
+from tests.cli.test_imports import TORCH, imported
+from tests.drawn import draw_pictures
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """Two runs over the same four pictures, which differ in the threshold of the box rule."""
+    folder = tmp_path_factory.mktemp("compare")
+    pictures = draw_pictures(folder / "pictures", 4)
+    (folder / "boxes").mkdir()
+    for number in range(4):
+        text = ANNOTATION.format(name=f"{number:05d}", x=12 * number)
+        (folder / "boxes" / f"{number:05d}.xml").write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        for name, threshold in (("low", 0.1), ("high", 0.9)):
+            ran = run_here(
+                "localize", pictures, "-o", folder / name, *TINY, "--labels", folder / "boxes",
+                "--set", f"localize.boxes.threshold={threshold}",
+            )  # fmt: skip
+            assert ran.code == 0, ran.err
+    return folder
+
+
+def compared(desk, *more):
+    return run_here("compare", desk / "low", desk / "high", "--boxes", desk / "boxes", *more)
+
+
+def test_table(desk):
+    ran = compared(desk)
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert lines[0] == "protocol ilsvrc"
+    assert lines[2:5] == [f"first   {desk / 'low'}", f"second  {desk / 'high'}", "images  4"]
+    assert any(line.startswith("GT-known localization") for line in lines)
+    assert "threshold=0.1" in ran.out
+    assert "threshold=0.9" in ran.out
+
+
+def test_json_agrees_with_eval(desk):
+    metrics = json.loads(compared(desk, "--format", "json").out)["pairs"][0]["metrics"]
+    for run, side in (("low", "first"), ("high", "second")):
+        ran = run_here("eval", desk / run, "--boxes", desk / "boxes", "--format", "json")
+        scored = json.loads(ran.out)["metrics"]
+        assert {n: m[side] for n, m in metrics.items()} == {
+            n: m["value"] for n, m in scored.items()
+        }
+    known = metrics["gt_known_error"]
+    assert known["difference"] > 0
+    assert known["worse"]["images"] > known["better"]["images"]
+
+
+def test_protocol_with_its_options_to_a_file(desk, tmp_path):
+    out = tmp_path / "out.md"
+    ran = compared(
+        desk, "--protocol", "maxboxacc-v2", "--set", "eval.protocol.fixed=0.35", "-o", out
+    )
+    assert (ran.code, ran.out) == (0, "")
+    text = out.read_text()
+    assert text.startswith("## Comparison: maxboxacc-v2")
+    assert "fixed at 0.35 in every run" in text
+
+
+def test_no_torch(desk):
+    modules = imported("compare", desk / "low", desk / "high", "--boxes", desk / "boxes")
+    assert "numpy" in modules
+    assert modules.isdisjoint(TORCH)
+
+
+def test_mistakes(desk, tmp_path):
+    ran = run_here("compare", desk / "low", "--boxes", desk / "boxes")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "camtool: a comparison needs two runs: camtool compare RUN RUN --boxes PATH\n"
+    )
+    ran = run_here("compare", desk / "low", tmp_path, "--boxes", desk / "boxes")
+    assert (ran.code, ran.out) == (6, "")
+    assert ran.err == f"camtool: {tmp_path}: not a run folder\n"
+    (tmp_path / "parts").mkdir()
+    ran = run_here("compare", desk / "low", tmp_path, "--boxes", desk / "boxes")
+    assert (ran.code, ran.out) == (5, "")
+    assert f"{tmp_path}: an unfinished run cannot be compared" in ran.err
+    assert run_here("compare").code == 2
