@@ -76,8 +76,9 @@ def common_images(
     if only and not allow_missing:
         name, reason = (name_b, _why(b, only[0])) if only[0] in ours else (name_a, _why(a, only[0]))
         raise EvaluationError(
-            f"{name_a} and {name_b} cannot be compared: {len(only):,} images count in one of them "
-            f"only (first: {shorten(only[0])}; {name}: {reason}); --allow-missing compares the rest"
+            f"{name_a} and {name_b} cannot be compared: images count in one of them only: "
+            f"{len(only):,} (first: {shorten(only[0])}; {name}: {reason}); "
+            "--allow-missing compares the rest"
         )
     common = frozenset(ours.keys() & theirs.keys())
     if not common:

@@ -236,7 +236,7 @@ def test_an_image_that_one_run_could_not_read(runs, boxes, tmp_path):
     broken = write_run(tmp_path / "broken", "RRRXRRRR")
     for order in ([runs[0], broken], [broken, runs[0]]):
         assert refused(order, settings(boxes)) == (
-            f"{order[0]} and {order[1]} cannot be compared: 1 images count in one of them only "
+            f"{order[0]} and {order[1]} cannot be compared: images count in one of them only: 1 "
             f"(first: image3; {broken}: image could not be read); --allow-missing compares the rest"
         )
     found = compare_runs([runs[0], broken], settings(boxes, allow_missing=True))
