@@ -74,7 +74,7 @@ def command(
     if config is None and run is not None and (run / "experiment.yaml").is_file():
         config = run / "experiment.yaml"
     if protocol is not None:
-        overrides = (*overrides, f"eval.protocol={{name: {protocol}}}")
+        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     result = evaluate_files(settings, run)
