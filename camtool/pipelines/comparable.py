@@ -13,19 +13,7 @@ if TYPE_CHECKING:
     from camtool.pipelines.judging import Judged
     from camtool.pipelines.scoring import Scoring
 
-__all__ = ["common_images", "refuse_unfinished", "same_classes"]
-
-
-def refuse_unfinished(run: Path) -> None:
-    """Refuse a run that has not ended.
-
-    Raises:
-        EvaluationError: images of the run are still missing.
-    """
-    if (run / "parts").is_dir() and not (run / "manifest.json").exists():
-        raise EvaluationError(
-            f"{run}: an unfinished run cannot be compared; start it again to go on"
-        )
+__all__ = ["common_images", "same_classes"]
 
 
 def same_classes(first: Path, second: Path) -> None:
@@ -33,7 +21,7 @@ def same_classes(first: Path, second: Path) -> None:
 
     Raises:
         EvaluationError: another number of classes, or another class of the same index.
-        RunError: a folder holds no run.
+        RunError: a folder holds no run, or an unfinished one.
     """
     ours, theirs = _classes(first), _classes(second)
     if len(ours) != len(theirs):

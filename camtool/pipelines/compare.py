@@ -13,7 +13,7 @@ from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.paired import EXACT_BELOW, mcnemar, paired_difference
-from camtool.pipelines.comparable import common_images, refuse_unfinished, same_classes
+from camtool.pipelines.comparable import common_images, same_classes
 from camtool.pipelines.comparison import Comparison, PairedMetric, RunPair
 from camtool.pipelines.convention import by_index, convention
 from camtool.pipelines.predictions import load_predictions
@@ -55,12 +55,10 @@ def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
         SettingsError: fewer than two runs, no true boxes, or settings that make no sense here.
         DataError: annotations, predictions or the black-list cannot be read.
         EvaluationError: the runs cannot be compared: other images, other classes, other joins
-            with the annotations, unfinished.
-        RunError: a folder holds no run.
+            with the annotations.
+        RunError: a folder holds no run, or an unfinished one.
     """
     annotations = _annotations(runs, settings)
-    for run in runs:
-        refuse_unfinished(run)
     for run in runs[1:]:
         same_classes(runs[0], run)
     first = _score(runs[0], annotations, settings)

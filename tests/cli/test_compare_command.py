@@ -88,6 +88,6 @@ def test_mistakes(desk, tmp_path):
     assert ran.err == f"camtool: {tmp_path}: not a run folder\n"
     (tmp_path / "parts").mkdir()
     ran = run_here("compare", desk / "low", tmp_path, "--boxes", desk / "boxes")
-    assert (ran.code, ran.out) == (5, "")
-    assert f"{tmp_path}: an unfinished run cannot be compared" in ran.err
+    assert (ran.code, ran.out) == (6, "")
+    assert f"{tmp_path}: an unfinished run; start it again to go on" in ran.err
     assert run_here("compare").code == 2

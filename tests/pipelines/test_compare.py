@@ -188,9 +188,8 @@ def refused(runs, chosen):
 
 def test_an_unfinished_run(runs, boxes, tmp_path):
     stopped = write_run(tmp_path / "stopped", "RRRRRRRR", finish=False)
-    assert refused([runs[0], stopped], settings(boxes)) == (
-        f"{stopped}: an unfinished run cannot be compared; start it again to go on"
-    )
+    with pytest.raises(RunError, match="stopped: an unfinished run; start it again to go on"):
+        compare_runs([runs[0], stopped], settings(boxes))
 
 
 def test_no_run_folder(runs, boxes, tmp_path):
