@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,11 @@ _config: Any = numba.config
 _WITHOUT_RUNTIME: Any = {"_nrt": False}
 
 
-def _cache_folder() -> str:
-    """Return the folder for compiled code of exactly these sources.
+def _cache_folder() -> str | None:
+    """Return the folder for compiled code of exactly these sources; None without a home.
+
+    Numba's cache is unpickled, so it must lie where nobody else can write: a folder of a known
+    name below the machine's common temporary folder could be another user's.
 
     Numba looks only at the file of a compiled function, not at those of the functions it calls:
     after an update it would go on with the old ones. So each state of the sources has a folder of
@@ -37,7 +39,7 @@ def _cache_folder() -> str:
     try:
         base = Path(chosen or "~/.cache").expanduser()
     except RuntimeError:  # a user without a home
-        base = Path(tempfile.gettempdir(), f"camtool-{os.getuid()}")
+        return None
     return str(base / "camtool" / "compiled" / sources.hexdigest()[:16])
 
 
@@ -50,6 +52,8 @@ def compiled(function: Any) -> Any:  # noqa: ANN401 (numba has no types)
     The cache lies in the user's cache folder, or beside the module where that cannot be written;
     `NUMBA_CACHE_DIR` names another place. Where no place can be written, every start compiles.
     """
+    if _FOLDER is None:
+        return njit(nogil=True)(function)
     before = _config.CACHE_DIR
     _config.CACHE_DIR = _FOLDER
     try:

@@ -55,6 +55,21 @@ def test_without_any_place_everything_is_compiled_anew(monkeypatch):
     assert module.compiled(abs) == (abs, {"nogil": True})
 
 
+def test_without_a_home_nothing_is_kept(monkeypatch):
+    """Least of all in a common temporary folder, where anyone could have put a pickle."""
+
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(module._config, "CACHE_DIR", "")
+    monkeypatch.setattr(module.Path, "expanduser", no_home)
+    assert module._cache_folder() is None
+    monkeypatch.setattr(module, "_FOLDER", None)
+    monkeypatch.setattr(module, "njit", lambda **options: lambda f: (f, options))
+    assert module.compiled(abs) == (abs, {"nogil": True})
+
+
 def test_other_sources_have_another_folder(tmp_path, monkeypatch):
     before = module._cache_folder()
     (tmp_path / "boxes").mkdir()
