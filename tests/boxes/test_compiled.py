@@ -58,7 +58,7 @@ def test_without_any_place_everything_is_compiled_anew(monkeypatch):
 def test_without_a_home_nothing_is_kept(monkeypatch):
     """Least of all in a common temporary folder, where anyone could have put a pickle."""
 
-    def no_home(path):
+    def no_home(_path):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
