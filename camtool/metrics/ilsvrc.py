@@ -21,7 +21,7 @@ from camtool.metrics.marks import Mark, Marks
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from camtool.structures import Annotation, Box, ClassPrediction, Prediction
 
@@ -103,9 +103,24 @@ class Ilsvrc(Settings):
         """When a guess is right, for the reader of a report."""
         return f"class right and IoU >= {self.iou_threshold:g} with any true box of the class"
 
-    def hits(self, box: Box, true_boxes: Iterable[Box]) -> bool:
-        """Return whether `box` is right for an object with `true_boxes`, all in one frame."""
-        return any(iou(box, true) >= self.iou_threshold for true in true_boxes)
+    def overlap(
+        self,
+        box: Box,
+        true_boxes: Sequence[Box],
+        size: tuple[int, int] | None,  # noqa: ARG002 (protocols with a frame of their own need it)
+    ) -> float:
+        """Return the best intersection over union of `box` with the true boxes that count.
+
+        Args:
+            box: a predicted box.
+            true_boxes: all true boxes of its class, in the frame of `box`.
+            size: (width, height) of that frame; None where it is unknown.
+        """
+        return max((iou(box, true) for true in true_boxes), default=0.0)
+
+    def is_right(self, overlap: float, at: float | None = None) -> bool:
+        """Return whether a box of this `overlap` is right, at another threshold if one is given."""
+        return overlap >= (self.iou_threshold if at is None else at)
 
     def resamples(self, bootstrap: Bootstrap) -> int:
         """Return how many resamples an interval rests on."""
@@ -141,7 +156,7 @@ class Ilsvrc(Settings):
         for label in truth.labels:
             true_boxes = truth.boxes(label)
             found = [guess for guess in guesses if matches(label, guess)]
-            right = [(guess.rank, self._right(guess, true_boxes)) for guess in found]
+            right = [(g.rank, self._right(g, true_boxes, truth.size)) for g in found]
             complete &= any(guess.target for guess in found)
             class_ranks += [rank for rank, _ in right[:1]]
             box_ranks += [rank for rank, box_right in right if box_right][:1]
@@ -157,8 +172,11 @@ class Ilsvrc(Settings):
             complete,
         )
 
-    def _right(self, guess: ClassPrediction, true_boxes: Sequence[Box]) -> bool:
-        return bool(guess.boxes) and self.hits(guess.boxes[0].box, true_boxes)
+    def _right(
+        self, guess: ClassPrediction, true_boxes: Sequence[Box], size: tuple[int, int] | None
+    ) -> bool:
+        boxes = guess.boxes
+        return bool(boxes) and self.is_right(self.overlap(boxes[0].box, true_boxes, size))
 
     def figures(
         self,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from camtool.structures import ScoreMap
+
 __all__ = ["FileMaps", "RunMaps", "holds_maps"]
 
 _FEW: Final = 64
@@ -50,17 +52,25 @@ class RunMaps:
             EvaluationError: it covers only a part of the image (a centre crop).
             RunError: it cannot be read.
         """
-        rows = (c.map for c in prediction.classes if matches(label, c) and c.map is not None)
-        row = next(rows, None)
-        if row is None:
+        found = self.stored(prediction, label)
+        if found is None:
             return None
-        found = self._files.load(prediction, row)
         if found.region != (0.0, 0.0, float(found.size[0]), float(found.size[1])):
             raise EvaluationError(
                 f"{self._run}: the map of {shorten(prediction.image_id)} covers a centre crop; this"
                 " protocol needs whole images: localize with localize.preprocess.name=squeeze"
             )
         return map_to_frame(found.values)
+
+    def stored(self, prediction: Prediction, label: str | int) -> ScoreMap | None:
+        """Return the low-resolution map of a class as it is stored; None where there is none.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        rows = (c.map for c in prediction.classes if matches(label, c) and c.map is not None)
+        row = next(rows, None)
+        return None if row is None else self._files.load(prediction, row)
 
 
 @final
