@@ -28,6 +28,7 @@ __all__ = ["command"]
     help="Instead of RUN: predictions.jsonl, guesses (.txt), Kaggle .csv, maps (.npz, .npy).",
 )  # fmt: skip
 @click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, maxboxacc-v2.")
+@click.option("--masks", type=PATH, metavar="DIR", help="True masks by image id, for pxap.")
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
 @click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
 @click.option("--allow-missing", is_flag=True, help="Score the rest if predictions are missing.")
@@ -41,6 +42,7 @@ def command(
     boxes: Path | None,
     predictions: Path | None,
     protocol: str | None,
+    masks: Path | None,
     images: str | None,
     blacklist: Path | None,
     allow_missing: bool,
@@ -64,6 +66,7 @@ def command(
     given = {
         "annotations": boxes,
         "predictions": predictions,
+        "masks": masks,
         "images": images,
         "blacklist": blacklist,
         "allow_missing": allow_missing or None,

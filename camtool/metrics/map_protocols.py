@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from camtool.metrics.confidence import Bootstrap
+    from camtool.metrics.mask_source import MaskSource
     from camtool.structures import Annotation, Prediction
 
 __all__ = ["MapOutcome", "MapProtocol", "MapSource", "MaxBoxAcc", "MaxBoxAccV2"]
@@ -46,6 +47,11 @@ class MapSource(Protocol):
 
     few: bool
     """There are so few that compiling kernels for them would take longer."""
+    masks: MaskSource | None
+    """Where the true masks are; None where nobody said."""
+
+    def has(self, prediction: Prediction, label: str | int) -> bool:
+        """Tell whether there is a map of a class, without reading it."""
 
     def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32] | None:
         """Return the score map of a class, (224, 224) in [0, 1]; None where there is none.
@@ -67,6 +73,7 @@ class MapProtocol(Settings, ABC):
     """What both protocols share: the frame, the thresholds, the figures of a curve."""
 
     paper: ClassVar[str]
+    needs_boxes: ClassVar[bool] = True
     needs_maps: ClassVar[bool] = True
     measure: ClassVar[str] = "accuracy"
 
@@ -237,8 +244,10 @@ class MapProtocol(Settings, ABC):
 
 def _lacking(located: Sequence[MapOutcome]) -> str | None:
     """Return why there are no figures; None where every image has the maps that they need."""
+    if not located:
+        return "no scored image has a true box"
     lacking = sum(None in outcome.hits for outcome in located)
-    if located and not lacking:
+    if not lacking:
         return None
     return (
         f"the true class's map is stored for {len(located) - lacking:,} of"

@@ -113,9 +113,10 @@ def evaluate(
         absent=figures.absent,
         baselines=score_baselines((j.truth for j in scoring.located), _iou(settings)),
         join=scoring.join,
-        warnings=(*annotation_warnings(annotations), *scoring.warnings),
+        warnings=(*annotation_warnings(annotations), *scoring.warnings, *figures.warnings),
         measure=settings.protocol.measure,
         thresholds=figures.thresholds,
+        curves=figures.curves,
     )
 
 

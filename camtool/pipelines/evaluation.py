@@ -17,6 +17,7 @@ from camtool.settings import Settings
 if TYPE_CHECKING:
     from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
+    from camtool.metrics.curves import Curve
     from camtool.metrics.figures import ThresholdChoice
 
 __all__ = ["Counts", "EvalSettings", "Evaluation"]
@@ -36,6 +37,8 @@ class EvalSettings(Settings):
     """Format of the annotations; recognised by content when not given."""
     predictions: _Path | None = None
     """Predictions, instead of a run's: predictions.jsonl, guess file (.txt), Kaggle .csv."""
+    masks: _Path | None = None
+    """Folder of true masks (`--masks`), for the protocol pxap: PNG files by image id."""
     blacklist: _Path | None = None
     """Images that localization errors leave out: a number or an image id a line."""
     images: str | None = None
@@ -83,6 +86,7 @@ class Evaluation:
         warnings: what a reader should look at, a sentence each.
         measure: `error` or `accuracy`: what the metrics are.
         thresholds: for metrics with a threshold, the oracle's and a fixed one.
+        curves: what plots show, by name.
     """
 
     protocol: str
@@ -95,3 +99,4 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
     measure: str = "error"
     thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)

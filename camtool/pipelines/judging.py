@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from camtool.metrics.figures import ImageOutcome
     from camtool.metrics.map_protocols import MapOutcome, MapSource
+    from camtool.metrics.pxap_protocol import PixelOutcome
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Annotation, Prediction
 
@@ -40,7 +41,7 @@ class Judged:
     """
 
     truth: Annotation
-    outcome: ImageOutcome | MapOutcome | None = None
+    outcome: ImageOutcome | MapOutcome | PixelOutcome | None = None
     reason: str | None = None
     frame: Frame = Frame.SAME
     sizes: str = ""
