@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from camtool.cli.options import (
     show_report,
 )
 from camtool.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from camtool.pipelines.evaluation import EvalSettings
 
 __all__ = ["command"]
 
@@ -27,7 +31,7 @@ __all__ = ["command"]
     "--predictions", type=PATH, metavar="PATH",
     help="Instead of RUN: predictions.jsonl, guesses (.txt), Kaggle .csv, maps (.npz, .npy).",
 )  # fmt: skip
-@click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, maxboxacc-v2.")
+@click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, pxap, … or all.")
 @click.option("--masks", type=PATH, metavar="DIR", help="True masks by image id, for pxap.")
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
 @click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
@@ -80,12 +84,28 @@ def command(
         overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
-    result = evaluate_files(settings, run)
-    writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
-    show_report(result, writers, form, out)
-    unusable = result.counts.left_out.get("annotation could not be used", 0)
+    if settings.every_protocol:
+        unusable = _every_protocol(settings, run, form, out)
+    else:
+        result = evaluate_files(settings, run)
+        writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
+        show_report(result, writers, form, out)
+        unusable = result.counts.left_out.get("annotation could not be used", 0)
     if strict and unusable:
         raise DataError(f"{unusable} annotations could not be used (--strict)")
+
+
+def _every_protocol(
+    settings: EvalSettings, run: Path | None, form: str | None, out: Path | None
+) -> int:
+    """Report what every protocol gives; return how many annotations could not be used."""
+    from camtool.pipelines.evaluate_all import evaluate_all
+    from camtool.report.side_by_side import to_json, to_markdown, to_table
+
+    result = evaluate_all(settings, run)
+    writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
+    show_report(result, writers, form, out)
+    return result.main.counts.left_out.get("annotation could not be used", 0)
 
 
 def _last_run() -> Path:

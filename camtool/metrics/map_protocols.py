@@ -47,6 +47,8 @@ class MapSource(Protocol):
 
     few: bool
     """There are so few that compiling kernels for them would take longer."""
+    of_true_class: bool
+    """Its maps are those of the true class, whatever this is."""
     masks: MaskSource | None
     """Where the true masks are; None where nobody said."""
 

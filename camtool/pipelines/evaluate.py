@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet
     from camtool.metrics.figures import Figures
     from camtool.metrics.map_protocols import MapSource
+    from camtool.pipelines.predictions import Loaded
     from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Prediction
 
-__all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files"]
+__all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files", "evaluate_loaded"]
 
 
 @bulk_creation()
@@ -59,7 +60,13 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
     annotations = read_annotations(settings.annotations, settings.format)
     if settings.baselines_only:
         return evaluate_baselines(annotations, settings)
-    loaded = load_predictions(settings, run, annotations)
+    return evaluate_loaded(load_predictions(settings, run, annotations), annotations, settings)
+
+
+def evaluate_loaded(
+    loaded: Loaded, annotations: AnnotationSet, settings: EvalSettings
+) -> Evaluation:
+    """Score predictions that were opened; see `evaluate`."""
     return evaluate(
         loaded.predictions,
         annotations,

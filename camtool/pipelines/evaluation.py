@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from camtool.annotations import AnnotationReader
 from camtool.metrics.confidence import Bootstrap
@@ -30,7 +30,9 @@ class EvalSettings(Settings):
     """Scoring predictions against annotations."""
 
     protocol: Protocol = Ilsvrc()
-    """How predictions are scored."""
+    """How predictions are scored; `all` for every protocol, side by side."""
+    every_protocol: bool = False
+    """Score by every protocol with its defaults; `protocol: all` sets it."""
     annotations: _Path | None = None
     """True boxes (`--boxes`): XML, csv, json, archives, list folders: `camtool formats`."""
     format: AnnotationReader | None = None
@@ -51,6 +53,14 @@ class EvalSettings(Settings):
     """Score only the whole image and centred boxes, without predictions."""
     bootstrap: Bootstrap = Bootstrap()
     """How the 95 % intervals are drawn."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the user wrote
+        if isinstance(data, dict) and data.get("protocol") in ("all", {"name": "all"}):
+            others = {key: value for key, value in data.items() if key != "protocol"}
+            return others | {"every_protocol": True}
+        return data
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ class Judge:
         if prediction.error is not None:
             return Judged(annotation, reason=UNREADABLE)
         named, reason = named_by_target(annotation, prediction)
-        if reason is not None:
+        # A map from a file is that of the true class, whatever its name.
+        if reason is not None and not (self.maps and self.maps.of_true_class):
             return Judged(annotation, reason=reason)
         truth, reason = self.truth(named)
         unknown: tuple[str | int, ...] = ()

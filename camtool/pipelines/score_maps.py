@@ -40,6 +40,8 @@ def holds_maps(path: Path) -> bool:
 class RunMaps:
     """The maps that `camtool localize` stored."""
 
+    of_true_class: bool = False
+
     def __init__(self, run: Path, images: int, masks: MaskSource | None = None) -> None:
         """Read from a run folder; `images` is how many will be scored, `masks` the true ones."""
         self.masks = masks
@@ -86,6 +88,8 @@ class FileMaps:
     A map of 224×224 is taken as it is and must lie in [0, 1], as the WSOL benchmark writes them;
     any other is a class map of any range. The map belongs to the image's true class.
     """
+
+    of_true_class: bool = True
 
     def __init__(self, path: Path, images: int, masks: MaskSource | None = None) -> None:
         """Open the file, or list the folder.

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from camtool.metrics.pxap import IGNORED, PixelCounts, combine_masks, pixel_histogram
+from camtool.metrics.pxap import IGNORED, PixelCounts, combine_masks
 from tests.metrics.wsol_golden import expected, maps, needs_golden, truths
 
 
