@@ -161,6 +161,9 @@ class PxAP(Settings):
             DataError: a mask cannot be read, is no mask, or is of another size.
         """
         del classified, network_classes
+        if not located:
+            what = "box" if self.needs_boxes else "mask"
+            return Figures({}, {"pxap": f"no scored image has a true {what}"})
         if reason := _lacking(located):
             return Figures({}, {"pxap": reason})
         counts = PixelCounts()
@@ -257,8 +260,6 @@ def _names(truth: Annotation, label: str | int, maps: MapSource | None) -> MaskN
 
 def _lacking(located: Sequence[PixelOutcome]) -> str | None:
     """Return why there is no figure; None where every image has the maps that it needs."""
-    if not located:
-        return "no scored image has a mask"
     lacking = sum(None in outcome.pairs for outcome in located)
     if not lacking:
         return None

@@ -83,16 +83,20 @@ def evaluate_all(settings: EvalSettings, run: Path | None = None) -> EvaluationO
     annotations = read_annotations(settings.annotations, settings.format)
     found: dict[str, Evaluation] = {}
     absent: dict[str, str] = {}
-    first: CamtoolError | None = None
-    for kind in PROTOCOLS:
-        name = str(kind.model_fields["name"].default)
-        one = settings.model_copy(update={"protocol": kind(), "every_protocol": False})
-        try:
-            loaded = load_predictions(one, run, annotations)
-            found[name] = evaluate_loaded(loaded, annotations, one)
-        except CamtoolError as error:
-            first = first or error
-            absent[name] = str(error)
-    if first is not None and not found:
-        raise first
+    errors: list[CamtoolError] = []
+    try:
+        for kind in PROTOCOLS:
+            name = str(kind.model_fields["name"].default)
+            one = settings.model_copy(update={"protocol": kind(), "every_protocol": False})
+            try:
+                loaded = load_predictions(one, run, annotations)
+                found[name] = evaluate_loaded(loaded, annotations, one)
+            except CamtoolError as error:
+                absent[name] = str(error)
+                errors.append(error)
+        if not found:
+            raise errors[0]
+    finally:
+        # An error holds what its frames held, open files among them.
+        errors.clear()
     return EvaluationOfAll(found, absent)

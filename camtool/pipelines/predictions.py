@@ -76,6 +76,11 @@ def load_predictions(
     if holds_maps(path) and settings.protocol.needs_maps:
         maps = FileMaps(path, images, masks)
         return Loaded(maps.predictions(), maps=maps)
+    if holds_maps(path):
+        raise SettingsError(
+            f"{path}: holds score maps and no boxes, which the protocol {settings.protocol.name} "
+            "scores; it takes a run folder, predictions.jsonl, a guess file or a Kaggle submission"
+        )
     if path.is_dir():
         return _from_run(path, images, masks)
     if settings.protocol.needs_maps:
@@ -83,6 +88,11 @@ def load_predictions(
             f"{path}: holds no maps, which the protocol {settings.protocol.name} scores; it takes a"
             " run folder, an .npz, or a folder of .npy"
         )
+    return _from_file(path, settings, annotations)
+
+
+def _from_file(path: Path, settings: EvalSettings, annotations: AnnotationSet) -> Loaded:
+    """Open a file of boxes by the ending of its name."""
     suffix = path.suffix.lower()
     if suffix == ".txt":
         ordered = name_order(annotations, positions=True)

@@ -28,6 +28,7 @@ _TITLES = {
     "gt_known_error": "GT-known localization",
     "max_box_acc": "MaxBoxAcc",
     "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap": "PxAP",
     "max_box_acc_30": "box accuracy, IoU >= 0.3",
     "max_box_acc_50": "box accuracy, IoU >= 0.5",
     "max_box_acc_70": "box accuracy, IoU >= 0.7",
