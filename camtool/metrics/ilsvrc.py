@@ -9,7 +9,6 @@ https://arxiv.org/abs/1409.0575, section 4.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
@@ -18,11 +17,14 @@ from pydantic import Field
 from camtool.geometry import iou
 from camtool.metrics.confidence import Bootstrap, Rate
 from camtool.metrics.marks import Mark, Marks
+from camtool.metrics.resampling import ONE_STRATUM, by_stratum
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from camtool.metrics.curves import Curve
+    from camtool.metrics.resampling import Strata
     from camtool.structures import Annotation, Box, ClassPrediction, Prediction
 
 __all__ = ["DEPTHS", "Figures", "Ilsvrc", "ImageOutcome", "ThresholdChoice", "matches"]
@@ -79,11 +81,13 @@ class Figures:
         metrics: rates by name.
         absent: why the other figures cannot be given, by name.
         thresholds: for figures with a threshold, what it was and what another would give.
+        curves: what plots show of the figures, by name.
     """
 
     metrics: dict[str, Rate]
     absent: dict[str, str]
     thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
 
 
 @final
@@ -185,6 +189,7 @@ class Ilsvrc(Settings):
         *,
         network_classes: int | None,
         bootstrap: Bootstrap,
+        strata: Strata = ONE_STRATUM,
     ) -> Figures:
         """Return all figures that the outcomes allow, and why the others are absent.
 
@@ -194,10 +199,20 @@ class Ilsvrc(Settings):
                 true box that are not black-listed.
             network_classes: number of classes of the network; None where it is unknown.
             bootstrap: how the intervals are drawn.
+            strata: within which images the resamples are drawn.
         """
         marks = self.marks(classified, located, network_classes=network_classes)
-        by_name = marks.classification | marks.localization
-        return Figures({n: bootstrap.rate(Counter(m)) for n, m in by_name.items()}, marks.absent)
+        return Figures(
+            {
+                name: bootstrap.rate(*by_stratum(marks_of_images, of_images))
+                for by_name, of_images in (
+                    (marks.classification, strata.classified),
+                    (marks.localization, strata.located),
+                )
+                for name, marks_of_images in by_name.items()
+            },
+            marks.absent,
+        )
 
     def marks(
         self,
