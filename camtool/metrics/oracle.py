@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from camtool.metrics.confidence import Bootstrap, Rate
-    from camtool.metrics.ilsvrc import ThresholdChoice
+    from camtool.metrics.figures import ThresholdChoice
     from camtool.metrics.max_box_acc import BoxAccuracy
 
 __all__ = ["BOX_ACCURACY", "ImageDraws", "accuracy_curve", "oracle_intervals", "with_levels"]

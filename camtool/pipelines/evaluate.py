@@ -13,7 +13,7 @@ from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.baselines import score_baselines
 from camtool.metrics.baselines_on_maps import map_baselines, true_boxes
-from camtool.metrics.ilsvrc import Figures, Ilsvrc
+from camtool.metrics.box_protocol import BoxProtocol
 from camtool.metrics.map_protocols import MapProtocol
 from camtool.metrics.oracle import with_levels
 from camtool.metrics.resampling import Strata
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from camtool.annotations import AnnotationSet
     from camtool.metrics.confidence import Rate
+    from camtool.metrics.figures import Figures
     from camtool.metrics.map_protocols import MapSource
     from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
@@ -179,7 +180,7 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
 
 def _iou(settings: EvalSettings) -> float:
     """The intersection over union from which on a baseline's box is right."""
-    return settings.protocol.iou_threshold if isinstance(settings.protocol, Ilsvrc) else 0.5
+    return settings.protocol.iou_threshold if isinstance(settings.protocol, BoxProtocol) else 0.5
 
 
 def _figures(scoring: Scoring, settings: EvalSettings, known: KnownClasses | None) -> Figures:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
-    from camtool.metrics.ilsvrc import ThresholdChoice
+    from camtool.metrics.figures import ThresholdChoice
 
 __all__ = ["Counts", "EvalSettings", "Evaluation"]
 

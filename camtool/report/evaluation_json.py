@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
-    from camtool.metrics.ilsvrc import ThresholdChoice
+    from camtool.metrics.figures import ThresholdChoice
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["SCHEMA_VERSION", "to_json", "to_record"]

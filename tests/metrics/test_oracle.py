@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.ilsvrc import ThresholdChoice
+from camtool.metrics.figures import ThresholdChoice
 from camtool.metrics.level_hits import LevelHits
 from camtool.metrics.map_protocols import MapOutcome, MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
