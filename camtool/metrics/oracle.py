@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from camtool.metrics.baselines import best_centred
 from camtool.metrics.curves import Curve, Level, Point
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracyCurve
 from camtool.metrics.resampling import numbered
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
     from camtool.metrics.figures import ThresholdChoice
     from camtool.metrics.max_box_acc import BoxAccuracy
 
-__all__ = ["BOX_ACCURACY", "ImageDraws", "accuracy_curve", "oracle_intervals", "with_levels"]
+__all__ = [
+    "BOX_ACCURACY",
+    "GAUSSIAN",
+    "ImageDraws",
+    "accuracy_curve",
+    "oracle_intervals",
+    "with_levels",
+]
+
+GAUSSIAN: Final = "centred_gaussian"
+"""Name of the baseline that scores a centred Gaussian map."""
 
 BOX_ACCURACY: Final = "box_accuracy"
 """Name of the curve of box accuracy against the threshold."""
@@ -107,15 +118,17 @@ def accuracy_curve(
 def with_levels(
     curves: Mapping[str, Curve], baselines: Mapping[str, Mapping[str, Rate]]
 ) -> dict[str, Curve]:
-    """Return the curves with what each baseline reaches: its best threshold, or its only box."""
-    levels = tuple(
-        Level(line_label(iou), rates[name].value, baseline)
-        for iou in IOUS
-        for baseline, rates in baselines.items()
-        if (name := f"max_box_acc_{iou}") in rates
-    )
+    """Return the curves with what the baselines reach that know nothing of the images."""
+    levels: list[Level] = []
+    for iou in IOUS:
+        name, line = f"max_box_acc_{iou}", line_label(iou)
+        values = {baseline: rates[name].value for baseline, rates in baselines.items()}
+        if GAUSSIAN in values:
+            levels.append(Level(line, values[GAUSSIAN], "centred Gaussian map, oracle"))
+        if best := best_centred(values):
+            levels.append(Level(line, values[best], "best centred box"))
     return {
-        name: replace(curve, levels=levels) if name == BOX_ACCURACY else curve
+        name: replace(curve, levels=tuple(levels)) if name == BOX_ACCURACY else curve
         for name, curve in curves.items()
     }
 
