@@ -17,7 +17,7 @@ from camtool.cli.options import (
 from camtool.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from camtool.pipelines.evaluation import EvalSettings
+    from camtool.pipelines.evaluation import EvalSettings, Evaluation
 
 __all__ = ["command"]
 
@@ -39,6 +39,7 @@ __all__ = ["command"]
 @click.option("--baselines-only", is_flag=True, help="Only centred boxes, no predictions.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
+@click.option("--plots", type=PATH, metavar="DIR", help="Draw the curves there, PNG and SVG.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if an annotation could not be used.")
 @settings_options
 def command(
@@ -53,6 +54,7 @@ def command(
     baselines_only: bool,
     form: str | None,
     out: Path | None,
+    plots: Path | None,
     strict: bool,
     config: Path | None,
     overrides: tuple[str, ...],
@@ -85,18 +87,20 @@ def command(
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     if settings.every_protocol:
-        unusable = _every_protocol(settings, run, form, out)
+        unusable = _every_protocol(settings, run, form, out, plots)
     else:
         result = evaluate_files(settings, run)
         writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
         show_report(result, writers, form, out)
+        if plots is not None:
+            _write_plots(result, plots)
         unusable = result.counts.left_out.get("annotation could not be used", 0)
     if strict and unusable:
         raise DataError(f"{unusable} annotations could not be used (--strict)")
 
 
 def _every_protocol(
-    settings: EvalSettings, run: Path | None, form: str | None, out: Path | None
+    settings: EvalSettings, run: Path | None, form: str | None, out: Path | None, plots: Path | None
 ) -> int:
     """Report what every protocol gives; return how many annotations could not be used."""
     from camtool.pipelines.evaluate_all import evaluate_all
@@ -105,7 +109,18 @@ def _every_protocol(
     result = evaluate_all(settings, run)
     writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
     show_report(result, writers, form, out)
+    if plots is not None:
+        for name, evaluation in result.protocols.items():
+            _write_plots(evaluation, plots / name)
     return result.main.counts.left_out.get("annotation could not be used", 0)
+
+
+def _write_plots(result: Evaluation, folder: Path) -> None:
+    from camtool.report.plots import write_plots
+
+    written = write_plots(result, folder)
+    if not written:
+        click.echo(f"nothing to draw of the protocol {result.protocol}", err=True)
 
 
 def _last_run() -> Path:

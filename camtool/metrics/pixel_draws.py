@@ -30,7 +30,12 @@ class PixelDraws:
     """
 
     def __init__(
-        self, images: int, resamples: int, seed: int, strata: Sequence[Hashable] | None = None
+        self,
+        images: int,
+        resamples: int,
+        seed: int,
+        strata: Sequence[Hashable] | None = None,
+        maps: int = 1,
     ) -> None:
         """Begin without pixels.
 
@@ -39,6 +44,7 @@ class PixelDraws:
             resamples: number of resamples.
             seed: seed of the random numbers.
             strata: stratum of each image, in the order in which they will come; None for one.
+            maps: number of maps an image; the same resamples serve all.
 
         Raises:
             ValueError: not as many strata as images.
@@ -50,11 +56,11 @@ class PixelDraws:
         # All of one stratum where there are none.
         self._images = Counter[Hashable]([None] * images if strata is None else strata)
         self._draws = {s: np.full(resamples, n, np.int64) for s, n in self._images.items()}
-        self._counts = np.zeros((resamples, 2 * BINS))
+        self._counts = np.zeros((resamples, maps * 2 * BINS))
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     def add(self, histograms: NDArray[np.int64]) -> None:
-        """Add the next images, int64 of shape (images, 2, BINS).
+        """Add the next images, int64 of shape (images, maps, 2, BINS); see `pixel_histogram`.
 
         Raises:
             ValueError: more images than there should be.
@@ -76,14 +82,25 @@ class PixelDraws:
             raise ValueError(f"{m} more images, where {left} are left")
         drawn = self._generator.binomial(self._draws[stratum], m / left)
         weights: NDArray[Any] = self._generator.multinomial(drawn, np.full(m, 1 / m))
-        # (resamples, m) @ (m, 2·BINS): counts of pixels are whole and far below 2**53, so exact.
+        # (resamples, m) @ (m, maps·2·BINS), exact: counts of pixels are far below 2**53.
         self._counts += weights.astype(np.float64) @ rows
         self._draws[stratum] -= drawn
         self._images[stratum] = left - m
 
     def values(self) -> NDArray[np.float64]:
-        """Return PxAP of each resample in percent; resamples without foreground are left out."""
-        counts = self._counts.reshape(len(self._counts), 2, BINS)
-        found = 100 * average_precision(counts)
-        result: NDArray[np.float64] = found[np.isfinite(found)]
+        """Return PxAP of each resample and map in percent, (resamples, maps).
+
+        Resamples without foreground are left out.
+        """
+        return 100 * average_precision(self._with_foreground())
+
+    def foreground_shares(self) -> NDArray[np.float64]:
+        """Return the foreground in percent of the pixels of each resample, (resamples,)."""
+        background, foreground = self._with_foreground()[:, 0].sum(-1).T
+        result: NDArray[np.float64] = 100 * foreground / (foreground + background)
+        return result
+
+    def _with_foreground(self) -> NDArray[np.float64]:
+        counts = self._counts.reshape(len(self._counts), -1, 2, BINS)
+        result: NDArray[np.float64] = counts[counts[:, 0, 1].any(-1)]
         return result

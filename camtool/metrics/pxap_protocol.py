@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
@@ -21,78 +21,27 @@ from camtool.metrics.confidence import Rate
 from camtool.metrics.figures import Figures
 from camtool.metrics.map_protocols import MOST_RESAMPLES
 from camtool.metrics.marks import Marks
+from camtool.metrics.oracle import GAUSSIAN
 from camtool.metrics.pixel_draws import PixelDraws
-from camtool.metrics.pxap import PixelCounts, combine_masks, pixel_histogram
-from camtool.metrics.unit_frame import FRAME, boxes_to_frame
+from camtool.metrics.pixel_outcomes import PixelOutcome, PixelPair
+from camtool.metrics.pxap import PixelCounts
+from camtool.metrics.resampling import ONE_STRATUM, Strata
+from camtool.metrics.unit_frame import FRAME
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from camtool.metrics.confidence import Bootstrap
-    from camtool.metrics.map_protocols import MapSource
-    from camtool.metrics.mask_source import MaskNames
+    from camtool.metrics.sources import MapSource, MaskNames
     from camtool.structures import Annotation, Prediction
 
-__all__ = ["PixelOutcome", "PixelPair", "PxAP"]
+__all__ = ["PxAP"]
 
 _AT_ONCE = 64
 """Images whose histograms are in memory together, 1 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class PixelPair:
-    """A map and a mask that are read when they are needed.
-
-    Attributes:
-        truth: the annotation.
-        prediction: what names the map.
-        label: the true class.
-        maps: where the map is.
-        names: the files of the mask; None where boxes are the mask.
-        border: pixels of the frame around each box that do not count.
-    """
-
-    truth: Annotation
-    prediction: Prediction
-    label: str | int
-    maps: MapSource
-    names: MaskNames | None
-    border: int
-
-    def histogram(self) -> NDArray[np.int64]:
-        """Read both and count the pixels by score; see `pixel_histogram`.
-
-        Raises:
-            EvaluationError: the map cannot be scored.
-            DataError: the mask cannot be read.
-        """
-        values = self.maps.load(self.prediction, self.label)
-        if values is None:
-            raise EvaluationError(f"{shorten(self.truth.image_id)}: its map is gone")
-        return pixel_histogram(values, self._mask(), plain=self.maps.few)
-
-    def _mask(self) -> NDArray[np.uint8]:
-        size = self.truth.size or self.prediction.size
-        if self.names is None:
-            return _boxes_as_mask(self.truth, self.label, size, self.border)
-        if self.maps.masks is None:
-            raise ValueError("masks in files without a folder of masks")
-        return self.maps.masks.read(self.names, size)
-
-
-@dataclass(frozen=True, slots=True)
-class PixelOutcome:
-    """One image: for each true class map and mask; None where no map is stored."""
-
-    pairs: tuple[PixelPair | None, ...]
-
-    def histogram(self) -> NDArray[np.int64]:
-        """Return the pixels of the image, all its true classes together."""
-        result: NDArray[np.int64] = np.sum([p.histogram() for p in self.pairs if p], axis=0)
-        return result
 
 
 @final
@@ -153,6 +102,7 @@ class PxAP(Settings):
         *,
         network_classes: int | None,
         bootstrap: Bootstrap,
+        strata: Strata = ONE_STRATUM,
     ) -> Figures:
         """Read maps and masks of all images, a few at a time, and return PxAP with its interval.
 
@@ -166,30 +116,34 @@ class PxAP(Settings):
             return Figures({}, {"pxap": f"no scored image has a true {what}"})
         if reason := _lacking(located):
             return Figures({}, {"pxap": reason})
-        counts = PixelCounts()
-        draws = PixelDraws(len(located), self.resamples(bootstrap), bootstrap.seed)
+        draws = PixelDraws(
+            len(located), self.resamples(bootstrap), bootstrap.seed, strata.located, maps=2
+        )
+        counts, gaussian = PixelCounts(), PixelCounts()
         bare = 0
-        source = iter(located)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            while chunk := list(itertools.islice(source, _AT_ONCE)):
-                histograms = np.array(list(pool.map(PixelOutcome.histogram, chunk)))
-                counts.add(histograms.sum(0))
-                draws.add(histograms)
-                bare += int((histograms[:, 1].sum(1) == 0).sum())
+        for histograms in _histograms(located):
+            counts.add(histograms[:, 0].sum(0))
+            gaussian.add(histograms[:, 1].sum(0))
+            draws.add(histograms)
+            bare += int((histograms[:, 0, 1].sum(1) == 0).sum())
         if bare == len(located):
             raise EvaluationError(
                 f"no mask of the {bare:,} images has a foreground pixel that counts: PxAP is not"
                 " defined; foreground is what is not zero"
             )
-        low, high = np.percentile(draws.values(), (2.5, 97.5))
         pairs = sum(len(outcome.pairs) for outcome in located)
+        ours, theirs = draws.values().T
+        floor = {
+            GAUSSIAN: _rate(gaussian.compute(), theirs, pairs),
+            "whole_image": _rate(counts.foreground_share, draws.foreground_shares(), pairs),
+        }
+        lacking = f"{bare:,} of {len(located):,} images have no foreground that counts"
         return Figures(
-            {"pxap": Rate(counts.compute(), (float(low), float(high)), pairs)},
+            {"pxap": _rate(counts.compute(), ours, pairs)},
             {},
             curves={"precision_recall": counts.curve()},
-            warnings=(f"{bare:,} of {len(located):,} images have no foreground that counts",)
-            if bare
-            else (),
+            map_baselines={name: {"pxap": rate} for name, rate in floor.items()},
+            warnings=(lacking,) if bare else (),
         )
 
     def marks(
@@ -269,15 +223,14 @@ def _lacking(located: Sequence[PixelOutcome]) -> str | None:
     )
 
 
-def _boxes_as_mask(
-    truth: Annotation, label: str | int, size: tuple[int, int] | None, border: int
-) -> NDArray[np.uint8]:
-    """Return the boxes of a class as a mask, with a border that does not count."""
-    inclusive = [box.to_inclusive() for box in truth.boxes(label)]
-    foreground = np.zeros((FRAME, FRAME), np.bool_)
-    around = np.zeros((FRAME, FRAME), np.bool_)
-    for x0, y0, x1, y1 in boxes_to_frame(inclusive, size or (FRAME, FRAME)).tolist():
-        foreground[y0 : y1 + 1, x0 : x1 + 1] = True
-        low_x, low_y = max(x0 - border, 0), max(y0 - border, 0)
-        around[low_y : y1 + 1 + border, low_x : x1 + 1 + border] = True
-    return combine_masks([foreground], around)
+def _histograms(located: Sequence[PixelOutcome]) -> Iterator[NDArray[np.int64]]:
+    """Yield the histograms of a few images at a time, (images, 2, 2, BINS), read on all cores."""
+    source = iter(located)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while chunk := list(itertools.islice(source, _AT_ONCE)):
+            yield np.array(list(pool.map(PixelOutcome.histograms, chunk)))
+
+
+def _rate(value: float, drawn: NDArray[np.float64], n: int) -> Rate:
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return Rate(value, (float(low), float(high)), n)

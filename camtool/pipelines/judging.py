@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from camtool.metrics.figures import ImageOutcome
-    from camtool.metrics.map_protocols import MapOutcome, MapSource
-    from camtool.metrics.pxap_protocol import PixelOutcome
+    from camtool.metrics.map_protocols import MapOutcome
+    from camtool.metrics.pixel_outcomes import PixelOutcome
+    from camtool.metrics.sources import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Annotation, Prediction
 

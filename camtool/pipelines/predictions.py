@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
-    from camtool.metrics.map_protocols import MapSource
+    from camtool.metrics.sources import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Prediction
 

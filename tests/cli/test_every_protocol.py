@@ -208,8 +208,8 @@ def test_as_a_setting(tmp_path, boxes, guesses):
         assert settings.every_protocol
     assert not EvalSettings().every_protocol
     config = tmp_path / "all.yaml"
-    config.write_text(f"eval: {{protocol: all, annotations: {boxes}, predictions: {guesses}}}\n")
-    assert list(report("-c", config)["protocols"]) == BOXES
+    config.write_text(f"eval: {{protocol: all, annotations: {boxes}}}\n")
+    assert list(report("-c", config, "--predictions", guesses)["protocols"]) == BOXES
 
 
 def test_comparing(run, boxes):

@@ -58,7 +58,7 @@ def test_the_interval_of_a_plain_bootstrap():
     draws = PixelDraws(40, SAMPLES, 0)
     for first in range(0, 40, 16):
         draws.add(found[first : first + 16])
-    values = draws.values()
+    values = draws.values()[:, 0]
     random = np.random.default_rng(1)
     plain = np.array(
         [100 * average_precision(found[random.integers(0, 40, 40)].sum(0)) for _ in range(SAMPLES)]
@@ -76,7 +76,7 @@ def test_same_seed_same_values():
     for seed in (3, 3, 4):
         draws = PixelDraws(10, 100, seed)
         draws.add(found)
-        values.append(draws.values())
+        values.append(draws.values()[:, 0])
     assert (values[0] == values[1]).all()
     assert (values[0] != values[2]).any()
 
@@ -97,3 +97,22 @@ def test_numbers_that_do_not_fit():
     draws.add(histograms(2))
     with pytest.raises(ValueError, match="2 more images, where 1 are left"):
         draws.add(histograms(2))
+
+
+def test_several_maps_an_image_in_the_same_resamples():
+    found = np.stack([histograms(20), histograms(20, seed=1)], axis=1)
+    both = PixelDraws(20, 200, 0, maps=2)
+    both.add(found)
+    for column in range(2):
+        alone = PixelDraws(20, 200, 0)
+        alone.add(found[:, column])
+        assert (both.values()[:, column] == alone.values()[:, 0]).all()
+
+
+def test_the_share_of_foreground():
+    found = histograms(20)
+    draws = PixelDraws(20, SAMPLES, 0)
+    draws.add(found)
+    background, foreground = found.sum((0, 2))
+    share = 100 * foreground / (foreground + background)
+    assert draws.foreground_shares().mean() == pytest.approx(share, rel=0.03)

@@ -1,4 +1,4 @@
-"""Where the true masks of images are, as far as a metric needs to know."""
+"""Where maps and true masks of images are, as far as a metric needs to know."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from camtool.structures import Annotation
+    from camtool.structures import Annotation, Prediction
 
-__all__ = ["MaskNames", "MaskSource"]
+__all__ = ["MapSource", "MaskNames", "MaskSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +47,26 @@ class MaskSource(Protocol):
 
         Raises:
             DataError: a file cannot be read, is no mask, or is of another size; names it.
+        """
+
+
+class MapSource(Protocol):
+    """Where the maps of predictions are."""
+
+    few: bool
+    """There are so few that compiling kernels for them would take longer."""
+    of_true_class: bool
+    """Its maps are those of the true class, whatever this is."""
+    masks: MaskSource | None
+    """Where the true masks are; None where nobody said."""
+
+    def has(self, prediction: Prediction, label: str | int) -> bool:
+        """Tell whether there is a map of a class, without reading it."""
+
+    def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32] | None:
+        """Return the score map of a class, (224, 224) in [0, 1]; None where there is none.
+
+        Raises:
+            EvaluationError: the map cannot be scored; names the file.
+            RunError: the map cannot be read.
         """
