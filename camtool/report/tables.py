@@ -33,9 +33,9 @@ def to_table(evaluation: Evaluation) -> str:
         blocks.append(columns(_metrics(evaluation), metric_rows(evaluation)))
     if evaluation.thresholds:
         blocks.append(columns(_THRESHOLDS, threshold_rows(evaluation)))
-    if evaluation.baselines:
+    if evaluation.baselines or evaluation.map_baselines:
         below = notes(best_side_note(evaluation))
-        blocks.append(f"{columns(*_baselines(evaluation))}\n{below}")
+        blocks.append(f"{columns(*_baselines(evaluation))}\n{below}".rstrip())
     if evaluation.absent:
         blocks.append("not given\n" + notes(joined_reasons(evaluation.absent)))
     blocks.append(notes(count_rows(evaluation)))
@@ -52,9 +52,9 @@ def to_markdown(evaluation: Evaluation) -> str:
         blocks.append(pipes(_metrics(evaluation), metric_rows(evaluation)))
     if evaluation.thresholds:
         blocks.append(pipes(_THRESHOLDS, threshold_rows(evaluation)))
-    if evaluation.baselines:
+    if evaluation.baselines or evaluation.map_baselines:
         below = bullets(best_side_note(evaluation))
-        blocks.append(f"{pipes(*_baselines(evaluation))}\n\n{below}")
+        blocks.append(f"{pipes(*_baselines(evaluation))}\n\n{below}".rstrip())
     if evaluation.absent:
         blocks.append("### Not given\n\n" + bullets(joined_reasons(evaluation.absent)))
     blocks.append("### Images\n\n" + bullets(count_rows(evaluation)))
