@@ -97,12 +97,12 @@ class PixelOutcome:
 def _by_centred_box(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Count the pixels outside and inside of centred boxes; see `Pixels`."""
     result = np.empty((len(SIDES), 2, 2), np.int64)
-    for k, side in enumerate(SIDES.values()):
-        inside = slice(round(FRAME * (1 - side) / 2), round(FRAME * (1 + side) / 2))
-        for value in (0, 1):
-            chosen = mask == value
-            result[k, value, 1] = within = chosen[inside, inside].sum()
-            result[k, value, 0] = chosen.sum() - within
+    for value in (0, 1):
+        chosen = mask == value
+        for k, side in enumerate(SIDES.values()):
+            inside = slice(round(FRAME * (1 - side) / 2), round(FRAME * (1 + side) / 2))
+            result[k, value, 1] = np.count_nonzero(chosen[inside, inside])
+        result[:, value, 0] = np.count_nonzero(chosen) - result[:, value, 1]
     return result
 
 

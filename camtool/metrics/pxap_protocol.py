@@ -31,7 +31,7 @@ from camtool.metrics.unit_frame import FRAME
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -104,8 +104,17 @@ class PxAP(Settings):
         network_classes: int | None,
         bootstrap: Bootstrap,
         strata: Strata = ONE_STRATUM,
+        track: Callable[[Iterable[PixelOutcome]], Iterable[PixelOutcome]] = iter,
     ) -> Figures:
         """Read maps and masks of all images, a few at a time, and return PxAP with its interval.
+
+        Args:
+            classified: not used.
+            located: where map and mask of each image are.
+            network_classes: not used.
+            bootstrap: how the interval is drawn.
+            strata: within which images the resamples are drawn.
+            track: passes the images on and shows how far they are.
 
         Raises:
             EvaluationError: a map cannot be scored, or no image has a foreground pixel.
@@ -123,7 +132,7 @@ class PxAP(Settings):
         counts, gaussian = PixelCounts(), PixelCounts()
         boxes = np.zeros((len(SIDES), 2, 2), np.int64)
         bare = 0
-        for by_score, by_box in _pixels(located):
+        for by_score, by_box in _pixels(track(located)):
             counts.add(by_score[:, 0].sum(0))
             gaussian.add(by_score[:, 1].sum(0))
             boxes += by_box.sum(0)
@@ -228,7 +237,7 @@ def _lacking(located: Sequence[PixelOutcome]) -> str | None:
 
 
 def _pixels(
-    located: Sequence[PixelOutcome],
+    located: Iterable[PixelOutcome],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield the pixels of a few images at a time, read on all cores; a `Pixels` of arrays."""
     source = iter(located)
