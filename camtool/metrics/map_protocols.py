@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from camtool.metrics.confidence import Bootstrap
-    from camtool.structures import Annotation, Prediction
+    from camtool.structures import Annotation, Prediction, ScoreMap
 
 __all__ = ["MapOutcome", "MapProtocol", "MapSource", "MaxBoxAcc", "MaxBoxAccV2"]
 
@@ -52,6 +52,13 @@ class MapSource(Protocol):
 
         Raises:
             EvaluationError: the map cannot be scored; names the file.
+            RunError: the map cannot be read.
+        """
+
+    def stored(self, prediction: Prediction, label: str | int) -> ScoreMap | None:
+        """Return the low-resolution map of a class as it is stored; None where there is none.
+
+        Raises:
             RunError: the map cannot be read.
         """
 

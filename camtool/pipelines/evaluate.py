@@ -14,6 +14,7 @@ from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.baselines import score_baselines
 from camtool.metrics.ilsvrc import Figures, Ilsvrc
 from camtool.pipelines.convention import by_index, convention
+from camtool.pipelines.details import details
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
 from camtool.pipelines.judging import Judge
 from camtool.pipelines.predictions import load_predictions, name_order
@@ -98,6 +99,7 @@ def evaluate(
     settings = settings or EvalSettings()
     scoring = score_images(predictions, annotations, settings, known=known, maps=maps)
     figures = _figures(scoring, settings, known)
+    told = details(scoring.located, settings, figures.absent)
     return Evaluation(
         protocol=settings.protocol.name,
         convention=convention(
@@ -106,7 +108,8 @@ def evaluate(
             blacklist=scoring.blacklist,
             listed=scoring.black,
             by_index=by_index(annotations),
-        ),
+        )
+        | (told.rules if told else {}),
         counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=figures.absent,
@@ -115,6 +118,7 @@ def evaluate(
         warnings=(*annotation_warnings(annotations), *scoring.warnings),
         measure=settings.protocol.measure,
         thresholds=figures.thresholds,
+        details=told,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from camtool.annotations import AnnotationReader
 from camtool.metrics.confidence import Bootstrap
+from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.protocols import Protocol
 from camtool.settings import Settings
@@ -17,6 +18,7 @@ from camtool.settings import Settings
 if TYPE_CHECKING:
     from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
+    from camtool.metrics.further_figures import Details
     from camtool.metrics.ilsvrc import ThresholdChoice
 
 __all__ = ["Counts", "EvalSettings", "Evaluation"]
@@ -48,6 +50,8 @@ class EvalSettings(Settings):
     """Score only the whole image and centred boxes, without predictions."""
     bootstrap: Bootstrap = Bootstrap()
     """How the 95 % intervals are drawn."""
+    diagnosis: DiagnosisSettings = DiagnosisSettings()
+    """Kinds of errors, and figures beside those of the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Evaluation:
         warnings: what a reader should look at, a sentence each.
         measure: `error` or `accuracy`: what the metrics are.
         thresholds: for metrics with a threshold, the oracle's and a fixed one.
+        details: kinds of errors and further figures; None where none were asked for.
     """
 
     protocol: str
@@ -95,3 +100,4 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
     measure: str = "error"
     thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
+    details: Details | None = None
