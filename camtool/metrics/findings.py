@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from camtool.geometry import iou
+from camtool.metrics.box_protocol import BoxProtocol, matches
 from camtool.metrics.error_kinds import Kind, wrong_kind
-from camtool.metrics.ilsvrc import ImageOutcome, matches
+from camtool.metrics.figures import ImageOutcome
 from camtool.metrics.pointing import points_at
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ ABSENT: Final = 255
 NO_BOX: Final = 2
 """There is no box for the class."""
 
+_UNKNOWN = (ABSENT, ABSENT, math.nan)
 _ROW = struct.Struct("<BBBBd")
 _TABLE = np.dtype(
     [("top1", "u1"), ("known", "u1"), ("largest", "u1"), ("pointing", "u1"), ("iou", "<f8")]
@@ -39,14 +41,6 @@ class StoredMaps(Protocol):
 
     def stored(self, prediction: Prediction, label: str | int) -> ScoreMap | None:
         """Return the low-resolution map of a class as it is stored; None where there is none."""
-
-
-class _BoxRule(Protocol):
-    def overlap(
-        self, box: Box, true_boxes: Sequence[Box], size: tuple[int, int] | None
-    ) -> float: ...
-
-    def is_right(self, overlap: float, at: float | None = None) -> bool: ...
 
 
 def findings_table(rows: bytes) -> NDArray[np.void]:
@@ -68,7 +62,7 @@ def findings(
     truth: Annotation,
     prediction: Prediction,
     outcome: object,
-    rule: object,
+    protocol: object,
     settings: DiagnosisSettings,
     maps: StoredMaps | None = None,
 ) -> bytes:
@@ -79,30 +73,24 @@ def findings(
     Args:
         truth: the annotation of the image.
         prediction: its prediction, in the frame of `truth`.
-        outcome: how the prediction fares by the protocol; boxes are looked at if it judged boxes.
-        rule: the protocol.
+        outcome: how the prediction fares by the protocol.
+        protocol: the protocol; only where it judges boxes, boxes are looked at.
         settings: thresholds, and what to look at.
         maps: where the stored maps are; None where there are none.
     """
     pairs = [(label, boxes) for label in truth.labels if (boxes := truth.boxes(label))]
-    boxed = outcome if isinstance(outcome, ImageOutcome) else None
     every = [box for _, boxes in pairs for box in boxes]
-    top1 = ABSENT if boxed is None else _top1(truth, prediction, boxed, every, settings)
-    rows: list[bytes] = []
-    for place, (label, boxes) in enumerate(pairs):
-        known, largest, overlap = ABSENT, ABSENT, math.nan
-        if boxed is not None and (right := boxed.known[place]) is not None:
-            guess = _guess(prediction, label)
-            box = guess.boxes[0].box if guess.boxes else None
-            known = Kind.RIGHT if right else wrong_kind(box, boxes, every, settings)
-            largest = _largest(guess, boxes, truth.size, right, rule)  # type: ignore[arg-type]
-            overlap = 0.0 if box is None else max(iou(box, true) for true in boxes)
-        pointing = ABSENT
-        if maps is not None and (found := maps.stored(prediction, label)) is not None:
-            hits = points_at(found, boxes, truth.size)
-            pointing = sum(hit << bit for bit, hit in enumerate(hits))
-        rows.append(_ROW.pack(top1, known, largest, pointing, overlap))
-    return b"".join(rows)
+    top1, known = ABSENT, [_UNKNOWN] * len(pairs)
+    if isinstance(outcome, ImageOutcome) and isinstance(protocol, BoxProtocol):
+        top1 = _top1(truth, prediction, outcome, every, settings)
+        known = [
+            _known(_guess(prediction, label), boxes, every, right, (protocol, truth.size, settings))
+            for (label, boxes), right in zip(pairs, outcome.known, strict=True)
+        ]
+    return b"".join(
+        _ROW.pack(top1, kind, largest, _pointing(prediction, truth, label, maps), overlap)
+        for (label, _), (kind, largest, overlap) in zip(pairs, known, strict=True)
+    )
 
 
 def _top1(
@@ -111,7 +99,7 @@ def _top1(
     outcome: ImageOutcome,
     every: Sequence[Box],
     settings: DiagnosisSettings,
-) -> Kind:
+) -> int:
     """Return the kind of the top-1 guess; of several true classes its own has the true boxes."""
     if outcome.class_rank != 1:
         return Kind.WRONG_CLASS
@@ -122,20 +110,42 @@ def _top1(
     return wrong_kind(guess.boxes[0].box if guess.boxes else None, own, every, settings)
 
 
-def _guess(prediction: Prediction, label: str | int) -> ClassPrediction:
-    """Return the best guess of a class that is known to be stored."""
-    return min((g for g in prediction.classes if matches(label, g)), key=lambda g: g.rank)
+def _guess(prediction: Prediction, label: str | int) -> ClassPrediction | None:
+    """Return the best guess of a class."""
+    guesses = (guess for guess in prediction.classes if matches(label, guess))
+    return min(guesses, key=lambda guess: guess.rank, default=None)
 
 
-def _largest(
-    guess: ClassPrediction,
+def _known(
+    guess: ClassPrediction | None,
     true_boxes: Sequence[Box],
-    size: tuple[int, int] | None,
-    right: bool,
-    rule: _BoxRule,
+    every: Sequence[Box],
+    right: bool | None,
+    by: tuple[BoxProtocol, tuple[int, int] | None, DiagnosisSettings],
+) -> tuple[int, int, float]:
+    """Return kind, largest box and best overlap of the box of a true class."""
+    protocol, size, settings = by
+    if guess is None:
+        return _UNKNOWN
+    if not guess.boxes:
+        return Kind.OTHER, NO_BOX, 0.0
+    box = guess.boxes[0].box
+    kind = Kind.RIGHT if right else wrong_kind(box, true_boxes, every, settings)
+    overlap = max(iou(box, true) for true in true_boxes)
+    if len(guess.boxes) == 1:
+        return kind, int(kind == Kind.RIGHT), overlap
+    # Among equals the strongest one.
+    largest = max(guess.boxes, key=lambda scored: scored.box.area).box
+    reached = protocol.overlap(largest, true_boxes, size)
+    return kind, int(protocol.is_right(reached, known=True)), overlap
+
+
+def _pointing(
+    prediction: Prediction, truth: Annotation, label: str | int, maps: StoredMaps | None
 ) -> int:
-    """Tell whether the largest box of a guess is right; among equals the strongest one."""
-    if len(guess.boxes) < 2:
-        return int(right) if guess.boxes else NO_BOX
-    largest = max(guess.boxes, key=lambda scored: scored.box.area)
-    return int(rule.is_right(rule.overlap(largest.box, true_boxes, size)))
+    """Return the tolerances within which the map points at an object, a bit for each."""
+    found = None if maps is None else maps.stored(prediction, label)
+    if found is None:
+        return ABSENT
+    hits = points_at(found, truth.boxes(label), truth.size)
+    return sum(hit << bit for bit, hit in enumerate(hits))

@@ -18,8 +18,8 @@ from camtool.settings import Settings
 if TYPE_CHECKING:
     from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
+    from camtool.metrics.figures import ThresholdChoice
     from camtool.metrics.further_figures import Details
-    from camtool.metrics.ilsvrc import ThresholdChoice
 
 __all__ = ["Counts", "EvalSettings", "Evaluation"]
 
