@@ -71,6 +71,7 @@ class Details:
             in `BINS` bins of equal width over [0, 1]; None where these boxes are not stored.
         absent: why other figures and diagnoses are not given, by name.
         rules: how was counted, by aspect; sentences for human readers.
+        class_titles: classes of the diagnoses for human readers, where their titles are known.
     """
 
     figures: dict[str, Figure] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Details:
     iou_histogram: tuple[int, ...] | None = None
     absent: dict[str, str] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
+    class_titles: dict[str, str] = field(default_factory=dict)
 
 
 def iou_histogram(overlaps: NDArray[np.float64]) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from camtool.metrics.further_figures import Figure
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.pipelines.judging import Judged
+    from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Annotation, Box
 
 __all__ = ["details"]
@@ -56,7 +57,10 @@ class _Pairs:
 
 
 def details(
-    located: Sequence[Judged], settings: EvalSettings, absent: Mapping[str, str]
+    located: Sequence[Judged],
+    settings: EvalSettings,
+    absent: Mapping[str, str],
+    known: KnownClasses | None = None,
 ) -> Details | None:
     """Return kinds of errors and further figures of the images that count for localization.
 
@@ -64,6 +68,7 @@ def details(
         located: these images, judged.
         settings: what to tell.
         absent: why figures of the protocol are not given, by name.
+        known: the classes of the network, for their titles; None where they are unknown.
 
     Returns:
         None where the settings ask for none.
@@ -87,7 +92,9 @@ def details(
         figures |= pointing_figures(pairs.table, pairs.classes, pairs.images, settings.bootstrap)
     histogram = iou_histogram(pairs.table["iou"]) if "gt_known" in diagnoses else None
     stated = rules(settings, kinds=bool(diagnoses), figures=figures)
-    return Details(figures, diagnoses, histogram, reasons, stated)
+    titles = {} if known is None else {str(k): v for k, v in known.titles.items()}
+    shown = {name: titles[name] for name in pairs.names if name in titles}
+    return Details(figures, diagnoses, histogram, reasons, stated, shown)
 
 
 def _pairs(located: Sequence[Judged]) -> _Pairs:

@@ -100,7 +100,7 @@ def evaluate(
     settings = settings or EvalSettings()
     scoring = score_images(predictions, annotations, settings, known=known, maps=maps)
     figures = _figures(scoring, settings, known)
-    told = details(scoring.located, settings, figures.absent)
+    told = details(scoring.located, settings, figures.absent, known)
     return Evaluation(
         protocol=settings.protocol.name,
         convention=convention(

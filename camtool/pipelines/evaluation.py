@@ -101,3 +101,8 @@ class Evaluation:
     measure: str = "error"
     thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
     details: Details | None = None
+
+    @property
+    def all_absent(self) -> dict[str, str]:
+        """Why figures are not given, those of `details` among them, by name."""
+        return self.absent | (self.details.absent if self.details else {})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from camtool.report.diagnosis_json import diagnosis_record, figures_record
+
 if TYPE_CHECKING:
     from camtool.metrics.figures import ThresholdChoice
     from camtool.pipelines.evaluation import Evaluation
@@ -28,9 +30,15 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
             "left_out": counts.left_out,
         },
         "metrics": {
-            name: {"value": rate.value, "ci95": list(rate.ci95), "n": rate.n}
+            name: {
+                "value": rate.value,
+                "ci95": list(rate.ci95),
+                "n": rate.n,
+                "measure": evaluation.measure,
+            }
             for name, rate in evaluation.metrics.items()
-        },
+        }
+        | figures_record(evaluation.details),
         "baselines": {
             name: {
                 "gt_known_accuracy": baseline.accuracy,
@@ -40,12 +48,14 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
             }
             for name, baseline in evaluation.baselines.items()
         },
-        "absent": evaluation.absent,
+        "absent": evaluation.all_absent,
         "join": evaluation.join,
         "warnings": list(evaluation.warnings),
     }
     if evaluation.thresholds:
         record["thresholds"] = {n: _threshold(c) for n, c in evaluation.thresholds.items()}
+    if evaluation.details is not None:
+        record["diagnosis"] = diagnosis_record(evaluation.details)
     return record
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from camtool.report.diagnosis_rows import detail_tables
 from camtool.report.layout import bullets, columns, escaped, notes, pipes, wrapped
 from camtool.report.rows import (
     baseline_rows,
@@ -32,8 +33,9 @@ def to_table(evaluation: Evaluation) -> str:
         blocks.append(columns(_THRESHOLDS, threshold_rows(evaluation)))
     if evaluation.baselines:
         blocks.append(columns(_BASELINES, baseline_rows(evaluation)))
-    if evaluation.absent:
-        blocks.append("not given\n" + notes(joined_reasons(evaluation.absent)))
+    blocks += [columns(head, rows) for head, rows in detail_tables(evaluation.details)]
+    if absent := evaluation.all_absent:
+        blocks.append("not given\n" + notes(joined_reasons(absent)))
     blocks.append(notes(count_rows(evaluation)))
     blocks.append("convention\n" + notes(convention_rows(evaluation.convention)))
     if evaluation.warnings:
@@ -50,8 +52,9 @@ def to_markdown(evaluation: Evaluation) -> str:
         blocks.append(pipes(_THRESHOLDS, threshold_rows(evaluation)))
     if evaluation.baselines:
         blocks.append(pipes(_BASELINES, baseline_rows(evaluation)))
-    if evaluation.absent:
-        blocks.append("### Not given\n\n" + bullets(joined_reasons(evaluation.absent)))
+    blocks += [pipes(head, rows) for head, rows in detail_tables(evaluation.details)]
+    if absent := evaluation.all_absent:
+        blocks.append("### Not given\n\n" + bullets(joined_reasons(absent)))
     blocks.append("### Images\n\n" + bullets(count_rows(evaluation)))
     blocks.append("### Convention\n\n" + bullets(convention_rows(evaluation.convention)))
     if evaluation.warnings:
