@@ -60,7 +60,7 @@ def _figure_rows(details: Details) -> list[tuple[str, ...]]:
 
 
 def _overall(name: str, diagnosis: Diagnosis) -> Table:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             kind.replace("_", " "),
             f"{rate.value:.2f}",
