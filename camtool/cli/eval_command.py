@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from camtool.cli.options import (
     show_report,
 )
 from camtool.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["command"]
 
@@ -34,6 +38,7 @@ __all__ = ["command"]
 @click.option("--baselines-only", is_flag=True, help="Only centred boxes, no predictions.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
+@click.option("--plots", type=PATH, metavar="DIR", help="Draw the curves there, PNG and SVG.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if an annotation could not be used.")
 @settings_options
 def command(
@@ -47,6 +52,7 @@ def command(
     baselines_only: bool,
     form: str | None,
     out: Path | None,
+    plots: Path | None,
     strict: bool,
     config: Path | None,
     overrides: tuple[str, ...],
@@ -80,9 +86,19 @@ def command(
     result = evaluate_files(settings, run)
     writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
     show_report(result, writers, form, out)
+    if plots is not None:
+        _write_plots(result, plots)
     unusable = result.counts.left_out.get("annotation could not be used", 0)
     if strict and unusable:
         raise DataError(f"{unusable} annotations could not be used (--strict)")
+
+
+def _write_plots(result: Evaluation, folder: Path) -> None:
+    from camtool.report.plots import write_plots
+
+    written = write_plots(result, folder)
+    if not written:
+        click.echo(f"nothing to draw of the protocol {result.protocol}", err=True)
 
 
 def _last_run() -> Path:

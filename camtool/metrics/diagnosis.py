@@ -6,16 +6,16 @@ The object that gives size and aspect is the largest true box.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from camtool.metrics.error_kinds import Kind
+from camtool.metrics.resampling import by_stratum
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -94,6 +94,7 @@ def diagnose(
     by_class: dict[str, tuple[int, ...]],
     settings: DiagnosisSettings,
     bootstrap: Bootstrap,
+    strata: Sequence[Hashable] | None = None,
 ) -> Diagnosis:
     """Count kinds.
 
@@ -104,11 +105,14 @@ def diagnose(
         by_class: see `Diagnosis`.
         settings: where the groups begin.
         bootstrap: how the intervals are drawn; it resamples images.
+        strata: stratum of each image; None where all are one.
     """
     counts = np.bincount(kinds, minlength=len(KINDS)).tolist()
     first = np.cumsum(images) - images
     rates = {
-        name: bootstrap.rate(_marks(np.add.reduceat(kinds == code, first, dtype=np.int64), images))
+        name: bootstrap.rate(
+            *by_stratum(_marks(np.add.reduceat(kinds == code, first, dtype=int), images), strata)
+        )
         for code, name in enumerate(KINDS)
     }
     return Diagnosis(
@@ -130,8 +134,8 @@ def count_classes(
     return {name: tuple(row) for name, row in zip(names, table.tolist(), strict=True)}
 
 
-def _marks(events: NDArray[np.int64], trials: NDArray[np.int64]) -> Counter[tuple[int, int]]:
-    return Counter(zip(events.tolist(), trials.tolist(), strict=True))
+def _marks(events: NDArray[np.int64], trials: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    return zip(events.tolist(), trials.tolist(), strict=True)
 
 
 def _groups(

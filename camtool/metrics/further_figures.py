@@ -8,8 +8,8 @@ the class has an intersection over union above 0.5 with a true box, averaged ove
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,9 +17,10 @@ import numpy as np
 from camtool.metrics.confidence import Rate
 from camtool.metrics.findings import ABSENT, NO_BOX
 from camtool.metrics.pointing import TOLERANCES
+from camtool.metrics.resampling import by_stratum, numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,6 +45,7 @@ BINS: Final = 20
 CORLOC_IOU: Final = 0.5
 MOST_RESAMPLES: Final = 1000
 """Resamples of a mean that is no plain share cost a pass over all images each."""
+_AT_ONCE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def box_figures(
     classes: NDArray[np.int64],
     images: NDArray[np.int64],
     bootstrap: Bootstrap,
+    strata: Sequence[Hashable] | None = None,
 ) -> dict[str, Figure]:
     """Return `corloc`, `mean_iou` and, where any class has a box, `largest_box_precision`.
 
@@ -102,19 +105,25 @@ def box_figures(
         classes: class of each row, from 0.
         images: number of rows of each image, in their order.
         bootstrap: how the intervals are drawn.
+        strata: stratum of each image; None where all are one.
     """
     overlaps = table["iou"]
-    (corloc,) = class_means((overlaps > CORLOC_IOU)[:, None], classes, images, bootstrap)
+    (corloc,) = class_means((overlaps > CORLOC_IOU)[:, None], classes, images, bootstrap, strata)
     first = np.cumsum(images) - images
     found = {
         "corloc": Figure(corloc, "accuracy"),
-        "mean_iou": Figure(_mean(np.add.reduceat(overlaps, first), images, bootstrap), "mean IoU"),
+        "mean_iou": Figure(
+            _mean(np.add.reduceat(overlaps, first), images, bootstrap, strata), "mean IoU"
+        ),
     }
     boxed = np.add.reduceat(table["largest"] != NO_BOX, first, dtype=np.int64)
     right = np.add.reduceat(table["largest"] == 1, first, dtype=np.int64)
-    marks = Counter(zip(right[boxed > 0].tolist(), boxed[boxed > 0].tolist(), strict=True))
-    if marks:
-        found["largest_box_precision"] = Figure(bootstrap.rate(marks), "precision")
+    if boxed.any():
+        marks = zip(right[boxed > 0].tolist(), boxed[boxed > 0].tolist(), strict=True)
+        some = None if strata is None else list(compress(strata, boxed))
+        found["largest_box_precision"] = Figure(
+            bootstrap.rate(*by_stratum(marks, some)), "precision"
+        )
     return found
 
 
@@ -123,11 +132,12 @@ def pointing_figures(
     classes: NDArray[np.int64],
     images: NDArray[np.int64],
     bootstrap: Bootstrap,
+    strata: Sequence[Hashable] | None = None,
 ) -> dict[str, Figure]:
     """Return the pointing game at each tolerance; see `box_figures`. All rows have a map."""
     bits = np.arange(len(TOLERANCES), dtype=np.uint8)
     hits = (table["pointing"][:, None] >> bits & 1).astype(np.bool_)
-    rates = class_means(hits, classes, images, bootstrap)
+    rates = class_means(hits, classes, images, bootstrap, strata)
     return {
         f"pointing_game_{pixels}": Figure(rate, "accuracy")
         for pixels, rate in zip(TOLERANCES, rates, strict=True)
@@ -144,6 +154,7 @@ def class_means(
     classes: NDArray[np.int64],
     images: NDArray[np.int64],
     bootstrap: Bootstrap,
+    strata: Sequence[Hashable] | None = None,
 ) -> list[Rate]:
     """Return the mean over classes of the share of hits, with its interval, for k kinds of hits.
 
@@ -154,6 +165,7 @@ def class_means(
         classes: class of each pair, int64 of shape (pairs,), from 0, each at least once.
         images: number of pairs of each image, in their order.
         bootstrap: how the interval is drawn; of its resamples at most `MOST_RESAMPLES`.
+        strata: stratum of each image; None where all are one.
     """
     order = np.argsort(classes, kind="stable")
     owners = np.repeat(np.arange(len(images)), images)[order]
@@ -163,7 +175,7 @@ def class_means(
     values = 100 * (np.add.reduceat(sorted_hits.astype(np.float64), starts, axis=1) / every).mean(1)
     drawn: list[NDArray[np.float64]] = []
     # Counts stay below 2 ** 24, where float32 is exact.
-    for weights in _weights(len(images), bootstrap):
+    for weights in _weights(len(images), bootstrap, strata):
         pairs = weights[:, owners]
         totals = np.add.reduceat(pairs, starts, axis=1)
         there = totals > 0
@@ -180,18 +192,27 @@ def class_means(
     ]
 
 
-def _mean(sums: NDArray[np.float64], images: NDArray[np.int64], bootstrap: Bootstrap) -> Rate:
+def _mean(
+    sums: NDArray[np.float64],
+    images: NDArray[np.int64],
+    bootstrap: Bootstrap,
+    strata: Sequence[Hashable] | None,
+) -> Rate:
     """Return the mean over pairs in percent; `sums` are those of the pairs of each image."""
     # For so thin a product the threads of a BLAS cost ten times the work.
     drawn = [
         np.einsum("ij,j->i", weights, sums) / np.einsum("ij,j->i", weights, images)
-        for weights in _weights(len(images), bootstrap)
+        for weights in _weights(len(images), bootstrap, strata)
     ]
     low, high = np.percentile(100 * np.concatenate(drawn), (2.5, 97.5))
     n = int(images.sum())
     return Rate(100 * float(sums.sum()) / n, (float(low), float(high)), n)
 
 
-def _weights(images: int, bootstrap: Bootstrap) -> Iterator[NDArray[np.float32]]:
+def _weights(
+    images: int, bootstrap: Bootstrap, strata: Sequence[Hashable] | None
+) -> Iterator[NDArray[np.float32]]:
     """Yield resamples a few at a time, which keeps them in the processor's cache."""
-    return bootstrap.weights(images, min(bootstrap.samples, MOST_RESAMPLES), at_once=10)
+    numbers = None if strata is None else numbered(strata)
+    for weights in bootstrap.weights(images, min(bootstrap.samples, MOST_RESAMPLES), numbers):
+        yield from np.array_split(weights, -(-len(weights) // _AT_ONCE))

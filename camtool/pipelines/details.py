@@ -20,7 +20,7 @@ from camtool.metrics.pointing import TOLERANCES
 from camtool.pipelines.details_rules import rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,6 +47,7 @@ class _Pairs:
         classes: class of each pair, as its place in `names`.
         names: the classes, as the annotations write them.
         truths: annotation and true boxes of each pair.
+        strata: stratum of each image, for the bootstrap; None where all are one.
     """
 
     table: NDArray[np.void]
@@ -54,6 +55,7 @@ class _Pairs:
     classes: NDArray[np.int64]
     names: Sequence[str]
     truths: Sequence[tuple[Annotation, Sequence[Box]]]
+    strata: Sequence[Hashable] | None
 
 
 def details(
@@ -75,8 +77,9 @@ def details(
     """
     if not settings.diagnosis.enabled:
         return None
-    pairs = _pairs(located)
+    pairs = _pairs(located, settings)
     reasons = _lacking(pairs, settings, absent)
+    by = pairs.table, pairs.classes, pairs.images, settings.bootstrap, pairs.strata
     diagnoses: dict[str, Diagnosis] = {}
     figures: dict[str, Figure] = {}
     if "top1_kinds" not in reasons:
@@ -85,11 +88,11 @@ def details(
         diagnoses["gt_known"] = _diagnosis(
             pairs, "known", pairs.table["known"], pairs.images, pairs.truths, settings
         )
-        figures |= box_figures(pairs.table, pairs.classes, pairs.images, settings.bootstrap)
+        figures |= box_figures(*by)
         if "largest_box_precision" not in figures:
             reasons["largest_box_precision"] = "no true class has a predicted box"
     if _OF_MAPS[0] not in reasons:
-        figures |= pointing_figures(pairs.table, pairs.classes, pairs.images, settings.bootstrap)
+        figures |= pointing_figures(*by)
     histogram = iou_histogram(pairs.table["iou"]) if "gt_known" in diagnoses else None
     stated = rules(settings, kinds=bool(diagnoses), figures=figures)
     titles = {} if known is None else {str(k): v for k, v in known.titles.items()}
@@ -97,7 +100,7 @@ def details(
     return Details(figures, diagnoses, histogram, reasons, stated, shown)
 
 
-def _pairs(located: Sequence[Judged]) -> _Pairs:
+def _pairs(located: Sequence[Judged], settings: EvalSettings) -> _Pairs:
     table = findings_table(b"".join(j.findings for j in located))
     found = [
         (label, j.truth, boxes)
@@ -114,6 +117,7 @@ def _pairs(located: Sequence[Judged]) -> _Pairs:
         np.array([places[label] for label, _, _ in found], np.int64),
         [str(name) for name in names],
         [(truth, boxes) for _, truth, boxes in found],
+        settings.bootstrap.strata(j.truth for j in located),
     )
 
 
@@ -167,7 +171,13 @@ def _diagnosis(
 ) -> Diagnosis:
     by_class = count_classes(pairs.table[column], pairs.classes, pairs.names)
     return diagnose(
-        kinds, images, _objects(truths), by_class, settings.diagnosis, settings.bootstrap
+        kinds,
+        images,
+        _objects(truths),
+        by_class,
+        settings.diagnosis,
+        settings.bootstrap,
+        pairs.strata,
     )
 
 

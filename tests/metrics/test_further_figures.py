@@ -61,7 +61,7 @@ def test_the_interval_of_a_plain_loop_over_the_same_resamples():
     rows = [np.arange(end - n, end) for n, end in zip(numbers, last, strict=True)]
     corloc, overlap = [], []
     # The very resamples, image by image.
-    for weights in BOOTSTRAP.weights(len(numbers), 400, at_once=10):
+    for weights in BOOTSTRAP.weights(len(numbers), 400):
         for one in weights:
             drawn = np.concatenate([np.tile(rows[i], int(n)) for i, n in enumerate(one) if n])
             hit = table["iou"][drawn] > 0.5
@@ -86,6 +86,29 @@ def test_a_class_that_a_resample_lacks_is_not_in_its_mean():
     hits = np.array([[True], [True], [True]])
     (rate,) = class_means(hits, np.array([0, 0, 1]), np.array([1, 1, 1]), BOOTSTRAP)
     assert (rate.value, rate.ci95) == (100.0, (100.0, 100.0))
+
+
+def test_one_image_with_a_box_among_many():
+    table, labels, numbers = made(4)
+    table["largest"] = NO_BOX
+    table["largest"][0] = 1
+    rate = box_figures(table, labels, numbers, BOOTSTRAP)["largest_box_precision"].rate
+    assert (rate.value, rate.ci95, rate.n) == (100.0, (100.0, 100.0), 1)
+
+
+def test_class_by_class_no_class_varies_that_is_all_alike():
+    """Two classes, one always right and one never: only their sizes could vary."""
+    labels, numbers = np.repeat([0, 1], 10), np.ones(20, np.int64)
+    table = np.zeros(20, DTYPE)
+    table["iou"] = table["largest"] = labels
+    table["pointing"] = 3 * labels
+    by_class = box_figures(table, labels, numbers, BOOTSTRAP, labels.tolist())
+    by_class |= pointing_figures(table, labels, numbers, BOOTSTRAP, labels.tolist())
+    for figure in by_class.values():
+        assert (figure.rate.value, figure.rate.ci95) == (50.0, (50.0, 50.0))
+    freely = box_figures(table, labels, numbers, BOOTSTRAP)
+    for name in ("mean_iou", "largest_box_precision"):
+        assert freely[name].rate.ci95[0] < 40
 
 
 def test_no_class_has_a_box():
