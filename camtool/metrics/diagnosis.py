@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from camtool.metrics.curves import Bars
 from camtool.metrics.error_kinds import Kind
+from camtool.metrics.group_titles import aspect_title, instances_title, size_title
 from camtool.metrics.resampling import by_stratum
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,11 +35,13 @@ class Group:
     """Images that are alike in one respect.
 
     Attributes:
+        title: what it is, for human readers.
         low: from where on it goes; None for the first group, and where the value is unknown.
         high: below what it ends; None for the last group, and where the value is unknown.
         counts: number of images of each kind, in the order of `KINDS`.
     """
 
+    title: str
     low: float | None
     high: float | None
     counts: tuple[int, ...]
@@ -70,6 +74,17 @@ class Diagnosis:
     by_aspect: tuple[Group, ...]
     by_instances: tuple[Group, ...]
     by_class: dict[str, tuple[int, ...]]
+
+    def bars(self) -> Bars:
+        """Return the shares of all kinds as a plot shows them: of all, then by group."""
+        groups = (*self.by_size, *self.by_aspect, *self.by_instances)
+        rows = [tuple(self.counts.values()), *(group.counts for group in groups)]
+        shares = {
+            kind.replace("_", " "): tuple(100 * row[code] / sum(row) for row in rows)
+            for code, kind in enumerate(KINDS)
+        }
+        titles = ("all", *(group.title for group in groups))
+        return Bars(titles, shares, tuple(map(sum, rows)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +133,9 @@ def diagnose(
     return Diagnosis(
         kinds=rates,
         counts=dict(zip(KINDS, counts, strict=True)),
-        by_size=_groups(kinds, objects.shares, settings.size_edges),
-        by_aspect=_groups(kinds, objects.aspects, settings.aspect_edges),
-        by_instances=_groups(kinds, objects.instances, settings.instance_edges),
+        by_size=_groups(kinds, objects.shares, settings.size_edges, size_title),
+        by_aspect=_groups(kinds, objects.aspects, settings.aspect_edges, aspect_title),
+        by_instances=_groups(kinds, objects.instances, settings.instance_edges, instances_title),
         by_class=by_class,
     )
 
@@ -142,6 +157,7 @@ def _groups(
     kinds: NDArray[np.uint8],
     values: NDArray[np.float64] | NDArray[np.int64],
     edges: Sequence[float],
+    title: Callable[[float | None, float | None], str],
 ) -> tuple[Group, ...]:
     unknown = np.isnan(values)
     places = np.where(unknown, len(edges) + 1, np.searchsorted(edges, values, side="right"))
@@ -152,5 +168,5 @@ def _groups(
         if len(inside):
             low, high = (None, None) if place > len(edges) else bounds[place : place + 2]
             counts = np.bincount(inside, minlength=len(KINDS)).tolist()
-            found.append(Group(low, high, tuple(counts)))
+            found.append(Group(title(low, high), low, high, tuple(counts)))
     return tuple(found)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from camtool.metrics.confidence import Rate
+from camtool.metrics.curves import Histogram
 from camtool.metrics.findings import ABSENT, NO_BOX
 from camtool.metrics.pointing import TOLERANCES
 from camtool.metrics.resampling import by_stratum, numbered
@@ -82,6 +83,13 @@ class Details:
     absent: dict[str, str] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
     class_titles: dict[str, str] = field(default_factory=dict)
+
+    def histogram(self) -> Histogram | None:
+        """Return the histogram of IoU as a plot shows it; None where there is none."""
+        if self.iou_histogram is None:
+            return None
+        edges = tuple(k / BINS for k in range(BINS + 1))
+        return Histogram(edges, self.iou_histogram, "IoU of the true class's box")
 
 
 def iou_histogram(overlaps: NDArray[np.float64]) -> tuple[int, ...]:

@@ -70,6 +70,7 @@ def _diagnosis(diagnosis: Diagnosis, titles: dict[str, str]) -> dict[str, Any]:
 
 def _group(group: Group, kinds: Sequence[str]) -> dict[str, Any]:
     return {
+        "title": group.title,
         "from": group.low,
         "below": group.high,
         "n": group.n,

@@ -10,7 +10,7 @@ from camtool.report.rows import metric_title
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from camtool.metrics.diagnosis import Diagnosis, Group
+    from camtool.metrics.diagnosis import Diagnosis
     from camtool.metrics.further_figures import Details
 
 __all__ = ["detail_tables"]
@@ -75,14 +75,9 @@ def _overall(name: str, diagnosis: Diagnosis) -> Table:
 
 def _by_group(name: str, diagnosis: Diagnosis) -> Table:
     rows = [
-        (title, *_cells(name, group.counts))
-        for groups, between in (
-            (diagnosis.by_size, _size),
-            (diagnosis.by_aspect, _aspect),
-            (diagnosis.by_instances, _instances),
-        )
+        (group.title, *_cells(name, group.counts))
+        for groups in (diagnosis.by_size, diagnosis.by_aspect, diagnosis.by_instances)
         for group in groups
-        for title in [between(group)]
     ]
     return _head(f"{_TITLES[name]}, by object, %", name), rows
 
@@ -128,30 +123,3 @@ def _cells(name: str, counts: Sequence[int]) -> Iterator[str]:
         if kind in possible:
             yield f"{100 * count / n:.1f}"
     yield f"{n:,}"
-
-
-def _size(group: Group) -> str:
-    if group.low is None and group.high is None:
-        return "size of the image unknown"
-    low, high = (None if edge is None else 100 * edge for edge in (group.low, group.high))
-    return f"size {_between(low, high)} % of the image"
-
-
-def _aspect(group: Group) -> str:
-    return f"width/height {_between(group.low, group.high)}"
-
-
-def _instances(group: Group) -> str:
-    """Name whole numbers, where the edges are whole."""
-    low, high = 1 if group.low is None else group.low, group.high
-    if high is None:
-        return f"{low:g} or more objects"
-    if low + 1 == high:
-        return "1 object" if low == 1 else f"{low:g} objects"
-    return f"{low:g} to {high - 1:g} objects"
-
-
-def _between(low: float | None, high: float | None) -> str:
-    if low is None:
-        return f"under {high:g}"
-    return f"from {low:g}" if high is None else f"{low:g} to {high:g}"

@@ -8,6 +8,7 @@ import pytest
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.diagnosis import KINDS, Group, Objects, count_classes, diagnose
 from camtool.metrics.error_kinds import DiagnosisSettings, Kind
+from camtool.metrics.group_titles import aspect_title, instances_title, size_title
 
 BOOTSTRAP = Bootstrap(samples=500)
 
@@ -57,7 +58,9 @@ def test_a_group_begins_at_its_edge():
     assert [(g.low, g.high, g.n) for g in found.by_size] == [
         (None, 0.2, 1), (0.2, 0.4, 2), (0.4, None, 1), (None, None, 1),
     ]  # fmt: skip
-    assert found.by_size[1] == Group(0.2, 0.4, (0, 0, 2, 0, 0, 0, 0))
+    assert found.by_size[1] == Group(
+        "size 20 to 40 % of the image", 0.2, 0.4, (0, 0, 2, 0, 0, 0, 0)
+    )
     assert [(g.low, g.high, g.n) for g in found.by_aspect] == [(0.5, 2, 3), (2, None, 2)]
     assert [(g.low, g.high, g.n) for g in found.by_instances] == [
         (None, 2, 1), (2, 3, 1), (3, 5, 2), (5, None, 1),
@@ -78,6 +81,37 @@ def test_every_grouping_sums_to_all(seed):
             found.counts.values()
         )
         assert sum(group.n for group in groups) == 200
+
+
+def test_bars_of_all_and_by_group():
+    bars = diagnosed([Kind.RIGHT] * 3 + [Kind.PART], instances=[1, 1, 2, 2]).bars()
+    assert bars.groups == (
+        "all", "size 40 to 67 % of the image", "width/height 0.8 to 1.25", "1 object", "2 objects",
+    )  # fmt: skip
+    assert bars.counts == (4, 4, 4, 2, 2)
+    assert bars.shares["right"] == (75, 75, 75, 100, 50)
+    assert bars.shares["part"] == (25, 25, 25, 0, 50)
+    assert np.sum(list(bars.shares.values()), axis=0).tolist() == [100] * 5
+
+
+@pytest.mark.parametrize(
+    ("title", "low", "high", "expected"),
+    [
+        (size_title, None, 0.07, "size under 7 % of the image"),
+        (size_title, 0.2, 0.4, "size 20 to 40 % of the image"),
+        (size_title, 0.67, None, "size from 67 % of the image"),
+        (size_title, None, None, "size of the image unknown"),
+        (aspect_title, None, 0.5, "width/height under 0.5"),
+        (aspect_title, 0.8, 1.25, "width/height 0.8 to 1.25"),
+        (aspect_title, 2, None, "width/height from 2"),
+        (instances_title, None, 2, "1 object"),
+        (instances_title, 2, 3, "2 objects"),
+        (instances_title, 3, 5, "3 to 4 objects"),
+        (instances_title, 5, None, "5 or more objects"),
+    ],
+)
+def test_titles_of_groups(title, low, high, expected):
+    assert title(low, high) == expected
 
 
 def test_counts_by_class():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from camtool.metrics.confidence import Rate
 from camtool.metrics.diagnosis import KINDS, Diagnosis, Group
 from camtool.metrics.further_figures import Details, Figure
@@ -46,35 +44,13 @@ def test_kinds_with_their_intervals():
 
 
 def test_of_the_true_class_the_class_is_never_wrong():
-    given = diagnosis({"cat": COUNTS}, by_size=(Group(None, 0.2, (3, 0, 0, 0, 0, 0, 1)),))
+    given = diagnosis(
+        {"cat": COUNTS}, by_size=(Group("under 20 %", None, 0.2, (3, 0, 0, 0, 0, 0, 1)),)
+    )
     (_, kinds), (head, groups), _ = tables(diagnoses={"gt_known": given})
     assert "wrong class" not in [row[0] for row in kinds]
     assert "class" not in head
-    assert groups == [
-        ("size under 20 % of the image", "75.0", "0.0", "0.0", "0.0", "0.0", "25.0", "4")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("kind", "low", "high", "title"),
-    [
-        ("by_size", None, 0.07, "size under 7 % of the image"),
-        ("by_size", 0.2, 0.4, "size 20 to 40 % of the image"),
-        ("by_size", 0.67, None, "size from 67 % of the image"),
-        ("by_size", None, None, "size of the image unknown"),
-        ("by_aspect", None, 0.5, "width/height under 0.5"),
-        ("by_aspect", 0.8, 1.25, "width/height 0.8 to 1.25"),
-        ("by_aspect", 2, None, "width/height from 2"),
-        ("by_instances", None, 2, "1 object"),
-        ("by_instances", 2, 3, "2 objects"),
-        ("by_instances", 3, 5, "3 to 4 objects"),
-        ("by_instances", 5, None, "5 or more objects"),
-    ],
-)
-def test_titles_of_groups(kind, low, high, title):
-    given = diagnosis({"cat": COUNTS}, **{kind: (Group(low, high, COUNTS),)})
-    _, (_, rows), _ = tables(diagnoses={"top1": given})
-    assert rows[0][0] == title
+    assert groups == [("under 20 %", "75.0", "0.0", "0.0", "0.0", "0.0", "25.0", "4")]
 
 
 def test_the_worst_and_the_best_classes():
