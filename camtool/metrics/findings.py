@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from camtool.metrics.error_kinds import DiagnosisSettings
     from camtool.structures import Annotation, Box, ClassPrediction, Prediction, ScoreMap
 
-__all__ = ["ABSENT", "NO_BOX", "StoredMaps", "findings", "findings_table"]
+__all__ = ["ABSENT", "NO_BOX", "StoredMaps", "findings", "findings_table", "first_row"]
 
 ABSENT: Final = 255
 """The predictions do not say."""
@@ -56,6 +56,11 @@ def findings_table(rows: bytes) -> NDArray[np.void]:
         Each is `ABSENT`, and `iou` is NaN, where the predictions do not say.
     """
     return np.frombuffer(rows, _TABLE)
+
+
+def first_row(rows: bytes) -> bytes:
+    """Return the first row of an image's `findings`: its top-1 guess is the same in all of them."""
+    return rows[: _ROW.size]
 
 
 def findings(

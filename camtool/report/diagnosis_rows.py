@@ -8,12 +8,12 @@ from camtool.errors import shorten
 from camtool.report.rows import metric_title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from camtool.metrics.diagnosis import Diagnosis
     from camtool.metrics.further_figures import Details
 
-__all__ = ["detail_tables"]
+__all__ = ["change_tables", "detail_tables"]
 
 _SHOWN: Final = 10
 _TITLES: Final = {"top1": "top-1 guess", "gt_known": "true class's box"}
@@ -44,6 +44,28 @@ def detail_tables(details: Details | None) -> list[Table]:
     if details.diagnoses:
         tables.append(_by_class(*next(iter(details.diagnoses.items())), details.class_titles))
     return tables
+
+
+def change_tables(kinds: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[Table]:
+    """Return head and rows of a table from kind to kind, for each that two runs have in common.
+
+    Args:
+        kinds: number of images by `top1` or `gt_known`, kind in the first run, kind in the second.
+    """
+    return [
+        (
+            (f"{_TITLES[name]}: first run, then", *(_HEADS[kind] for kind in _possible(name)), "n"),
+            [
+                (
+                    before.replace("_", " "),
+                    *(f"{after[kind]:,}" for kind in _possible(name)),
+                    f"{sum(after.values()):,}",
+                )
+                for before, after in changes.items()
+            ],
+        )
+        for name, changes in kinds.items()
+    ]
 
 
 def _figure_rows(details: Details) -> list[tuple[str, ...]]:
