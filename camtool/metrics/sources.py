@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from camtool.structures import Annotation, Prediction
+    from camtool.structures import Annotation, Prediction, ScoreMap
 
 __all__ = ["MapSource", "MaskNames", "MaskSource"]
 
@@ -68,5 +68,12 @@ class MapSource(Protocol):
 
         Raises:
             EvaluationError: the map cannot be scored; names the file.
+            RunError: the map cannot be read.
+        """
+
+    def stored(self, prediction: Prediction, label: str | int) -> ScoreMap | None:
+        """Return the low-resolution map of a class as it is stored; None where there is none.
+
+        Raises:
             RunError: the map cannot be read.
         """

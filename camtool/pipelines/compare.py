@@ -17,6 +17,8 @@ from camtool.metrics.resampling import by_stratum
 from camtool.pipelines.comparable import common_images, same_classes
 from camtool.pipelines.comparison import Comparison, PairedMetric, RunPair
 from camtool.pipelines.convention import by_index, convention
+from camtool.pipelines.details_rules import rules as kind_rules
+from camtool.pipelines.kind_changes import kind_changes
 from camtool.pipelines.predictions import load_predictions
 from camtool.pipelines.scoring import annotation_warnings, score_images
 
@@ -60,6 +62,9 @@ def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
         RunError: a folder holds no run, or an unfinished one.
     """
     annotations = _annotations(runs, settings)
+    # No figure of a comparison needs the strongest points of maps.
+    asked = settings.diagnosis.model_copy(update={"pointing": False})
+    settings = settings.model_copy(update={"diagnosis": asked})
     for run in runs[1:]:
         same_classes(runs[0], run)
     first = _score(runs[0], annotations, settings)
@@ -75,7 +80,8 @@ def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
     return Comparison(
         protocol=settings.protocol.name,
         measure=settings.protocol.measure,
-        convention=_convention(settings, annotations, first.scoring, rules),
+        convention=_convention(settings, annotations, first.scoring, rules)
+        | kind_rules(settings, kinds=any(pair.kinds for pair in pairs), figures=()),
         pairs=tuple(pairs),
         warnings=(*annotation_warnings(annotations), *dict.fromkeys(warnings)),
     )
@@ -136,7 +142,11 @@ def _pair(first: _Run, second: _Run, settings: EvalSettings) -> RunPair:
     }
     absent = {n: f"{second.path}: {why}" for n, why in two.absent.items()}
     absent |= {n: f"{first.path}: {why}" for n, why in one.absent.items()}
-    return RunPair(str(first.path), str(second.path), len(common), left_out, metrics, absent)
+    before, after = (
+        [j for j in run.scoring.located if j.truth.image_id in common] for run in (first, second)
+    )
+    kinds = kind_changes(before, after, metrics)
+    return RunPair(str(first.path), str(second.path), len(common), left_out, metrics, absent, kinds)
 
 
 def _marks(run: _Run, common: frozenset[str], settings: EvalSettings) -> Marks:

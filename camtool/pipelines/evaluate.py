@@ -19,6 +19,7 @@ from camtool.metrics.oracle import with_levels
 from camtool.metrics.pxap_protocol import PxAP
 from camtool.metrics.resampling import Strata
 from camtool.pipelines.convention import by_index, convention
+from camtool.pipelines.details import details
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
 from camtool.pipelines.judging import Judge
 from camtool.pipelines.predictions import load_predictions, name_order
@@ -114,6 +115,7 @@ def evaluate(
     settings = settings or EvalSettings()
     scoring = score_images(predictions, annotations, settings, known=known, maps=maps)
     figures = _figures(scoring, settings, known)
+    told = details(scoring.located, settings, figures.absent, known)
     floor = figures.map_baselines
     if figures.metrics and not floor:
         floor = _map_baselines(scoring, settings)
@@ -125,7 +127,8 @@ def evaluate(
             blacklist=scoring.blacklist,
             listed=scoring.black,
             by_index=by_index(annotations),
-        ),
+        )
+        | (told.rules if told else {}),
         counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=figures.absent,
@@ -143,6 +146,7 @@ def evaluate(
         thresholds=figures.thresholds,
         map_baselines=floor,
         curves=with_levels(figures.curves, floor),
+        details=told,
     )
 
 

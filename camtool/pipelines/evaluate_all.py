@@ -15,7 +15,6 @@ from camtool.pipelines.predictions import load_predictions
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from camtool.metrics.confidence import Rate
     from camtool.pipelines.evaluation import EvalSettings, Evaluation
 
 __all__ = ["EvaluationOfAll", "evaluate_all"]
@@ -37,29 +36,6 @@ class EvaluationOfAll:
     def main(self) -> Evaluation:
         """The evaluation that speaks for all where one must: the first, `ilsvrc` if it is there."""
         return next(iter(self.protocols.values()))
-
-    @property
-    def metrics(self) -> dict[str, Rate]:
-        """The metrics whose name belongs to one protocol by definition, by this name.
-
-        Errors are those of `ilsvrc`: TS-CAM and ADL have others of the same names. Box accuracy at
-        an IoU is that of `maxboxacc-v2`; of `maxboxacc` comes its own metric alone.
-        """
-        owned: dict[str, Rate] = {}
-        for name, evaluation in self.protocols.items():
-            if name in _OWNERS:
-                names = _OWNERS[name] or tuple(evaluation.metrics)
-                owned |= {n: evaluation.metrics[n] for n in names if n in evaluation.metrics}
-        return owned
-
-
-_OWNERS: dict[str, tuple[str, ...]] = {
-    "ilsvrc": (),
-    "maxboxacc": ("max_box_acc",),
-    "maxboxacc-v2": (),
-    "pxap": (),
-}
-"""Metrics whose name belongs to a protocol; empty for all of its metrics."""
 
 
 @bulk_creation()

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from camtool.annotations import AnnotationReader
 from camtool.metrics.baselines import SIDES, best_centred
 from camtool.metrics.confidence import Bootstrap
+from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.protocols import Protocol
 from camtool.settings import Settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
     from camtool.metrics.figures import ThresholdChoice
+    from camtool.metrics.further_figures import Details
 
 __all__ = ["Counts", "EvalSettings", "Evaluation"]
 
@@ -54,6 +56,8 @@ class EvalSettings(Settings):
     """Score only the whole image and centred boxes, without predictions."""
     bootstrap: Bootstrap = Bootstrap()
     """How the 95 % intervals are drawn."""
+    diagnosis: DiagnosisSettings = DiagnosisSettings()
+    """Kinds of errors, and figures beside those of the protocol."""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,6 +104,7 @@ class Evaluation:
         map_baselines: where maps are scored, the same metrics of a centred Gaussian map and of
             centred boxes: by baseline, then by metric.
         curves: what plots show, by name.
+        details: kinds of errors and further figures; None where none were asked for.
     """
 
     protocol: str
@@ -114,6 +119,12 @@ class Evaluation:
     thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
     map_baselines: dict[str, dict[str, Rate]] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
+    details: Details | None = None
+
+    @property
+    def all_absent(self) -> dict[str, str]:
+        """Why figures are not given, those of `details` among them, by name."""
+        return self.absent | (self.details.absent if self.details else {})
 
     def best_centred(self, metric: str | None = None) -> tuple[str, float] | None:
         """Return name and side of the best centred box; None where there are no boxes.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from camtool.errors import shorten
+from camtool.metrics.findings import findings
 from camtool.pipelines.frames import Frame, compare_frames, frame_warnings, to_frame
 from camtool.pipelines.truths import KnownClasses, countable, named_by_target
 
@@ -39,6 +40,7 @@ class Judged:
         frame: how the sizes of both sides compare.
         sizes: predicted and annotated size where they differ.
         unknown: true classes that the network does not know.
+        findings: what the image adds to kinds of errors and further figures; see `findings_table`.
     """
 
     truth: Annotation
@@ -47,6 +49,7 @@ class Judged:
     frame: Frame = Frame.SAME
     sizes: str = ""
     unknown: tuple[str | int, ...] = ()
+    findings: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Judge:
     Attributes:
         settings: protocol, and what counts.
         known: the classes of the network; None where they are unknown.
-        maps: where the maps are; None for protocols that need none.
+        maps: where the maps are; None where there are none.
     """
 
     settings: EvalSettings
@@ -83,11 +86,24 @@ class Judge:
         if reason is not None:
             return Judged(truth, reason=reason, unknown=unknown)
         frame = compare_frames(prediction.size, truth.size)
-        outcome = self.settings.protocol.judge(truth, to_frame(prediction, truth.size), self.maps)
+        framed = to_frame(prediction, truth.size)
+        outcome = self.settings.protocol.judge(truth, framed, self.maps)
+        found = self._findings(truth, framed, outcome)
         sizes = "" if frame in (Frame.SAME, Frame.UNKNOWN) else _sizes(prediction, truth)
         if truth.size is None:
             truth = replace(truth, size=prediction.size)
-        return Judged(truth, outcome, None, frame, sizes, unknown)
+        return Judged(truth, outcome, None, frame, sizes, unknown, found)
+
+    def _findings(
+        self,
+        truth: Annotation,
+        prediction: Prediction,
+        outcome: ImageOutcome | MapOutcome | PixelOutcome,
+    ) -> bytes:
+        asked = self.settings.diagnosis
+        maps = self.maps if asked.pointing else None
+        rule = self.settings.protocol
+        return findings(truth, prediction, outcome, rule, asked, maps) if asked.enabled else b""
 
 
 def _sizes(prediction: Prediction, truth: Annotation) -> str:

@@ -6,13 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from camtool.report.diagnosis_json import diagnosis_record, figures_record
+
 if TYPE_CHECKING:
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
     from camtool.metrics.figures import ThresholdChoice
     from camtool.pipelines.evaluation import Evaluation
 
-__all__ = ["SCHEMA_VERSION", "to_json", "to_record"]
+__all__ = ["SCHEMA_VERSION", "as_text", "to_json", "to_record"]
 
 SCHEMA_VERSION = 1
 
@@ -32,7 +34,11 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
             "scored": counts.scored,
             "left_out": counts.left_out,
         },
-        "metrics": {name: _rate(rate) for name, rate in evaluation.metrics.items()},
+        "metrics": {
+            name: {**_rate(rate), "measure": evaluation.measure}
+            for name, rate in evaluation.metrics.items()
+        }
+        | figures_record(evaluation.details),
         "baselines": {
             name: {
                 "gt_known_accuracy": baseline.accuracy,
@@ -43,7 +49,7 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
             }
             for name, baseline in evaluation.baselines.items()
         },
-        "absent": evaluation.absent,
+        "absent": evaluation.all_absent,
         "join": evaluation.join,
         "warnings": list(evaluation.warnings),
     }
@@ -58,6 +64,8 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
         }
     if evaluation.curves:
         record["curves"] = {name: _curve(curve) for name, curve in evaluation.curves.items()}
+    if evaluation.details is not None:
+        record["diagnosis"] = diagnosis_record(evaluation.details)
     return record
 
 
@@ -84,6 +92,11 @@ def _threshold(choice: ThresholdChoice) -> dict[str, Any]:
 
 def to_json(evaluation: Evaluation) -> str:
     """Return the evaluation as one JSON object, without a line end."""
-    text = json.dumps(to_record(evaluation), indent=2, ensure_ascii=False, allow_nan=False)
+    return as_text(to_record(evaluation))
+
+
+def as_text(record: dict[str, Any]) -> str:
+    """Return a record as JSON, without a line end."""
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     # Curves are long: their numbers go on one line. No text holds a line end, so none is touched.
     return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)

@@ -35,6 +35,13 @@ _TITLES = {
     "max_box_acc_30": "box accuracy, IoU >= 0.3",
     "max_box_acc_50": "box accuracy, IoU >= 0.5",
     "max_box_acc_70": "box accuracy, IoU >= 0.7",
+    "top1_kinds": "kinds of errors of the top-1 guess",
+    "gt_known_kinds": "kinds of errors of the true class's box",
+    "corloc": "CorLoc",
+    "mean_iou": "mean IoU of the true class's box",
+    "largest_box_precision": "largest box of the true class",
+    "pointing_game_0": "pointing game",
+    "pointing_game_18": "pointing game, 18 px tolerance",
 }
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from camtool.report.evaluation_json import to_record
+from camtool.report.evaluation_json import as_text, to_record
 from camtool.report.layout import bullets, columns, escaped, notes, pipes, wrapped
 from camtool.report.rows import joined_reasons, metric_title
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from camtool.pipelines.evaluate_all import EvaluationOfAll
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["to_json", "to_markdown", "to_table"]
 
 _NONE = "–"
+_OWNERS: dict[str, tuple[str, ...]] = {
+    "ilsvrc": (),
+    "maxboxacc": ("max_box_acc",),
+    "maxboxacc-v2": (),
+    "pxap": (),
+}
+"""The protocols whose metrics stand for all by their bare name; empty for every one that it has.
+
+Errors are those of `ilsvrc`: TS-CAM and ADL have others of the same names. Box accuracy at an IoU
+is that of `maxboxacc-v2`; of `maxboxacc` comes its own metric alone.
+"""
 _ASPECTS = ("hit", "true_boxes", "guess_box", "top_n", "pixels", "frame", "threshold")
 """What of a convention tells the protocols apart; the rest is the same for all."""
 
@@ -58,15 +70,21 @@ def to_json(result: EvaluationOfAll) -> str:
     record: dict[str, Any] = to_record(result.main) | {
         "protocol": "all",
         "convention": {name: _in_short(e) for name, e in result.protocols.items()},
-        "metrics": {
-            name: {"value": rate.value, "ci95": list(rate.ci95), "n": rate.n}
-            for name, rate in result.metrics.items()
-        },
+        "metrics": _owned(records),
         "absent": dict(result.absent),
         "warnings": _warnings(result),
         "protocols": records,
     }
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    return as_text(record)
+
+
+def _owned(records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the metrics whose name belongs to one protocol by definition, by this name."""
+    owned: dict[str, Any] = {}
+    for protocol, names in _OWNERS.items():
+        metrics = records[protocol]["metrics"] if protocol in records else {}
+        owned = {n: metrics[n] for n in names or metrics if n in metrics} | owned
+    return owned
 
 
 def _head(result: EvaluationOfAll) -> tuple[str, ...]:
@@ -97,7 +115,7 @@ def _title(name: str, result: EvaluationOfAll) -> str:
 def _not_given(result: EvaluationOfAll) -> list[tuple[str, str]]:
     rows = list(result.absent.items())
     for name, evaluation in result.protocols.items():
-        rows += [(f"{name}: {t}", reason) for t, reason in joined_reasons(evaluation.absent)]
+        rows += [(f"{name}: {t}", reason) for t, reason in joined_reasons(evaluation.all_absent)]
     return rows
 
 

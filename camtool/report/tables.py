@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from camtool.report.diagnosis_rows import detail_tables
 from camtool.report.layout import bullets, columns, escaped, notes, pipes, wrapped
 from camtool.report.rows import (
     baseline_rows,
@@ -36,8 +37,9 @@ def to_table(evaluation: Evaluation) -> str:
     if evaluation.baselines or evaluation.map_baselines:
         below = notes(best_side_note(evaluation))
         blocks.append(f"{columns(*_baselines(evaluation))}\n{below}".rstrip())
-    if evaluation.absent:
-        blocks.append("not given\n" + notes(joined_reasons(evaluation.absent)))
+    blocks += [columns(head, rows) for head, rows in detail_tables(evaluation.details)]
+    if absent := evaluation.all_absent:
+        blocks.append("not given\n" + notes(joined_reasons(absent)))
     blocks.append(notes(count_rows(evaluation)))
     blocks.append("convention\n" + notes(convention_rows(evaluation.convention)))
     if evaluation.warnings:
@@ -55,8 +57,9 @@ def to_markdown(evaluation: Evaluation) -> str:
     if evaluation.baselines or evaluation.map_baselines:
         below = bullets(best_side_note(evaluation))
         blocks.append(f"{pipes(*_baselines(evaluation))}\n\n{below}".rstrip())
-    if evaluation.absent:
-        blocks.append("### Not given\n\n" + bullets(joined_reasons(evaluation.absent)))
+    blocks += [pipes(head, rows) for head, rows in detail_tables(evaluation.details)]
+    if absent := evaluation.all_absent:
+        blocks.append("### Not given\n\n" + bullets(joined_reasons(absent)))
     blocks.append("### Images\n\n" + bullets(count_rows(evaluation)))
     blocks.append("### Convention\n\n" + bullets(convention_rows(evaluation.convention)))
     if evaluation.warnings:

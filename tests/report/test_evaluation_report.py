@@ -97,8 +97,18 @@ def test_json_is_the_contract(evaluation):
             "left_out": {"no prediction": 1, "image could not be read": 1},
         },
         "metrics": {
-            "top1_classification_error": {"value": 43.774, "ci95": [42.8, 44.746], "n": 1198},
-            "gt_known_error": {"value": 25.0, "ci95": [20.0, 30.0], "n": 1196},
+            "top1_classification_error": {
+                "value": 43.774,
+                "ci95": [42.8, 44.746],
+                "n": 1198,
+                "measure": "error",
+            },
+            "gt_known_error": {
+                "value": 25.0,
+                "ci95": [20.0, 30.0],
+                "n": 1196,
+                "measure": "error",
+            },
         },
         "baselines": {
             "whole_image": {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from camtool.report.plots.bars import draw_bars
 from camtool.report.plots.canvas import FORMS, Heading, write_figure
+from camtool.report.plots.histogram import draw_histogram
 from camtool.report.plots.lines import draw_accuracy, draw_precision_recall
 from camtool.runs.writing import make_folder
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from camtool.metrics.further_figures import Details
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["write_plots"]
@@ -22,6 +25,7 @@ _CURVES: Final = {
     "box_accuracy": (draw_accuracy, "box accuracy against threshold"),
     "precision_recall": (draw_precision_recall, "precision against recall"),
 }
+_DIAGNOSES: Final = {"top1": "top-1 guess", "gt_known": "true class's box"}
 _ASPECTS: Final = ("hit", "guess_box", "true_boxes", "frame", "pixels", "threshold")
 
 
@@ -46,6 +50,17 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         if name in _CURVES:
             draw, title = _CURVES[name]
             yield name, draw(curve, _heading(evaluation, title))
+    if evaluation.details is not None:
+        yield from _details(evaluation, evaluation.details)
+
+
+def _details(evaluation: Evaluation, details: Details) -> Iterator[tuple[str, Figure]]:
+    for name, diagnosis in details.diagnoses.items():
+        heading = _heading(evaluation, f"kinds of errors of the {_DIAGNOSES[name]}")
+        yield f"kinds_{name}", draw_bars(diagnosis.bars(), heading)
+    if histogram := details.histogram():
+        heading = _heading(evaluation, "overlap of the true class's box")
+        yield "iou_histogram", draw_histogram(histogram, heading)
 
 
 def _heading(evaluation: Evaluation, title: str) -> Heading:
