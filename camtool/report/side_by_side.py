@@ -115,7 +115,7 @@ def _title(name: str, result: EvaluationOfAll) -> str:
 def _not_given(result: EvaluationOfAll) -> list[tuple[str, str]]:
     rows = list(result.absent.items())
     for name, evaluation in result.protocols.items():
-        rows += [(f"{name}: {t}", reason) for t, reason in joined_reasons(evaluation.all_absent)]
+        rows += [(f"{name}: {t}", reason) for t, reason in joined_reasons(evaluation.absent)]
     return rows
 
 
