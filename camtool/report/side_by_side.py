@@ -83,7 +83,9 @@ def _owned(records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     owned: dict[str, Any] = {}
     for protocol, names in _OWNERS.items():
         metrics = records[protocol]["metrics"] if protocol in records else {}
-        owned = {n: metrics[n] for n in names or metrics if n in metrics} | owned
+        for name in names or metrics:
+            if name in metrics:
+                owned.setdefault(name, metrics[name])
     return owned
 
 

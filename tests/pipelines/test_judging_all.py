@@ -165,6 +165,14 @@ def test_few_images_are_under_way_and_all_threads_work(tmp_path, boxes):
 
     class Watched:
         few = True
+        of_true_class = True
+        masks = None
+
+        def has(self, prediction, label):
+            return maps.has(prediction, label)
+
+        def stored(self, prediction, label):
+            return maps.stored(prediction, label)
 
         def load(self, prediction, label):
             threads.add(threading.current_thread().name)
