@@ -49,14 +49,11 @@ def convention(
     return {
         "hit": aspects.pop("hit"),
         "pixels": aspects.pop("pixels"),
-        "true_boxes": f"any true box of the class; difficult objects are {difficult}",
+        "true_boxes": f"{aspects.pop('true_boxes')}; difficult objects are {difficult}",
         "classes": _classes(by_index),
         **aspects,
         "blacklist": _blacklist(blacklist, listed),
-        "interval": (
-            f"95 % percentile bootstrap over images, {resamples:,} resamples, "
-            f"seed {settings.bootstrap.seed}"
-        ),
+        "interval": f"95 % percentile bootstrap {settings.bootstrap.describe(resamples)}",
     }
 
 

@@ -10,14 +10,16 @@ from camtool.errors import EvaluationError, shorten
 from camtool.pipelines.evaluation import Counts
 from camtool.pipelines.join import Joined, Joiner
 from camtool.pipelines.judging import Judge, Judged, judging_warnings, listed
+from camtool.pipelines.judging_all import judge_all
 from camtool.pipelines.predictions import name_order
+from camtool.pipelines.progress import progress
 from camtool.pipelines.selection import read_blacklist, select_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from camtool.annotations import AnnotationSet
-    from camtool.metrics.map_protocols import MapSource
+    from camtool.metrics.sources import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.pipelines.selection import BlackList
     from camtool.pipelines.truths import KnownClasses
@@ -122,7 +124,8 @@ def score_images(
     scored = [j for j in judged if j.outcome is not None]
     if not scored:
         raise EvaluationError(_nothing_scored(judged, known))
-    located = [j for j in scored if is_located(j.truth, blacklist)]
+    boxes = settings.protocol.needs_boxes
+    located = [j for j in scored if is_located(j.truth, blacklist, needs_boxes=boxes)]
     return Scoring(selected, blacklist, joined, missing, judged, scored, located)
 
 
@@ -147,20 +150,27 @@ def _judge_all(
     """Return the join, and by annotated id how the prediction of the image fares."""
     joiner = Joiner(annotations.annotations)
     inside = set(selected)
-    judged: dict[str, Judged] = {}
-    for prediction in predictions:
-        image_id = joiner.add(prediction.image_id)
-        if image_id in inside:
-            judged[prediction.image_id] = judge.judge(annotations.annotations[image_id], prediction)
+
+    def wanted() -> Iterator[tuple[Annotation, Prediction]]:
+        for prediction in predictions:
+            image_id = joiner.add(prediction.image_id)
+            if image_id in inside:
+                yield annotations.annotations[image_id], prediction
+
+    every = progress(judge_all(judge, wanted()), len(selected), 0, "images")
+    judged = {prediction.image_id: outcome for prediction, outcome in every}
     joined = joiner.resolve()
     return joined, {i: judged[p] for i, p in joined.pairs.items() if i in inside}
 
 
-def is_located(truth: Annotation, blacklist: BlackList | None) -> bool:
-    """Return whether an image counts for localization: it has a box, and is not black-listed."""
+def is_located(truth: Annotation, blacklist: BlackList | None, *, needs_boxes: bool = True) -> bool:
+    """Return whether an image counts for localization.
+
+    It is not black-listed, and has a true box where the protocol needs one.
+    """
     if blacklist is not None and truth.image_id in blacklist.ids:
         return False
-    return any(o.box is not None for o in truth.objects)
+    return not needs_boxes or any(o.box is not None for o in truth.objects)
 
 
 def _nothing_scored(judged: Sequence[Judged], known: KnownClasses | None) -> str:

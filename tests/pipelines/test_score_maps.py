@@ -81,7 +81,7 @@ def test_maps_in_files(tmp_path, kind, protocol):
     assert "| oracle threshold |" in to_markdown(found)
     record = json.loads(json.dumps(to_record(found), allow_nan=False))
     assert record["thresholds"]["max_box_acc_50"]["gap"] >= 0
-    assert set(record["metrics"][name]) == {"value", "ci95", "n"}
+    assert set(record["metrics"][name]) == {"value", "ci95", "n", "measure"}
 
 
 def test_intervals_choose_the_threshold_anew(tmp_path):
