@@ -18,7 +18,7 @@ from camtool.boxes.contours import contours, largest_contours
 from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
 from camtool.metrics.confidence import Rate
-from camtool.metrics.ilsvrc import Figures, ThresholdChoice
+from camtool.metrics.figures import Figures, ThresholdChoice
 from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
 from camtool.metrics.marks import Marks, image_marks
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
@@ -66,6 +66,7 @@ class MapOutcome:
 class MapProtocol(Settings, ABC):
     """What both protocols share: the frame, the thresholds, the figures of a curve."""
 
+    paper: ClassVar[str]
     needs_maps: ClassVar[bool] = True
     measure: ClassVar[str] = "accuracy"
 
@@ -131,7 +132,7 @@ class MapProtocol(Settings, ABC):
         network_classes: int | None,
         bootstrap: Bootstrap,
     ) -> Figures:
-        """Return the figures; absent where a map is missing. See `Ilsvrc.figures`."""
+        """Return the figures; absent where a map is missing. See `BoxProtocol.figures`."""
         del classified, network_classes
         every = [hits for outcome in located for hits in outcome.hits]
         if lacking := _lacking(located):
@@ -153,7 +154,7 @@ class MapProtocol(Settings, ABC):
         *,
         network_classes: int | None,
     ) -> Marks:
-        """Return the right boxes of each image at the fixed threshold; see `Ilsvrc.marks`.
+        """Return the right boxes of each image at the fixed threshold; see `BoxProtocol.marks`.
 
         Each true class with boxes is a trial; for a mean over IoUs, one at each of them.
         """
@@ -218,6 +219,7 @@ class MapProtocol(Settings, ABC):
         return {
             "hit": "IoU >= 0.3, 0.5, 0.7 with any true box of the class",
             "pixels": "inclusive corners, +1; a contour's box is a pixel too large (as published)",
+            "true_boxes": "any true box of the class",
             "guess_box": self.guess_box,
             "frame": "224×224: maps resized (bicubic) and scaled to [0, 1], true boxes truncated",
             "threshold": (

@@ -49,7 +49,7 @@ def convention(
     return {
         "hit": aspects.pop("hit"),
         "pixels": aspects.pop("pixels"),
-        "true_boxes": f"any true box of the class; difficult objects are {difficult}",
+        "true_boxes": f"{aspects.pop('true_boxes')}; difficult objects are {difficult}",
         "classes": _classes(by_index),
         **aspects,
         "blacklist": _blacklist(blacklist, listed),

@@ -12,7 +12,7 @@ from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.baselines import score_baselines
-from camtool.metrics.ilsvrc import Figures, Ilsvrc
+from camtool.metrics.box_protocol import BoxProtocol
 from camtool.pipelines.convention import by_index, convention
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
 from camtool.pipelines.judging import Judge
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
+    from camtool.metrics.figures import Figures
     from camtool.metrics.map_protocols import MapSource
     from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
@@ -164,7 +165,7 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
 
 def _iou(settings: EvalSettings) -> float:
     """The intersection over union from which on a baseline's box is right."""
-    return settings.protocol.iou_threshold if isinstance(settings.protocol, Ilsvrc) else 0.5
+    return settings.protocol.iou_threshold if isinstance(settings.protocol, BoxProtocol) else 0.5
 
 
 def _figures(scoring: Scoring, settings: EvalSettings, known: KnownClasses | None) -> Figures:

@@ -17,7 +17,7 @@ from camtool.settings import Settings
 if TYPE_CHECKING:
     from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
-    from camtool.metrics.ilsvrc import ThresholdChoice
+    from camtool.metrics.figures import ThresholdChoice
 
 __all__ = ["Counts", "EvalSettings", "Evaluation"]
 

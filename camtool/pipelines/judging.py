@@ -16,7 +16,7 @@ from camtool.pipelines.truths import KnownClasses, countable, named_by_target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from camtool.metrics.ilsvrc import ImageOutcome
+    from camtool.metrics.figures import ImageOutcome
     from camtool.metrics.map_protocols import MapOutcome, MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Annotation, Prediction

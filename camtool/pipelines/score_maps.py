@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 import numpy as np
 
 from camtool.errors import EvaluationError, shorten
-from camtool.metrics.ilsvrc import matches
+from camtool.metrics.box_protocol import matches
 from camtool.metrics.unit_frame import FRAME, map_to_frame
 from camtool.runs import MapFiles
 from camtool.structures import Prediction

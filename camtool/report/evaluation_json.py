@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camtool.metrics.ilsvrc import ThresholdChoice
+    from camtool.metrics.figures import ThresholdChoice
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["SCHEMA_VERSION", "to_json", "to_record"]

@@ -259,7 +259,7 @@ MISTAKES = {
     ),
     "unknown protocol": (
         ["--predictions", "{}/predictions.jsonl", "--boxes", "{}/boxes", "--protocol", "mine"], 2,
-        "no protocol called 'mine'; there are: ilsvrc, maxboxacc, maxboxacc-v2",
+        "no protocol called 'mine'; there are: ilsvrc, ts-cam, adl-first-box, maxboxacc,",
     ),
     "unknown setting": (
         ["--predictions", "{}/predictions.jsonl", "--boxes", "{}/boxes", "--set", "eval.x=1"], 2,
