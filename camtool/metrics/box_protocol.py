@@ -8,7 +8,6 @@ true boxes of that class. Where published codes differ, a preset says which way 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -18,6 +17,7 @@ from camtool.geometry import iou
 from camtool.metrics.box_marks import box_marks
 from camtool.metrics.box_rules import Hit, TopN, TrueBoxes
 from camtool.metrics.figures import Figures, ImageOutcome
+from camtool.metrics.resampling import ONE_STRATUM, by_stratum
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from camtool.metrics.box_rules import BoxFrame
     from camtool.metrics.confidence import Bootstrap
     from camtool.metrics.marks import Marks
+    from camtool.metrics.resampling import Strata
     from camtool.structures import Annotation, Box, ClassPrediction, Prediction
 
 __all__ = ["BoxProtocol", "matches"]
@@ -181,6 +182,7 @@ class BoxProtocol(Settings, ABC):
         *,
         network_classes: int | None,
         bootstrap: Bootstrap,
+        strata: Strata = ONE_STRATUM,
     ) -> Figures:
         """Return all figures that the outcomes allow, and why the others are absent.
 
@@ -190,10 +192,16 @@ class BoxProtocol(Settings, ABC):
                 true box that are not black-listed.
             network_classes: number of classes of the network; None where it is unknown.
             bootstrap: how the intervals are drawn.
+            strata: within which images the resamples are drawn.
         """
         marks = self.marks(classified, located, network_classes=network_classes)
-        by_name = marks.classification | marks.localization
-        return Figures({n: bootstrap.rate(Counter(m)) for n, m in by_name.items()}, marks.absent)
+        kept = (marks.classification, strata.classified), (marks.localization, strata.located)
+        metrics = {
+            name: bootstrap.rate(*by_stratum(of_images, of_strata))
+            for by_name, of_strata in kept
+            for name, of_images in by_name.items()
+        }
+        return Figures(metrics, marks.absent)
 
     def marks(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from camtool.metrics.confidence import Rate
+    from camtool.metrics.curves import Curve
 
 __all__ = ["Figures", "ImageOutcome", "ThresholdChoice"]
 
@@ -59,8 +60,10 @@ class Figures:
         metrics: rates by name.
         absent: why the other figures cannot be given, by name.
         thresholds: for figures with a threshold, what it was and what another would give.
+        curves: what plots show of the figures, by name.
     """
 
     metrics: dict[str, Rate]
     absent: dict[str, str]
     thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)

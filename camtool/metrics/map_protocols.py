@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, final
 import numpy as np
 from pydantic import Field
 
-from camtool.boxes.contours import contours, largest_contours
+from camtool.boxes.contours import Contours, contours, largest_contours
 from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
 from camtool.metrics.confidence import Rate
 from camtool.metrics.figures import Figures, ThresholdChoice
 from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
-from camtool.metrics.marks import Marks, image_marks
+from camtool.metrics.marks import Mark, Marks, image_marks
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
+from camtool.metrics.oracle import BOX_ACCURACY, ImageDraws, accuracy_curve, oracle_intervals
+from camtool.metrics.resampling import ONE_STRATUM, Strata
 from camtool.metrics.unit_frame import boxes_to_frame, eight_bit
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
@@ -77,8 +79,16 @@ class MapProtocol(Settings, ABC):
     """Threshold whose accuracy stands beside that of the oracle; a multiple of the interval."""
 
     @abstractmethod
+    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+        """Return the contours of an 8-bit map whose boxes count; see `level_hits`."""
+
     def level_hits(
-        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
+        self,
+        values: NDArray[np.uint8],
+        truths: NDArray[np.int64],
+        *,
+        plain: bool = False,
+        found: Contours | None = None,
     ) -> LevelHits:
         """Tell at which levels of a map a box is right.
 
@@ -86,7 +96,10 @@ class MapProtocol(Settings, ABC):
             values: 8-bit map of the true class, shape (height, width).
             truths: true boxes in the map's pixels, inclusive corners, int64 of shape (n, 4).
             plain: without compiled code, for a handful of images; the same result.
+            found: the map's contours, where they are known already.
         """
+        found = self.contours(values, plain=plain) if found is None else found
+        return (level_hits_plain if plain else level_hits)(found, values, truths, _SHARES)
 
     @abstractmethod
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
@@ -131,21 +144,43 @@ class MapProtocol(Settings, ABC):
         *,
         network_classes: int | None,
         bootstrap: Bootstrap,
+        strata: Strata = ONE_STRATUM,
     ) -> Figures:
         """Return the figures; absent where a map is missing. See `BoxProtocol.figures`."""
         del classified, network_classes
-        every = [hits for outcome in located for hits in outcome.hits]
         if lacking := _lacking(located):
-            return Figures({}, dict.fromkeys(self._names(), lacking))
-        accuracy = BoxAccuracy()
-        for hits in every:
-            if hits is not None:
-                accuracy.update(hits)
+            return Figures({}, dict.fromkeys(self.metrics, lacking))
+        accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
+        classes = [len(outcome.hits) for outcome in located]
+        curve = accuracy.compute(thresholds(self.interval))
+        choices = self._choices(accuracy, curve)
+        return Figures(
+            self.rates(accuracy, classes, bootstrap, strata.located),
+            {},
+            choices,
+            {BOX_ACCURACY: accuracy_curve(accuracy, curve, choices)},
+        )
+
+    def rates(
+        self,
+        accuracy: BoxAccuracy,
+        classes: Sequence[int],
+        bootstrap: Bootstrap,
+        strata: Sequence[Hashable] | None = None,
+    ) -> dict[str, Rate]:
+        """Return the metrics at their best thresholds; each resample chooses them anew.
+
+        Args:
+            accuracy: image after image, each of its true classes that has boxes.
+            classes: how many these are, of each image.
+            bootstrap: how the intervals are drawn.
+            strata: stratum of each image; None for one stratum of all.
+        """
         steps = thresholds(self.interval)
-        curve = accuracy.compute(steps)
-        intervals = self._intervals(accuracy, accuracy.distinct(steps), bootstrap)
-        metrics = {n: Rate(v, intervals[n], len(every)) for n, v in self.values(curve).items()}
-        return Figures(metrics, {}, self._choices(accuracy, curve))
+        values = self.values(accuracy.compute(steps))
+        draws = ImageDraws(bootstrap, self.resamples(bootstrap), classes, strata)
+        intervals = oracle_intervals(accuracy, accuracy.distinct(steps), self.values, draws)
+        return {name: Rate(value, intervals[name], len(accuracy)) for name, value in values.items()}
 
     def marks(
         self,
@@ -160,22 +195,30 @@ class MapProtocol(Settings, ABC):
         """
         del classified, network_classes
         if lacking := _lacking(located):
-            return Marks(absent=dict.fromkeys(self._names(), lacking))
-        accuracy = BoxAccuracy()
-        for hits in (hits for outcome in located for hits in outcome.hits if hits is not None):
-            accuracy.update(hits)
-        right = accuracy.hits(self.fixed)  # (classes of all images, ious)
+            return Marks(absent=dict.fromkeys(self.metrics, lacking))
+        accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
         classes = [len(outcome.hits) for outcome in located]
+        return Marks(localization=self.marks_of(accuracy.hits(self.fixed), classes))
+
+    def marks_of(self, right: NDArray[np.bool_], classes: Sequence[int]) -> dict[str, list[Mark]]:
+        """Return the mark of each image, by metric.
+
+        Args:
+            right: image after image, of each true class that has boxes whether a box is right at
+                each of the `IOUS`; bool of shape (classes of all images, 3).
+            classes: how many classes these are, of each image.
+        """
         places = {f"max_box_acc_{iou}": [k] for k, iou in enumerate(IOUS)}
         places[self.whole] = self.whole_ious
-        by_name = {n: image_marks(right[:, places[n]], classes) for n in self._names()}
-        return Marks(localization=by_name)
+        return {name: image_marks(right[:, places[name]], classes) for name in self.metrics}
 
     def paired_threshold(self) -> str | None:
         """Return the threshold at which runs are compared: the oracle would suit each its own."""
         return f"fixed at {self.fixed:g} in every run, not chosen on these images"
 
-    def _names(self) -> tuple[str, ...]:
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, the protocol's own first."""
         return (self.whole, *(f"max_box_acc_{iou}" for iou in IOUS))
 
     def _choices(
@@ -190,23 +233,6 @@ class MapProtocol(Settings, ABC):
                 fixed.at(self.fixed, iou),
             )
             for iou in IOUS
-        }
-
-    def _intervals(
-        self, accuracy: BoxAccuracy, at: NDArray[np.float64], bootstrap: Bootstrap
-    ) -> dict[str, tuple[float, float]]:
-        """Percentile intervals; every resample of images chooses its best threshold anew."""
-        hits = accuracy.matrix(at).astype(np.float32)
-        drawn: dict[str, list[float]] = {}
-        for weights in bootstrap.weights(len(accuracy), self.resamples(bootstrap)):
-            right = np.rint(weights @ hits).astype(np.int64)  # (ious, resamples, thresholds)
-            for k in range(len(weights)):
-                curve = BoxAccuracyCurve(at, right[:, k], len(accuracy))
-                for name, value in self.values(curve).items():
-                    drawn.setdefault(name, []).append(value)
-        return {
-            name: tuple(np.percentile(values, (2.5, 97.5)).tolist())
-            for name, values in drawn.items()
         }
 
     def resamples(self, bootstrap: Bootstrap) -> int:
@@ -257,13 +283,9 @@ class MaxBoxAcc(MapProtocol):
 
     name: Literal["maxboxacc"] = "maxboxacc"
 
-    def level_hits(
-        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
-    ) -> LevelHits:
-        """Tell at which levels the largest contour's box is right; see `MapProtocol`."""
-        if plain:
-            return level_hits_plain(plain_contours(values, largest=True), values, truths, _SHARES)
-        return level_hits(largest_contours(values), values, truths, _SHARES)
+    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+        """Return the largest contour at each level; see `MapProtocol`."""
+        return plain_contours(values, largest=True) if plain else largest_contours(values)
 
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
         """Return the metrics in percent, by name."""
@@ -285,13 +307,9 @@ class MaxBoxAccV2(MapProtocol):
 
     name: Literal["maxboxacc-v2"] = "maxboxacc-v2"
 
-    def level_hits(
-        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
-    ) -> LevelHits:
-        """Tell at which levels any contour's box is right; see `MapProtocol`."""
-        if plain:
-            return level_hits_plain(plain_contours(values), values, truths, _SHARES)
-        return level_hits(contours(values), values, truths, _SHARES)
+    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+        """Return all contours at all levels; see `MapProtocol`."""
+        return plain_contours(values) if plain else contours(values)
 
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
         """Return the metrics in percent, by name."""

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -95,6 +96,15 @@ class BoxAccuracy:
         self._bits = bytearray()
         self._peaks = bytearray()
 
+    @classmethod
+    def of(cls, every: Iterable[LevelHits | None]) -> Self:
+        """Collect images, leaving out those without hits."""
+        accuracy = cls()
+        for hits in every:
+            if hits is not None:
+                accuracy.update(hits)
+        return accuracy
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self._peaks)
@@ -131,12 +141,20 @@ class BoxAccuracy:
         result: NDArray[np.bool_] = (bytes_ >> (7 - (levels & 7))[:, None] & 1).astype(np.bool_)
         return result
 
-    def matrix(self, at: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Return which images are right at each threshold, uint8 of shape (3, images, n)."""
-        result = np.empty((len(IOUS), len(self), len(at)), np.uint8)
-        for column, threshold in enumerate(at):
-            result[:, :, column] = self.hits(float(threshold)).T
-        return result
+    def blocks(
+        self, at: NDArray[np.float64], most: int = 2048
+    ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+        """Yield up to `most` images and which are right at each threshold, uint8 (k, 3, n)."""
+        peaks = np.frombuffer(self._peaks, np.uint8)
+        rows = np.frombuffer(self._bits, np.uint8).reshape(-1, len(IOUS), 32)
+        for first in range(0, len(self), most):
+            images = slice(first, min(first + most, len(self)))
+            hits = np.unpackbits(rows[images], axis=2)
+            block = np.empty((*hits.shape[:2], len(at)), np.uint8)
+            for peak in np.unique(peaks[images]):
+                same = peaks[images] == peak
+                block[same] = hits[same][:, :, _levels(at, int(peak))]
+            yield images, block
 
     def distinct(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return those of the thresholds that give masks of their own in some image."""

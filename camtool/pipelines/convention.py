@@ -53,10 +53,7 @@ def convention(
         "classes": _classes(by_index),
         **aspects,
         "blacklist": _blacklist(blacklist, listed),
-        "interval": (
-            f"95 % percentile bootstrap over images, {resamples:,} resamples, "
-            f"seed {settings.bootstrap.seed}"
-        ),
+        "interval": f"95 % percentile bootstrap {settings.bootstrap.describe(resamples)}",
     }
 
 

@@ -12,11 +12,16 @@ from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.baselines import score_baselines
+from camtool.metrics.baselines_on_maps import map_baselines, true_boxes
 from camtool.metrics.box_protocol import BoxProtocol
+from camtool.metrics.map_protocols import MapProtocol
+from camtool.metrics.oracle import with_levels
+from camtool.metrics.resampling import Strata
 from camtool.pipelines.convention import by_index, convention
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
 from camtool.pipelines.judging import Judge
 from camtool.pipelines.predictions import load_predictions, name_order
+from camtool.pipelines.score_maps import FEW
 from camtool.pipelines.scoring import (
     annotation_warnings,
     blacklist_warnings,
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
+    from camtool.metrics.confidence import Rate
     from camtool.metrics.figures import Figures
     from camtool.metrics.map_protocols import MapSource
     from camtool.pipelines.scoring import Scoring
@@ -99,6 +105,7 @@ def evaluate(
     settings = settings or EvalSettings()
     scoring = score_images(predictions, annotations, settings, known=known, maps=maps)
     figures = _figures(scoring, settings, known)
+    floor = _map_baselines(scoring, settings) if figures.metrics else {}
     return Evaluation(
         protocol=settings.protocol.name,
         convention=convention(
@@ -111,11 +118,19 @@ def evaluate(
         counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=figures.absent,
-        baselines=score_baselines((j.truth for j in scoring.located), _iou(settings)),
+        baselines=score_baselines(
+            (j.truth for j in scoring.located), _iou(settings), settings.bootstrap
+        ),
         join=scoring.join,
-        warnings=(*annotation_warnings(annotations), *scoring.warnings),
+        warnings=(
+            *annotation_warnings(annotations),
+            *scoring.warnings,
+            *settings.bootstrap.warnings(j.truth for j in scoring.scored),
+        ),
         measure=settings.protocol.measure,
         thresholds=figures.thresholds,
+        map_baselines=floor,
+        curves=with_levels(figures.curves, floor),
     )
 
 
@@ -137,7 +152,7 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
     black = sum(truth.image_id in blacklist.ids for truth in counting) if blacklist else 0
     boxed = [truth for truth in counting if is_located(truth, blacklist)]
     sized = [truth for truth in boxed if truth.size is not None]
-    baselines = score_baselines(sized, _iou(settings))
+    baselines = score_baselines(sized, _iou(settings), settings.bootstrap)
     if not baselines:
         raise EvaluationError(
             f"{annotations.source}: no image has a size and a true box: there is no baseline"
@@ -177,4 +192,22 @@ def _figures(scoring: Scoring, settings: EvalSettings, known: KnownClasses | Non
         boxed,
         network_classes=known.number if known else None,
         bootstrap=settings.bootstrap,
+        strata=Strata(
+            settings.bootstrap.strata(j.truth for j in scoring.scored),
+            settings.bootstrap.strata(j.truth for j in scoring.located),
+        ),
+    )
+
+
+def _map_baselines(scoring: Scoring, settings: EvalSettings) -> dict[str, dict[str, Rate]]:
+    """Score a map and boxes that are the same for all images, where maps are scored."""
+    if not isinstance(settings.protocol, MapProtocol):
+        return {}
+    truths = [j.truth for j in scoring.located]
+    return map_baselines(
+        settings.protocol,
+        true_boxes(truths),
+        settings.bootstrap,
+        settings.bootstrap.strata(truths),
+        plain=len(truths) <= FEW,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from camtool.annotations import AnnotationReader
+from camtool.metrics.baselines import SIDES, best_centred
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.protocols import Protocol
@@ -17,6 +18,7 @@ from camtool.settings import Settings
 if TYPE_CHECKING:
     from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
+    from camtool.metrics.curves import Curve
     from camtool.metrics.figures import ThresholdChoice
 
 __all__ = ["Counts", "EvalSettings", "Evaluation"]
@@ -83,6 +85,9 @@ class Evaluation:
         warnings: what a reader should look at, a sentence each.
         measure: `error` or `accuracy`: what the metrics are.
         thresholds: for metrics with a threshold, the oracle's and a fixed one.
+        map_baselines: where maps are scored, the same metrics of a centred Gaussian map and of
+            centred boxes: by baseline, then by metric.
+        curves: what plots show, by name.
     """
 
     protocol: str
@@ -95,3 +100,18 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
     measure: str = "error"
     thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
+    map_baselines: dict[str, dict[str, Rate]] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+    def best_centred(self, metric: str | None = None) -> tuple[str, float] | None:
+        """Return name and side of the best centred box; None where there are no boxes.
+
+        Args:
+            metric: one of `map_baselines`; None for the GT-known accuracy of `baselines`.
+        """
+        values = {name: baseline.accuracy for name, baseline in self.baselines.items()}
+        if metric is not None:
+            floor = self.map_baselines.items()
+            values = {name: rates[metric].value for name, rates in floor if metric in rates}
+        best = best_centred(values)
+        return None if best is None else (best, SIDES[best])

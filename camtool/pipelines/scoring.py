@@ -10,11 +10,13 @@ from camtool.errors import EvaluationError, shorten
 from camtool.pipelines.evaluation import Counts
 from camtool.pipelines.join import Joined, Joiner
 from camtool.pipelines.judging import Judge, Judged, judging_warnings, listed
+from camtool.pipelines.judging_all import judge_all
 from camtool.pipelines.predictions import name_order
+from camtool.pipelines.progress import progress
 from camtool.pipelines.selection import read_blacklist, select_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from camtool.annotations import AnnotationSet
     from camtool.metrics.map_protocols import MapSource
@@ -147,11 +149,15 @@ def _judge_all(
     """Return the join, and by annotated id how the prediction of the image fares."""
     joiner = Joiner(annotations.annotations)
     inside = set(selected)
-    judged: dict[str, Judged] = {}
-    for prediction in predictions:
-        image_id = joiner.add(prediction.image_id)
-        if image_id in inside:
-            judged[prediction.image_id] = judge.judge(annotations.annotations[image_id], prediction)
+
+    def wanted() -> Iterator[tuple[Annotation, Prediction]]:
+        for prediction in predictions:
+            image_id = joiner.add(prediction.image_id)
+            if image_id in inside:
+                yield annotations.annotations[image_id], prediction
+
+    every = progress(judge_all(judge, wanted()), len(selected), 0, "images")
+    judged = {prediction.image_id: outcome for prediction, outcome in every}
     joined = joiner.resolve()
     return joined, {i: judged[p] for i, p in joined.pairs.items() if i in inside}
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from camtool.metrics.confidence import Rate
+    from camtool.metrics.curves import Curve
     from camtool.metrics.figures import ThresholdChoice
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["SCHEMA_VERSION", "to_json", "to_record"]
 
 SCHEMA_VERSION = 1
+
+_NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\]")
 
 
 def to_record(evaluation: Evaluation) -> dict[str, Any]:
@@ -27,13 +32,11 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
             "scored": counts.scored,
             "left_out": counts.left_out,
         },
-        "metrics": {
-            name: {"value": rate.value, "ci95": list(rate.ci95), "n": rate.n}
-            for name, rate in evaluation.metrics.items()
-        },
+        "metrics": {name: _rate(rate) for name, rate in evaluation.metrics.items()},
         "baselines": {
             name: {
                 "gt_known_accuracy": baseline.accuracy,
+                "gt_known_accuracy_ci95": list(baseline.rate.ci95),
                 "gt_known_error": baseline.error,
                 "right": baseline.right,
                 "n": baseline.n,
@@ -46,7 +49,29 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
     }
     if evaluation.thresholds:
         record["thresholds"] = {n: _threshold(c) for n, c in evaluation.thresholds.items()}
+    if best := evaluation.best_centred():
+        record["best_centred_box"] = {"name": best[0], "side": best[1]}
+    if evaluation.map_baselines:
+        record["map_baselines"] = {
+            baseline: {name: _rate(rate) for name, rate in rates.items()}
+            for baseline, rates in evaluation.map_baselines.items()
+        }
+    if evaluation.curves:
+        record["curves"] = {name: _curve(curve) for name, curve in evaluation.curves.items()}
     return record
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return {"value": rate.value, "ci95": list(rate.ci95), "n": rate.n}
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "x_label": curve.x_label,
+        "y_label": curve.y_label,
+        "x": list(curve.x),
+        "y": {label: list(values) for label, values in curve.y.items()},
+    }
 
 
 def _threshold(choice: ThresholdChoice) -> dict[str, Any]:
@@ -59,4 +84,6 @@ def _threshold(choice: ThresholdChoice) -> dict[str, Any]:
 
 def to_json(evaluation: Evaluation) -> str:
     """Return the evaluation as one JSON object, without a line end."""
-    return json.dumps(to_record(evaluation), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_record(evaluation), indent=2, ensure_ascii=False, allow_nan=False)
+    # Curves are long: their numbers go on one line. No text holds a line end, so none is touched.
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)

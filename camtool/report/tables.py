@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from camtool.report.layout import bullets, columns, escaped, notes, pipes, wrapped
 from camtool.report.rows import (
     baseline_rows,
+    best_side_note,
     convention_rows,
     count_rows,
     joined_reasons,
+    map_baseline_rows,
     metric_rows,
     threshold_rows,
 )
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["to_markdown", "to_table"]
 
 _THRESHOLDS = ("accuracy %", "oracle threshold", "fixed threshold", "gap")
-_BASELINES = ("GT-known, no network", "error %", "accuracy % (right)", "n")
+_BASELINES = ("GT-known, no network", "error %", "accuracy % (right)", "its 95 % interval", "n")
+_MAP_BASELINES = ("no network", "these maps", "centred Gaussian", "whole image", "centred box")
 
 
 def to_table(evaluation: Evaluation) -> str:
@@ -31,7 +34,8 @@ def to_table(evaluation: Evaluation) -> str:
     if evaluation.thresholds:
         blocks.append(columns(_THRESHOLDS, threshold_rows(evaluation)))
     if evaluation.baselines:
-        blocks.append(columns(_BASELINES, baseline_rows(evaluation)))
+        below = notes(best_side_note(evaluation))
+        blocks.append(f"{columns(*_baselines(evaluation))}\n{below}")
     if evaluation.absent:
         blocks.append("not given\n" + notes(joined_reasons(evaluation.absent)))
     blocks.append(notes(count_rows(evaluation)))
@@ -49,7 +53,8 @@ def to_markdown(evaluation: Evaluation) -> str:
     if evaluation.thresholds:
         blocks.append(pipes(_THRESHOLDS, threshold_rows(evaluation)))
     if evaluation.baselines:
-        blocks.append(pipes(_BASELINES, baseline_rows(evaluation)))
+        below = bullets(best_side_note(evaluation))
+        blocks.append(f"{pipes(*_baselines(evaluation))}\n\n{below}")
     if evaluation.absent:
         blocks.append("### Not given\n\n" + bullets(joined_reasons(evaluation.absent)))
     blocks.append("### Images\n\n" + bullets(count_rows(evaluation)))
@@ -62,3 +67,10 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 def _metrics(evaluation: Evaluation) -> tuple[str, ...]:
     return "metric", f"{evaluation.measure} %", "95 % interval", "n"
+
+
+def _baselines(evaluation: Evaluation) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return head and rows: by the protocol's own metrics where it has such baselines."""
+    if evaluation.map_baselines:
+        return _MAP_BASELINES, map_baseline_rows(evaluation)
+    return _BASELINES, baseline_rows(evaluation)

@@ -122,6 +122,8 @@ def test_birds(data, tmp_path):
     assert sum(p.error is None for p in read_predictions(tmp_path / "run")) == 14
     report = evaluated(tmp_path / "run", "--boxes", folder / "wsoleval")
     assert report["counts"]["scored"] == 14
+    low, high = report["baselines"]["whole_image"].pop("gt_known_accuracy_ci95")
+    assert 0 <= low < 100 * 3 / 14 < high < 100
     assert report["baselines"]["whole_image"] == {
         "gt_known_accuracy": pytest.approx(100 * 3 / 14),
         "gt_known_error": pytest.approx(100 * 11 / 14),
