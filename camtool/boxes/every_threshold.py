@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from camtool.structures import ScoreMap
 
-__all__ = ["BINS", "boxes_at", "level_histogram"]
+__all__ = ["BINS", "boxes_at", "level_histogram", "level_histogram_plain"]
 
 BINS: Final = 256
 """Levels of the map that Otsu's rule and percentiles are taken from."""
@@ -106,6 +106,17 @@ def level_histogram(score_map: ScoreMap, *, of_range: bool = False) -> NDArray[n
     (top, bottom), firsts = grid[3], grid[5]
     counts[0] = (bottom - top) * (firsts[-1] - firsts[0]) - counts.sum()
     return counts
+
+
+def level_histogram_plain(score_map: ScoreMap, *, of_range: bool = False) -> NDArray[np.int64]:
+    """Do the same as `level_histogram` without compiled code, on the map at image size."""
+    pixels = score_map.at_image_size(outside=np.nan)
+    pixels = pixels[~np.isnan(pixels)]
+    base = pixels.min(initial=np.inf) if of_range else 0.0
+    if not np.isfinite(score_map.values).all() or pixels.max(initial=-np.inf) <= base:
+        return np.zeros(BINS, np.int64)
+    thresholds = base + np.arange(1, BINS) / BINS * (pixels.max() - base)
+    return np.bincount(np.searchsorted(thresholds, pixels), minlength=BINS)
 
 
 def _laid(score_map: ScoreMap) -> tuple[tuple[Any, ...], NDArray[np.float64], float] | None:

@@ -18,8 +18,14 @@ from camtool.boxes.contours import Contours, contours, largest_contours
 from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
 from camtool.metrics.confidence import Rate
-from camtool.metrics.figures import Figures, ThresholdChoice
-from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
+from camtool.metrics.figures import AtThreshold, Figures, ThresholdChoice
+from camtool.metrics.level_hits import (
+    OWN_RULES,
+    LevelHits,
+    level_hits,
+    level_hits_plain,
+    own_levels,
+)
 from camtool.metrics.marks import Mark, Marks, image_marks
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
 from camtool.metrics.oracle import BOX_ACCURACY, ImageDraws, accuracy_curve, oracle_intervals
@@ -78,6 +84,9 @@ class MapProtocol(Settings, ABC):
     fixed: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Threshold whose accuracy stands beside that of the oracle; a multiple of the interval."""
 
+    percentile: Annotated[float, Field(gt=0, lt=100)] = 80.0
+    """Percentage of the pixels that are background, for the percentile rule."""
+
     @abstractmethod
     def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
         """Return the contours of an 8-bit map whose boxes count; see `level_hits`."""
@@ -135,7 +144,9 @@ class MapProtocol(Settings, ABC):
         maps: MapSource | None,
     ) -> LevelHits:
         truths = boxes_to_frame(boxes, size)
-        return self.level_hits(eight_bit(values), truths, plain=bool(maps and maps.few))
+        bits = eight_bit(values)
+        hits = self.level_hits(bits, truths, plain=bool(maps and maps.few))
+        return hits._replace(own=own_levels(bits, self.percentile))
 
     def figures(
         self,
@@ -225,14 +236,18 @@ class MapProtocol(Settings, ABC):
         self, accuracy: BoxAccuracy, curve: BoxAccuracyCurve
     ) -> dict[str, ThresholdChoice]:
         fixed = accuracy.compute(np.array([self.fixed]))
+        otsu, share = (accuracy.own(rule) for rule in OWN_RULES)
         return {
             f"max_box_acc_{iou}": ThresholdChoice(
-                curve.best(iou).threshold,
-                curve.best(iou).value,
-                self.fixed,
-                fixed.at(self.fixed, iou),
+                {
+                    "fixed": AtThreshold(self.fixed, fixed.at(self.fixed, iou)),
+                    "otsu": AtThreshold("each map's", float(otsu[k])),
+                    "percentile": AtThreshold(f"each map's {self.percentile:g} %", float(share[k])),
+                    "oracle": AtThreshold(curve.best(iou).threshold, curve.best(iou).value),
+                },
+                "fixed",
             )
-            for iou in IOUS
+            for k, iou in enumerate(IOUS)
         }
 
     def resamples(self, bootstrap: Bootstrap) -> int:

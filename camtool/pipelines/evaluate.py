@@ -6,6 +6,7 @@ Nothing here needs a network: predictions come from files.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from camtool.annotations import read_annotations
@@ -17,6 +18,7 @@ from camtool.metrics.box_protocol import BoxProtocol
 from camtool.metrics.map_protocols import MapProtocol
 from camtool.metrics.oracle import with_levels
 from camtool.metrics.resampling import Strata
+from camtool.pipelines.calibration import calibrate, deployable, recall, store
 from camtool.pipelines.convention import by_index, convention
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
 from camtool.pipelines.judging import Judge
@@ -30,15 +32,19 @@ from camtool.pipelines.scoring import (
     score_images,
 )
 from camtool.pipelines.selection import select_range
+from camtool.pipelines.sweeping import Sweeper, sweeper_of
+from camtool.pipelines.thresholds import with_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
+    from camtool.boxes import PaperBoxes
     from camtool.metrics.confidence import Rate
     from camtool.metrics.figures import Figures
     from camtool.metrics.map_protocols import MapSource
+    from camtool.pipelines.calibration import Calibration
     from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Prediction
@@ -65,15 +71,22 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
     annotations = read_annotations(settings.annotations, settings.format)
     if settings.baselines_only:
         return evaluate_baselines(annotations, settings)
+    choose = settings.calibrate_on is not None
+    calibration = calibrate(settings, run) if choose else recall(settings, run)
     loaded = load_predictions(settings, run, annotations)
-    return evaluate(
+    result = evaluate(
         loaded.predictions,
         annotations,
         settings,
         known=loaded.known,
         box_rule=loaded.box_rule,
         maps=loaded.maps,
+        boxes=loaded.boxes,
+        calibration=calibration,
     )
+    if choose and calibration is not None and run is not None:
+        result = replace(result, warnings=(*result.warnings, *store(calibration, run)))
+    return result
 
 
 @bulk_creation()
@@ -85,6 +98,8 @@ def evaluate(
     known: KnownClasses | None = None,
     box_rule: str | None = None,
     maps: MapSource | None = None,
+    boxes: PaperBoxes | None = None,
+    calibration: Calibration | None = None,
 ) -> Evaluation:
     """Score predictions against annotations.
 
@@ -96,6 +111,8 @@ def evaluate(
             prediction could be right; None where they are unknown.
         box_rule: how the predicted boxes were made, for the convention; None where it is unknown.
         maps: where the predictions' maps are, for the protocols that need them.
+        boxes: the box rule, to judge the maps at other thresholds; None where it is unknown.
+        calibration: a threshold that was chosen on images that are not scored.
 
     Raises:
         SettingsError: the range of images makes no sense.
@@ -103,8 +120,17 @@ def evaluate(
         EvaluationError: predictions and annotations do not fit together: ids, missing images.
     """
     settings = settings or EvalSettings()
-    scoring = score_images(predictions, annotations, settings, known=known, maps=maps)
-    figures = _figures(scoring, settings, known)
+    sweeper = sweeper_of(settings, boxes, maps, calibration.chosen if calibration else None)
+    scoring = score_images(
+        predictions,
+        annotations,
+        settings,
+        known=known,
+        maps=maps,
+        sweeper=sweeper if isinstance(sweeper, Sweeper) else None,
+    )
+    calibration, unfit = deployable(calibration, scoring)
+    figures = with_thresholds(_figures(scoring, settings, known), scoring, sweeper, calibration)
     floor = _map_baselines(scoring, settings) if figures.metrics else {}
     return Evaluation(
         protocol=settings.protocol.name,
@@ -114,7 +140,8 @@ def evaluate(
             blacklist=scoring.blacklist,
             listed=scoring.black,
             by_index=by_index(annotations),
-        ),
+        )
+        | ({calibration.rule: calibration.describe()} if calibration else {}),
         counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=figures.absent,
@@ -125,6 +152,7 @@ def evaluate(
         warnings=(
             *annotation_warnings(annotations),
             *scoring.warnings,
+            *unfit,
             *settings.bootstrap.warnings(j.truth for j in scoring.scored),
         ),
         measure=settings.protocol.measure,

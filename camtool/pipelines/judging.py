@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from camtool.metrics.figures import ImageOutcome
     from camtool.metrics.map_protocols import MapOutcome, MapSource
+    from camtool.metrics.threshold_sweep import SweptClass
     from camtool.pipelines.evaluation import EvalSettings
+    from camtool.pipelines.sweeping import Sweeper
     from camtool.structures import Annotation, Prediction
 
 __all__ = ["UNREADABLE", "Judge", "Judged", "judging_warnings", "listed"]
@@ -37,6 +39,7 @@ class Judged:
         frame: how the sizes of both sides compare.
         sizes: predicted and annotated size where they differ.
         unknown: true classes that the network does not know.
+        swept: each true class with boxes at many thresholds, where that is asked for.
     """
 
     truth: Annotation
@@ -45,6 +48,7 @@ class Judged:
     frame: Frame = Frame.SAME
     sizes: str = ""
     unknown: tuple[str | int, ...] = ()
+    swept: tuple[SweptClass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,13 @@ class Judge:
         settings: protocol, and what counts.
         known: the classes of the network; None where they are unknown.
         maps: where the maps are; None for protocols that need none.
+        sweeper: judges maps at many thresholds, beside the boxes as stored; None where not asked.
     """
 
     settings: EvalSettings
     known: KnownClasses | None
     maps: MapSource | None = None
+    sweeper: Sweeper | None = None
 
     def truth(self, annotation: Annotation) -> tuple[Annotation, str | None]:
         """Return what of the annotation counts, and the reason when nothing does."""
@@ -84,7 +90,8 @@ class Judge:
         sizes = "" if frame in (Frame.SAME, Frame.UNKNOWN) else _sizes(prediction, truth)
         if truth.size is None:
             truth = replace(truth, size=prediction.size)
-        return Judged(truth, outcome, None, frame, sizes, unknown)
+        swept = self.sweeper.image(truth, prediction) if self.sweeper else ()
+        return Judged(truth, outcome, None, frame, sizes, unknown, swept)
 
 
 def _sizes(prediction: Prediction, truth: Annotation) -> str:

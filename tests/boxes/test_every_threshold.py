@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from camtool.boxes import PaperBoxes
-from camtool.boxes.every_threshold import BINS, boxes_at, level_histogram
+from camtool.boxes.every_threshold import (
+    BINS,
+    boxes_at,
+    level_histogram,
+    level_histogram_plain,
+)
 from camtool.structures import ScoreMap
 
 GRID = np.arange(100) / 100
@@ -146,4 +151,5 @@ def test_the_histogram_counts_pixels_by_their_share(score_map, of_range):
     if pixels.size and pixels.max() > base:
         edges = base + np.arange(1, BINS) / BINS * (pixels.max() - base)
         expected = np.bincount(np.searchsorted(edges, pixels), minlength=BINS)
-    np.testing.assert_array_equal(level_histogram(score_map, of_range=of_range), expected)
+    for histogram in (level_histogram, level_histogram_plain):
+        np.testing.assert_array_equal(histogram(score_map, of_range=of_range), expected)
