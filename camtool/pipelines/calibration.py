@@ -15,8 +15,9 @@ from camtool.metrics.threshold_table import GT_KNOWN, ThresholdTable, best_plate
 from camtool.pipelines.predictions import load_predictions
 from camtool.pipelines.scoring import score_images
 from camtool.pipelines.sweeping import Sweeper, sweeper_of
-from camtool.runs import StoredThreshold, read_threshold, write_threshold
+from camtool.runs import StoredThreshold, read_manifest, read_threshold, write_threshold
 from camtool.runs.threshold import ChosenOn
+from camtool.settings import differences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +106,8 @@ def calibrate(settings: EvalSettings, run: Path | None) -> Calibration:
         )
     if settings.sweep is None:
         raise SettingsError("--calibrate-on needs the thresholds of eval.sweep, which is false")
+    if run is not None and source != run:
+        _same_method(run, source)
     own: dict[str, Any] = {"annotations": path, "format": None, "blacklist": None, "images": None}
     own_settings = settings.model_copy(update=own)
     annotations = read_annotations(path, None)
@@ -128,6 +131,32 @@ def calibrate(settings: EvalSettings, run: Path | None) -> Calibration:
     same = source == run
     ids = (scoring.joined.pairs[j.truth.image_id] for j in scoring.scored)
     return Calibration(found, "calibrated", frozenset(ids) if same else frozenset())
+
+
+def _same_method(run: Path, other: Path) -> None:
+    """Refuse runs of another network, or with maps or boxes made in another way.
+
+    Raises:
+        EvaluationError: they differ; names the settings.
+        RunError: a folder holds no run, or an unfinished one.
+    """
+    one, two = (_method(read_manifest(path)) for path in (run, other))
+    if changed := differences(one, two):
+        raise EvaluationError(
+            f"--calibrate-run {other}: was made in another way than {run} ({', '.join(changed)}"
+            " differs): a threshold is good for one network and one kind of map; localize both"
+            " alike"
+        )
+
+
+def _method(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that shape a run's maps and boxes, but for the threshold."""
+    experiment = manifest.get("experiment") or {}
+    localize = experiment.get("localize") or {}
+    boxes = {k: v for k, v in (localize.get("boxes") or {}).items() if k != "threshold"}
+    shaped = {"cam": localize.get("cam"), "preprocess": localize.get("preprocess"), "boxes": boxes}
+    weights = (manifest.get("model") or {}).get("sha256")
+    return {"model": {**(experiment.get("model") or {}), "sha256": weights}, "localize": shaped}
 
 
 def _chosen_on(settings: EvalSettings, run: Path, scoring: Scoring, accuracy: float) -> ChosenOn:
