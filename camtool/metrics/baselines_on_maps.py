@@ -15,6 +15,7 @@ import numpy as np
 
 from camtool.metrics.baselines import SIDES, centred_box
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy
+from camtool.metrics.oracle import GAUSSIAN
 from camtool.metrics.resampling import by_stratum
 from camtool.metrics.unit_frame import FRAME, boxes_to_frame, eight_bit, unit_map
 
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     from camtool.metrics.map_protocols import MapProtocol
     from camtool.structures import Annotation
 
-__all__ = ["GAUSSIAN", "SIGMA", "TrueBoxes", "centred_gaussian", "map_baselines", "true_boxes"]
-
-GAUSSIAN: Final = "centred_gaussian"
-"""Name of the baseline."""
+__all__ = ["SIGMA", "TrueBoxes", "centred_gaussian", "map_baselines", "true_boxes"]
 
 SIGMA: Final = 0.25
 """Standard deviation as a share of the frame's side: at the thresholds of an 8-bit map its discs

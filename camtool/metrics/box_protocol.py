@@ -37,6 +37,7 @@ class BoxProtocol(Settings, ABC):
 
     paper: ClassVar[str]
     needs_maps: ClassVar[bool] = False
+    needs_boxes: ClassVar[bool] = True
     measure: ClassVar[str] = "error"
 
     guess_hit: ClassVar[Hit] = Hit.AT_LEAST

@@ -79,8 +79,8 @@ class Bootstrap(Settings):
 
     def weights(
         self, images: int, resamples: int, strata: NDArray[np.int64] | None = None
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield how often each image is in each resample, float32 of shape (some, images).
+    ) -> Iterator[NDArray[np.int32]]:
+        """Yield how often each image is in each resample, int32 of shape (some, images).
 
         For figures that are no plain share of images, such as one at the best threshold.
 
@@ -93,7 +93,7 @@ class Bootstrap(Settings):
         order, sizes, firsts = _positions(strata)
         at_once = max(1, min(resamples, _MOST_WEIGHTS // images))
         for first in range(0, resamples, at_once):
-            counts = np.empty((min(at_once, resamples - first), images), np.float32)
+            counts = np.empty((min(at_once, resamples - first), images), np.int32)
             for row in counts:
                 if strata is None:
                     row[:] = np.bincount(generator.integers(0, images, images), minlength=images)

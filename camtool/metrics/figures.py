@@ -92,9 +92,14 @@ class Figures:
         absent: why the other figures cannot be given, by name.
         thresholds: for figures with a threshold, what it was and what another would give.
         curves: what plots show of the figures, by name.
+        map_baselines: the same figures of maps that need no network, where they come with the
+            figures; by baseline, then by metric.
+        warnings: what a reader should look at, a sentence each.
     """
 
     metrics: dict[str, Rate]
     absent: dict[str, str]
     thresholds: dict[str, ThresholdChoice] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
+    map_baselines: dict[str, dict[str, Rate]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 import numpy as np
 from pydantic import Field
@@ -39,29 +39,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from camtool.metrics.confidence import Bootstrap
+    from camtool.metrics.sources import MapSource
     from camtool.structures import Annotation, Prediction
 
-__all__ = ["MapOutcome", "MapProtocol", "MapSource", "MaxBoxAcc", "MaxBoxAccV2"]
+__all__ = ["MapOutcome", "MapProtocol", "MaxBoxAcc", "MaxBoxAccV2"]
 
 MOST_RESAMPLES = 1000
 """Resamples of a figure that is no plain share cost a pass over all images each."""
 
 _SHARES = tuple(iou / 100 for iou in IOUS)
-
-
-class MapSource(Protocol):
-    """Where the maps of predictions are."""
-
-    few: bool
-    """There are so few that compiling kernels for them would take longer."""
-
-    def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32] | None:
-        """Return the score map of a class, (224, 224) in [0, 1]; None where there is none.
-
-        Raises:
-            EvaluationError: the map cannot be scored; names the file.
-            RunError: the map cannot be read.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +61,7 @@ class MapProtocol(Settings, ABC):
     """What both protocols share: the frame, the thresholds, the figures of a curve."""
 
     paper: ClassVar[str]
+    needs_boxes: ClassVar[bool] = True
     needs_maps: ClassVar[bool] = True
     measure: ClassVar[str] = "accuracy"
 
@@ -278,8 +265,10 @@ class MapProtocol(Settings, ABC):
 
 def _lacking(located: Sequence[MapOutcome]) -> str | None:
     """Return why there are no figures; None where every image has the maps that they need."""
+    if not located:
+        return "no scored image has a true box"
     lacking = sum(None in outcome.hits for outcome in located)
-    if located and not lacking:
+    if not lacking:
         return None
     return (
         f"the true class's map is stored for {len(located) - lacking:,} of"

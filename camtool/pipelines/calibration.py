@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from camtool.annotations import read_annotations
 from camtool.errors import EvaluationError, RunError, SettingsError, shorten
+from camtool.metrics.box_protocol import BoxProtocol
 from camtool.metrics.map_protocols import MapProtocol
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
 from camtool.metrics.threshold_figures import Chosen
@@ -104,6 +105,11 @@ def calibrate(settings: EvalSettings, run: Path | None) -> Calibration:
         raise SettingsError(
             "--calibrate-on needs the maps of a run: it goes with a run folder, not --predictions"
         )
+    if not isinstance(settings.protocol, BoxProtocol | MapProtocol):
+        raise SettingsError(
+            f"the protocol {settings.protocol.name} has no threshold to choose; leave out"
+            " --calibrate-on"
+        )
     if settings.sweep is None:
         raise SettingsError("--calibrate-on needs the thresholds of eval.sweep, which is false")
     if run is not None and source != run:
@@ -161,14 +167,14 @@ def _method(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _chosen_on(settings: EvalSettings, run: Path, scoring: Scoring, accuracy: float) -> ChosenOn:
     protocol = settings.protocol
-    maps = isinstance(protocol, MapProtocol)
+    boxes = isinstance(protocol, BoxProtocol)
     return ChosenOn(
         annotations=str(settings.annotations),
         run=str(run),
         protocol=protocol.name,
-        metric="max_box_acc_50" if maps else "GT-known localization",
+        metric="GT-known localization" if boxes else "box accuracy",
         accuracy=accuracy,
-        iou=0.5 if isinstance(protocol, MapProtocol) else protocol.iou_threshold,
+        iou=protocol.iou_threshold if isinstance(protocol, BoxProtocol) else 0.5,
         image_ids=tuple(j.truth.image_id for j in scoring.located),
     )
 

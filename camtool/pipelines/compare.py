@@ -12,6 +12,7 @@ from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.paired import EXACT_BELOW, mcnemar, paired_difference
+from camtool.metrics.pxap_protocol import PxAP
 from camtool.metrics.resampling import by_stratum
 from camtool.pipelines.comparable import common_images, same_classes
 from camtool.pipelines.comparison import Comparison, PairedMetric, RunPair
@@ -90,6 +91,10 @@ def _annotations(runs: Sequence[Path], settings: EvalSettings) -> AnnotationSet:
             "eval.predictions and eval.baselines_only are for `camtool eval`: a comparison reads "
             "run folders; leave them out"
         )
+    if settings.every_protocol:
+        raise SettingsError("--protocol all: a comparison is by one protocol; name it")
+    if isinstance(settings.protocol, PxAP):
+        raise SettingsError(f"the protocol pxap compares no runs: {settings.protocol.unpaired}")
     return read_annotations(settings.annotations, settings.format)
 
 

@@ -43,13 +43,14 @@ if TYPE_CHECKING:
     from camtool.boxes import PaperBoxes
     from camtool.metrics.confidence import Rate
     from camtool.metrics.figures import Figures
-    from camtool.metrics.map_protocols import MapSource
+    from camtool.metrics.sources import MapSource
     from camtool.pipelines.calibration import Calibration
+    from camtool.pipelines.predictions import Loaded
     from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Prediction
 
-__all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files"]
+__all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files", "evaluate_loaded"]
 
 
 @bulk_creation()
@@ -74,7 +75,20 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
     choose = settings.calibrate_on is not None
     calibration = calibrate(settings, run) if choose else recall(settings, run)
     loaded = load_predictions(settings, run, annotations)
-    result = evaluate(
+    result = evaluate_loaded(loaded, annotations, settings, calibration)
+    if choose and calibration is not None and run is not None:
+        result = replace(result, warnings=(*result.warnings, *store(calibration, run)))
+    return result
+
+
+def evaluate_loaded(
+    loaded: Loaded,
+    annotations: AnnotationSet,
+    settings: EvalSettings,
+    calibration: Calibration | None = None,
+) -> Evaluation:
+    """Score predictions that were opened; see `evaluate`."""
+    return evaluate(
         loaded.predictions,
         annotations,
         settings,
@@ -84,9 +98,6 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
         boxes=loaded.boxes,
         calibration=calibration,
     )
-    if choose and calibration is not None and run is not None:
-        result = replace(result, warnings=(*result.warnings, *store(calibration, run)))
-    return result
 
 
 @bulk_creation()
@@ -131,7 +142,9 @@ def evaluate(
     )
     calibration, unfit = deployable(calibration, scoring)
     figures = with_thresholds(_figures(scoring, settings, known), scoring, sweeper, calibration)
-    floor = _map_baselines(scoring, settings) if figures.metrics else {}
+    floor = figures.map_baselines
+    if figures.metrics and not floor:
+        floor = _map_baselines(scoring, settings)
     return Evaluation(
         protocol=settings.protocol.name,
         convention=convention(
@@ -153,6 +166,7 @@ def evaluate(
             *annotation_warnings(annotations),
             *scoring.warnings,
             *unfit,
+            *figures.warnings,
             *settings.bootstrap.warnings(j.truth for j in scoring.scored),
         ),
         measure=settings.protocol.measure,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from camtool.annotations import AnnotationReader
 from camtool.metrics.baselines import SIDES, best_centred
@@ -37,13 +37,17 @@ class EvalSettings(Settings):
     """Scoring predictions against annotations."""
 
     protocol: Protocol = Ilsvrc()
-    """How predictions are scored."""
+    """How predictions are scored; `all` for every protocol, side by side."""
+    every_protocol: bool = False
+    """Score by every protocol with its defaults; `protocol: all` sets it."""
     annotations: _Path | None = None
     """True boxes (`--boxes`): XML, csv, json, archives, list folders: `camtool formats`."""
     format: AnnotationReader | None = None
     """Format of the annotations; recognised by content when not given."""
     predictions: _Path | None = None
     """Predictions, instead of a run's: predictions.jsonl, guess file (.txt), Kaggle .csv."""
+    masks: _Path | None = None
+    """Folder of true masks (`--masks`), for the protocol pxap: PNG files by image id."""
     blacklist: _Path | None = None
     """Images that localization errors leave out: a number or an image id a line."""
     images: str | None = None
@@ -66,6 +70,14 @@ class EvalSettings(Settings):
     """One threshold for all classes, or for each its own."""
     calibrate_min_images: int = Field(default=10, ge=1)
     """Images that a class needs for a threshold of its own; the others take that of all."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the user wrote
+        if isinstance(data, dict) and data.get("protocol") in ("all", {"name": "all"}):
+            others = {key: value for key, value in data.items() if key != "protocol"}
+            return others | {"every_protocol": True}
+        return data
 
 
 @dataclass(frozen=True, slots=True)

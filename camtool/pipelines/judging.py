@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from camtool.metrics.figures import ImageOutcome
-    from camtool.metrics.map_protocols import MapOutcome, MapSource
+    from camtool.metrics.map_protocols import MapOutcome
+    from camtool.metrics.pixel_outcomes import PixelOutcome
+    from camtool.metrics.sources import MapSource
     from camtool.metrics.threshold_sweep import SweptClass
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.pipelines.sweeping import Sweeper
@@ -43,7 +45,7 @@ class Judged:
     """
 
     truth: Annotation
-    outcome: ImageOutcome | MapOutcome | None = None
+    outcome: ImageOutcome | MapOutcome | PixelOutcome | None = None
     reason: str | None = None
     frame: Frame = Frame.SAME
     sizes: str = ""
@@ -77,7 +79,8 @@ class Judge:
         if prediction.error is not None:
             return Judged(annotation, reason=UNREADABLE)
         named, reason = named_by_target(annotation, prediction)
-        if reason is not None:
+        # A map from a file is that of the true class, whatever its name.
+        if reason is not None and not (self.maps and self.maps.of_true_class):
             return Judged(annotation, reason=reason)
         truth, reason = self.truth(named)
         unknown: tuple[str | int, ...] = ()

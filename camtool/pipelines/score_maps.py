@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from camtool.metrics.sources import MaskSource
     from camtool.structures import ScoreMap
 
 __all__ = ["FEW", "FileMaps", "RunMaps", "holds_maps"]
@@ -47,8 +48,11 @@ def holds_maps(path: Path) -> bool:
 class RunMaps:
     """The maps that `camtool localize` stored."""
 
-    def __init__(self, run: Path, images: int) -> None:
-        """Read from a run folder; `images` is how many will be scored."""
+    of_true_class: bool = False
+
+    def __init__(self, run: Path, images: int, masks: MaskSource | None = None) -> None:
+        """Read from a run folder; `images` is how many will be scored, `masks` the true ones."""
+        self.masks = masks
         self.few = images <= FEW
         self._run = run
         self._files = MapFiles(run)
@@ -70,6 +74,10 @@ class RunMaps:
             )
         return map_to_frame(found.values)
 
+    def has(self, prediction: Prediction, label: str | int) -> bool:
+        """Tell whether a map of a class is stored."""
+        return any(matches(label, c) and c.map is not None for c in prediction.classes)
+
     def stored(self, prediction: Prediction, label: str | int) -> ScoreMap | None:
         """Return the low-resolution map of a class as it is stored; None where there is none.
 
@@ -89,13 +97,21 @@ class FileMaps:
     any other is a class map of any range. The map belongs to the image's true class.
     """
 
-    def __init__(self, path: Path, images: int) -> None:
-        """Open the file, or list the folder; `images` is how many will be scored.
+    of_true_class: bool = True
+
+    def __init__(self, path: Path, images: int, masks: MaskSource | None = None) -> None:
+        """Open the file, or list the folder.
+
+        Args:
+            path: `.npz`, or folder of `.npy`.
+            images: how many will be scored.
+            masks: where the true masks are.
 
         Raises:
             EvaluationError: it cannot be read, or holds no map.
         """
         self.few = images <= FEW
+        self.masks = masks
         self._path = path
         self._archive: zipfile.ZipFile | None = None
         self._opening = threading.Lock()
@@ -120,6 +136,11 @@ class FileMaps:
         """Yield an empty prediction for each map."""
         for name, path in self._files.items():
             yield Prediction(name, str(path), None)
+
+    def has(self, prediction: Prediction, label: str | int) -> bool:
+        """Tell whether there is a map of an image."""
+        del label
+        return prediction.image_id in self._files
 
     def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32]:
         """Return the map of an image, in the frame and within [0, 1].

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from camtool.annotations import AnnotationSet
-    from camtool.metrics.map_protocols import MapSource
+    from camtool.metrics.sources import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.pipelines.selection import BlackList
     from camtool.pipelines.sweeping import Sweeper
@@ -129,7 +129,8 @@ def score_images(
     scored = [j for j in judged if j.outcome is not None]
     if not scored:
         raise EvaluationError(_nothing_scored(judged, known))
-    located = [j for j in scored if is_located(j.truth, blacklist)]
+    boxes = settings.protocol.needs_boxes
+    located = [j for j in scored if is_located(j.truth, blacklist, needs_boxes=boxes)]
     return Scoring(selected, blacklist, joined, missing, judged, scored, located)
 
 
@@ -167,11 +168,14 @@ def _judge_all(
     return joined, {i: judged[p] for i, p in joined.pairs.items() if i in inside}
 
 
-def is_located(truth: Annotation, blacklist: BlackList | None) -> bool:
-    """Return whether an image counts for localization: it has a box, and is not black-listed."""
+def is_located(truth: Annotation, blacklist: BlackList | None, *, needs_boxes: bool = True) -> bool:
+    """Return whether an image counts for localization.
+
+    It is not black-listed, and has a true box where the protocol needs one.
+    """
     if blacklist is not None and truth.image_id in blacklist.ids:
         return False
-    return any(o.box is not None for o in truth.objects)
+    return not needs_boxes or any(o.box is not None for o in truth.objects)
 
 
 def _nothing_scored(judged: Sequence[Judged], known: KnownClasses | None) -> str:

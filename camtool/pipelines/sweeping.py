@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
     from camtool.metrics.figures import ThresholdChoice
-    from camtool.metrics.map_protocols import MapSource
+    from camtool.metrics.sources import MapSource
     from camtool.metrics.threshold_sweep import Sweep
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Annotation, Prediction

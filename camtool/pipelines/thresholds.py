@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camtool.metrics.figures import AtThreshold, Figures
+from camtool.metrics.figures import AtThreshold
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy
 from camtool.pipelines.sweeping import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from camtool.metrics.figures import ThresholdChoice
+    from camtool.metrics.figures import Figures, ThresholdChoice
     from camtool.pipelines.calibration import Calibration
     from camtool.pipelines.scoring import Scoring
 
@@ -41,7 +41,12 @@ def with_thresholds(
         chosen = calibration.chosen if calibration else None
         images = [j.swept for j in scoring.located]
         choices, curves, absent = sweeper.figures(images, figures.metrics, chosen)
-        return Figures(figures.metrics, figures.absent | absent, choices, figures.curves | curves)
+        return replace(
+            figures,
+            absent=figures.absent | absent,
+            thresholds=choices,
+            curves=figures.curves | curves,
+        )
     if calibration is not None and figures.thresholds:
         return replace(figures, thresholds=_calibrated(figures.thresholds, scoring, calibration))
     return figures

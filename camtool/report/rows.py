@@ -30,6 +30,7 @@ _TITLES = {
     "gt_known_error": "GT-known localization",
     "max_box_acc": "MaxBoxAcc",
     "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap": "PxAP",
     "max_box_acc_30": "box accuracy, IoU >= 0.3",
     "max_box_acc_50": "box accuracy, IoU >= 0.5",
     "max_box_acc_70": "box accuracy, IoU >= 0.7",
@@ -87,11 +88,11 @@ def map_baseline_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
     for name, rate in evaluation.metrics.items():
         best, side = evaluation.best_centred(name) or ("", 0.0)
         rates = (
-            evaluation.map_baselines[baseline].get(name)
+            evaluation.map_baselines.get(baseline, {}).get(name)
             for baseline in ("centred_gaussian", "whole_image", best)
         )
         cells = [f"{r.value:.2f} ({r.ci95[0]:.1f}–{r.ci95[1]:.1f})" if r else "" for r in rates]
-        cells[-1] += f", {side:g} *"
+        cells[-1] += f", {side:g} *" if best else "–"
         rows.append((metric_title(name), f"{rate.value:.2f}", *cells))
     return rows
 
@@ -99,7 +100,7 @@ def map_baseline_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
 def best_side_note(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return which centred box is best, and a warning that this was seen on the scored images."""
     warning = "chosen on these images, as an oracle chooses its threshold"
-    if evaluation.map_baselines:
+    if evaluation.map_baselines and any(map(evaluation.best_centred, evaluation.metrics)):
         return [("*", f"best side of a centred box, as a share of the image's; {warning}")]
     best = evaluation.best_centred()
     return [("*", f"best side: {best[1]:g}; {warning}")] if best else []

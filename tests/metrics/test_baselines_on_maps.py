@@ -7,7 +7,6 @@ import pytest
 
 from camtool.metrics.baselines import SIDES
 from camtool.metrics.baselines_on_maps import (
-    GAUSSIAN,
     centred_gaussian,
     map_baselines,
     true_boxes,
@@ -15,6 +14,7 @@ from camtool.metrics.baselines_on_maps import (
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
+from camtool.metrics.oracle import GAUSSIAN
 from camtool.metrics.unit_frame import FRAME, boxes_to_frame, eight_bit
 from camtool.structures import AnnotatedObject, Annotation, Box
 
