@@ -11,7 +11,9 @@ from camtool.boxes import PaperBoxes
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
+from camtool.metrics.pxap_protocol import PxAP
 from camtool.pipelines.evaluate import EvalSettings, evaluate_files
+from camtool.pipelines.evaluate_all import evaluate_all
 from camtool.report.evaluation_json import to_record
 from camtool.report.tables import to_markdown, to_table
 from camtool.runs import read_threshold
@@ -180,6 +182,17 @@ def test_choosing_needs_maps(desk, run, tmp_path):
     write_csv(tmp_path / "more.csv", truths(range(40), of_all))
     with pytest.raises(EvaluationError, match=r"--calibrate-on .*4 of 40 .*no prediction"):
         scored(run, desk / "score-all.csv", calibrate_on=tmp_path / "more.csv")
+
+
+def test_choosing_is_for_one_protocol_that_has_a_threshold(desk, run):
+    choose = desk / "choose-all.csv"
+    with pytest.raises(SettingsError, match="pxap has no threshold to choose"):
+        scored(run, desk / "score-all.csv", protocol=PxAP(), calibrate_on=choose)
+    settings = EvalSettings(
+        annotations=desk / "score-all.csv", every_protocol=True, calibrate_on=choose
+    )
+    with pytest.raises(SettingsError, match="instead of --protocol all"):
+        evaluate_all(settings, run)
 
 
 def test_why_other_thresholds_are_not_given(desk, run, tmp_path):
