@@ -20,6 +20,8 @@ __all__ = ["write_plots"]
 
 _CURVES: Final = {
     "box_accuracy": (draw_accuracy, "box accuracy against threshold"),
+    "gt_known": (draw_accuracy, "GT-known localization against threshold"),
+    "top1_localization": (draw_accuracy, "top-1 localization against threshold"),
     "precision_recall": (draw_precision_recall, "precision against recall"),
 }
 _ASPECTS: Final = ("hit", "guess_box", "true_boxes", "frame", "pixels", "threshold")
