@@ -18,14 +18,14 @@ from camtool.boxes.contours import Contours, contours, largest_contours
 from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
 from camtool.metrics.confidence import Rate
-from camtool.metrics.figures import AtThreshold, Figures, ThresholdChoice
+from camtool.metrics.figures import Figures
 from camtool.metrics.level_hits import (
-    OWN_RULES,
     LevelHits,
     level_hits,
     level_hits_plain,
     own_levels,
 )
+from camtool.metrics.map_thresholds import map_choices
 from camtool.metrics.marks import Mark, Marks, image_marks
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
 from camtool.metrics.oracle import BOX_ACCURACY, ImageDraws, accuracy_curve, oracle_intervals
@@ -151,7 +151,7 @@ class MapProtocol(Settings, ABC):
         accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
         classes = [len(outcome.hits) for outcome in located]
         curve = accuracy.compute(thresholds(self.interval))
-        choices = self._choices(accuracy, curve)
+        choices = map_choices(accuracy, curve, self.fixed, self.percentile)
         return Figures(
             self.rates(accuracy, classes, bootstrap, strata.located),
             {},
@@ -218,24 +218,6 @@ class MapProtocol(Settings, ABC):
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics, the protocol's own first."""
         return (self.whole, *(f"max_box_acc_{iou}" for iou in IOUS))
-
-    def _choices(
-        self, accuracy: BoxAccuracy, curve: BoxAccuracyCurve
-    ) -> dict[str, ThresholdChoice]:
-        fixed = accuracy.compute(np.array([self.fixed]))
-        otsu, share = (accuracy.own(rule) for rule in OWN_RULES)
-        return {
-            f"max_box_acc_{iou}": ThresholdChoice(
-                {
-                    "fixed": AtThreshold(self.fixed, fixed.at(self.fixed, iou)),
-                    "otsu": AtThreshold("each map's", float(otsu[k])),
-                    "percentile": AtThreshold(f"each map's {self.percentile:g} %", float(share[k])),
-                    "oracle": AtThreshold(curve.best(iou).threshold, curve.best(iou).value),
-                },
-                "fixed",
-            )
-            for k, iou in enumerate(IOUS)
-        }
 
     def resamples(self, bootstrap: Bootstrap) -> int:
         """Return how many resamples an interval rests on; each chooses its thresholds anew."""

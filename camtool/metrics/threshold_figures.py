@@ -25,8 +25,6 @@ FIGURES: Final = {"gt_known_error": GT_KNOWN} | {f"top{n}_localization_error": n
 
 _CURVES: Final = {"gt_known": "gt_known_error", "top1_localization": "top1_localization_error"}
 
-_POINTS: Final = ("run", "calibrated", "stored", "oracle")
-
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -122,8 +120,9 @@ def threshold_curves(
 
 def _points(choice: ThresholdChoice, iou: float) -> tuple[Point, ...]:
     """Return the oracle and what one may expect, where they have a number for a threshold."""
+    shown = ((rule, choice.rules[rule]) for rule in (choice.deployable, "oracle"))
     return tuple(
         Point(f"IoU ≥ {iou:g}", float(at.threshold), 100 - at.value, rule)
-        for rule, at in choice.rules.items()
-        if rule in _POINTS and isinstance(at.threshold, int | float) and iou in IOUS
+        for rule, at in shown
+        if isinstance(at.threshold, int | float) and iou in IOUS
     )
