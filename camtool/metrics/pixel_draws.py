@@ -36,6 +36,7 @@ class PixelDraws:
         seed: int,
         strata: Sequence[Hashable] | None = None,
         maps: int = 1,
+        bins: int = BINS,
     ) -> None:
         """Begin without pixels.
 
@@ -45,6 +46,7 @@ class PixelDraws:
             seed: seed of the random numbers.
             strata: stratum of each image, in the order in which they will come; None for one.
             maps: number of maps an image; the same resamples serve all.
+            bins: number of bins of score.
 
         Raises:
             ValueError: not as many strata as images.
@@ -52,15 +54,16 @@ class PixelDraws:
         if strata is not None and len(strata) != images:
             raise ValueError(f"{len(strata)} strata for {images} images")
         self._strata = strata
+        self._bins = bins
         self._seen = 0
         # All of one stratum where there are none.
         self._images = Counter[Hashable]([None] * images if strata is None else strata)
         self._draws = {s: np.full(resamples, n, np.int64) for s, n in self._images.items()}
-        self._counts = np.zeros((resamples, maps * 2 * BINS))
+        self._counts = np.zeros((resamples, maps * 2 * bins))
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     def add(self, histograms: NDArray[np.int64]) -> None:
-        """Add the next images, int64 of shape (images, maps, 2, BINS); see `pixel_histogram`.
+        """Add the next images, int64 of shape (images, maps, 2, bins); see `pixel_histogram`.
 
         Raises:
             ValueError: more images than there should be.
@@ -82,7 +85,7 @@ class PixelDraws:
             raise ValueError(f"{m} more images, where {left} are left")
         drawn = self._generator.binomial(self._draws[stratum], m / left)
         weights: NDArray[Any] = self._generator.multinomial(drawn, np.full(m, 1 / m))
-        # (resamples, m) @ (m, maps·2·BINS), exact: counts of pixels are far below 2**53.
+        # (resamples, m) @ (m, maps·2·bins), exact: counts of pixels are far below 2**53.
         self._counts += weights.astype(np.float64) @ rows
         self._draws[stratum] -= drawn
         self._images[stratum] = left - m
@@ -92,15 +95,5 @@ class PixelDraws:
 
         Resamples without foreground are left out.
         """
-        return 100 * average_precision(self._with_foreground())
-
-    def foreground_shares(self) -> NDArray[np.float64]:
-        """Return the foreground in percent of the pixels of each resample, (resamples,)."""
-        background, foreground = self._with_foreground()[:, 0].sum(-1).T
-        result: NDArray[np.float64] = 100 * foreground / (foreground + background)
-        return result
-
-    def _with_foreground(self) -> NDArray[np.float64]:
-        counts = self._counts.reshape(len(self._counts), -1, 2, BINS)
-        result: NDArray[np.float64] = counts[counts[:, 0, 1].any(-1)]
-        return result
+        counts = self._counts.reshape(len(self._counts), -1, 2, self._bins)
+        return 100 * average_precision(counts[counts[:, 0, 1].any(-1)])

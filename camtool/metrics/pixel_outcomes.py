@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from camtool.errors import EvaluationError, shorten
+from camtool.metrics.baselines import SIDES
 from camtool.metrics.baselines_on_maps import centred_gaussian
 from camtool.metrics.pxap import combine_masks, pixel_histogram
 from camtool.metrics.unit_frame import FRAME, boxes_to_frame
@@ -19,7 +20,21 @@ if TYPE_CHECKING:
     from camtool.metrics.sources import MapSource, MaskNames
     from camtool.structures import Annotation, Prediction
 
-__all__ = ["PixelOutcome", "PixelPair"]
+__all__ = ["PixelOutcome", "PixelPair", "Pixels"]
+
+
+class Pixels(NamedTuple):
+    """The pixels of an image that count, background and foreground.
+
+    Attributes:
+        by_score: by the score of its map, and by that of a centred Gaussian; a `pixel_histogram`
+            each, int64 of shape (2, 2, BINS).
+        by_box: those outside and those inside each centred box of `baselines.SIDES`, as of a map
+            that is 1 in the box and 0 around it; int64 of shape (boxes, 2, 2).
+    """
+
+    by_score: NDArray[np.int64]
+    by_box: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +57,8 @@ class PixelPair:
     names: MaskNames | None
     border: int
 
-    def histograms(self) -> NDArray[np.int64]:
-        """Read both and count the pixels by score, and by that of a centred Gaussian.
-
-        Returns:
-            int64 of shape (2, 2, BINS): a `pixel_histogram` of each.
+    def pixels(self) -> Pixels:
+        """Read both and count the pixels by score.
 
         Raises:
             EvaluationError: the map cannot be scored.
@@ -57,7 +69,8 @@ class PixelPair:
             raise EvaluationError(f"{shorten(self.truth.image_id)}: its map is gone")
         mask = self._mask()
         both = (values, _gaussian())
-        return np.stack([pixel_histogram(v, mask, plain=self.maps.few) for v in both])
+        by_score = [pixel_histogram(v, mask, plain=self.maps.few) for v in both]
+        return Pixels(np.stack(by_score), _by_centred_box(mask))
 
     def _mask(self) -> NDArray[np.uint8]:
         size = self.truth.size or self.prediction.size
@@ -74,10 +87,23 @@ class PixelOutcome:
 
     pairs: tuple[PixelPair | None, ...]
 
-    def histograms(self) -> NDArray[np.int64]:
+    def pixels(self) -> Pixels:
         """Return the pixels of the image, all its true classes together; see `PixelPair`."""
-        result: NDArray[np.int64] = np.sum([p.histograms() for p in self.pairs if p], axis=0)
-        return result
+        every = [pair.pixels() for pair in self.pairs if pair]
+        by_score, by_box = (np.sum(counts, axis=0) for counts in zip(*every, strict=True))
+        return Pixels(by_score, by_box)
+
+
+def _by_centred_box(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the pixels outside and inside of centred boxes; see `Pixels`."""
+    result = np.empty((len(SIDES), 2, 2), np.int64)
+    for value in (0, 1):
+        chosen = mask == value
+        for k, side in enumerate(SIDES.values()):
+            inside = slice(round(FRAME * (1 - side) / 2), round(FRAME * (1 + side) / 2))
+            result[k, value, 1] = np.count_nonzero(chosen[inside, inside])
+        result[:, value, 0] = np.count_nonzero(chosen) - result[:, value, 1]
+    return result
 
 
 @functools.cache

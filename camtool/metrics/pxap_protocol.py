@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from camtool.errors import EvaluationError, shorten
+from camtool.metrics.baselines import SIDES
 from camtool.metrics.confidence import Rate
 from camtool.metrics.figures import Figures
 from camtool.metrics.map_protocols import MOST_RESAMPLES
@@ -24,13 +25,13 @@ from camtool.metrics.marks import Marks
 from camtool.metrics.oracle import GAUSSIAN
 from camtool.metrics.pixel_draws import PixelDraws
 from camtool.metrics.pixel_outcomes import PixelOutcome, PixelPair
-from camtool.metrics.pxap import PixelCounts
+from camtool.metrics.pxap import PixelCounts, average_precision
 from camtool.metrics.resampling import ONE_STRATUM, Strata
 from camtool.metrics.unit_frame import FRAME
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -103,8 +104,17 @@ class PxAP(Settings):
         network_classes: int | None,
         bootstrap: Bootstrap,
         strata: Strata = ONE_STRATUM,
+        track: Callable[[Iterable[PixelOutcome]], Iterable[PixelOutcome]] = iter,
     ) -> Figures:
         """Read maps and masks of all images, a few at a time, and return PxAP with its interval.
+
+        Args:
+            classified: not used.
+            located: where map and mask of each image are.
+            network_classes: not used.
+            bootstrap: how the interval is drawn.
+            strata: within which images the resamples are drawn.
+            track: passes the images on and shows how far they are.
 
         Raises:
             EvaluationError: a map cannot be scored, or no image has a foreground pixel.
@@ -116,16 +126,19 @@ class PxAP(Settings):
             return Figures({}, {"pxap": f"no scored image has a true {what}"})
         if reason := _lacking(located):
             return Figures({}, {"pxap": reason})
-        draws = PixelDraws(
-            len(located), self.resamples(bootstrap), bootstrap.seed, strata.located, maps=2
-        )
+        drawn = len(located), self.resamples(bootstrap), bootstrap.seed, strata.located
+        draws = PixelDraws(*drawn, maps=2)
+        draws_of_boxes = PixelDraws(*drawn, maps=len(SIDES), bins=2)
         counts, gaussian = PixelCounts(), PixelCounts()
+        boxes = np.zeros((len(SIDES), 2, 2), np.int64)
         bare = 0
-        for histograms in _histograms(located):
-            counts.add(histograms[:, 0].sum(0))
-            gaussian.add(histograms[:, 1].sum(0))
-            draws.add(histograms)
-            bare += int((histograms[:, 0, 1].sum(1) == 0).sum())
+        for by_score, by_box in _pixels(track(located)):
+            counts.add(by_score[:, 0].sum(0))
+            gaussian.add(by_score[:, 1].sum(0))
+            boxes += by_box.sum(0)
+            draws.add(by_score)
+            draws_of_boxes.add(by_box)
+            bare += int((by_score[:, 0, 1].sum(1) == 0).sum())
         if bare == len(located):
             raise EvaluationError(
                 f"no mask of the {bare:,} images has a foreground pixel that counts: PxAP is not"
@@ -133,10 +146,10 @@ class PxAP(Settings):
             )
         pairs = sum(len(outcome.pairs) for outcome in located)
         ours, theirs = draws.values().T
-        floor = {
-            GAUSSIAN: _rate(gaussian.compute(), theirs, pairs),
-            "whole_image": _rate(counts.foreground_share, draws.foreground_shares(), pairs),
-        }
+        floor = {GAUSSIAN: _rate(gaussian.compute(), theirs, pairs)}
+        values, of_resamples = 100 * average_precision(boxes), draws_of_boxes.values().T
+        for name, value, of_box in zip(SIDES, values.tolist(), of_resamples, strict=True):
+            floor[name] = _rate(value, of_box, pairs)
         lacking = f"{bare:,} of {len(located):,} images have no foreground that counts"
         return Figures(
             {"pxap": _rate(counts.compute(), ours, pairs)},
@@ -223,12 +236,15 @@ def _lacking(located: Sequence[PixelOutcome]) -> str | None:
     )
 
 
-def _histograms(located: Sequence[PixelOutcome]) -> Iterator[NDArray[np.int64]]:
-    """Yield the histograms of a few images at a time, (images, 2, 2, BINS), read on all cores."""
+def _pixels(
+    located: Iterable[PixelOutcome],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the pixels of a few images at a time, read on all cores; a `Pixels` of arrays."""
     source = iter(located)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(itertools.islice(source, _AT_ONCE)):
-            yield np.array(list(pool.map(PixelOutcome.histograms, chunk)))
+            by_score, by_box = zip(*pool.map(PixelOutcome.pixels, chunk), strict=True)
+            yield np.array(by_score), np.array(by_box)
 
 
 def _rate(value: float, drawn: NDArray[np.float64], n: int) -> Rate:

@@ -17,12 +17,14 @@ from camtool.metrics.baselines_on_maps import map_baselines, true_boxes
 from camtool.metrics.box_protocol import BoxProtocol
 from camtool.metrics.map_protocols import MapProtocol
 from camtool.metrics.oracle import with_levels
+from camtool.metrics.pxap_protocol import PxAP
 from camtool.metrics.resampling import Strata
 from camtool.pipelines.calibration import calibrate, deployable, recall, store
 from camtool.pipelines.convention import by_index, convention
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
 from camtool.pipelines.judging import Judge
 from camtool.pipelines.predictions import load_predictions, name_order
+from camtool.pipelines.progress import progress
 from camtool.pipelines.score_maps import FEW
 from camtool.pipelines.scoring import (
     annotation_warnings,
@@ -229,6 +231,9 @@ def _figures(scoring: Scoring, settings: EvalSettings, known: KnownClasses | Non
     # Every outcome comes from this very protocol, which the type checker cannot see.
     classified: list[Any] = [j.outcome for j in scoring.scored]
     boxed: list[Any] = [j.outcome for j in scoring.located]
+    more: dict[str, Any] = {}
+    if isinstance(settings.protocol, PxAP):
+        more["track"] = lambda images: progress(images, len(boxed), 0, "images")
     return settings.protocol.figures(
         classified,
         boxed,
@@ -238,6 +243,7 @@ def _figures(scoring: Scoring, settings: EvalSettings, known: KnownClasses | Non
             settings.bootstrap.strata(j.truth for j in scoring.scored),
             settings.bootstrap.strata(j.truth for j in scoring.located),
         ),
+        **more,
     )
 
 

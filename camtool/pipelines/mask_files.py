@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from camtool.structures import Annotation
 
-__all__ = ["MaskFiles"]
+__all__ = ["MASK_FORMS", "MaskFiles"]
+
+MASK_FORMS: Final = (
+    ("<name>.png", "as WSOL lists name it: gray, zero for the background, an instance each"),
+    ("<id>.png", "by image id; <id>_0.png, <id>_1.png, … for instances"),
+    ("<id>_ignore.png", "what does not count"),
+)
+"""What `--masks` takes."""
 
 _MAX_PIXELS: Final = 80_000_000
 _INSTANCE: Final = re.compile(r"(.+)_(\d{1,6})\.png\Z", re.DOTALL)

@@ -31,9 +31,9 @@ def to_table(evaluation: Evaluation) -> str:
     if evaluation.metrics:
         blocks.append(columns(_metrics(evaluation), metric_rows(evaluation)))
     blocks += [columns(head, rows) for head, rows in threshold_tables(evaluation)]
-    if evaluation.baselines:
+    if evaluation.baselines or evaluation.map_baselines:
         below = notes(best_side_note(evaluation))
-        blocks.append(f"{columns(*_baselines(evaluation))}\n{below}")
+        blocks.append(f"{columns(*_baselines(evaluation))}\n{below}".rstrip())
     if evaluation.absent:
         blocks.append("not given\n" + notes(joined_reasons(evaluation.absent)))
     blocks.append(notes(count_rows(evaluation)))
@@ -49,9 +49,9 @@ def to_markdown(evaluation: Evaluation) -> str:
     if evaluation.metrics:
         blocks.append(pipes(_metrics(evaluation), metric_rows(evaluation)))
     blocks += [pipes(head, rows) for head, rows in threshold_tables(evaluation)]
-    if evaluation.baselines:
+    if evaluation.baselines or evaluation.map_baselines:
         below = bullets(best_side_note(evaluation))
-        blocks.append(f"{pipes(*_baselines(evaluation))}\n\n{below}")
+        blocks.append(f"{pipes(*_baselines(evaluation))}\n\n{below}".rstrip())
     if evaluation.absent:
         blocks.append("### Not given\n\n" + bullets(joined_reasons(evaluation.absent)))
     blocks.append("### Images\n\n" + bullets(count_rows(evaluation)))

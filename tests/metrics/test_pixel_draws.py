@@ -107,12 +107,3 @@ def test_several_maps_an_image_in_the_same_resamples():
         alone = PixelDraws(20, 200, 0)
         alone.add(found[:, column])
         assert (both.values()[:, column] == alone.values()[:, 0]).all()
-
-
-def test_the_share_of_foreground():
-    found = histograms(20)
-    draws = PixelDraws(20, SAMPLES, 0)
-    draws.add(found)
-    background, foreground = found.sum((0, 2))
-    share = 100 * foreground / (foreground + background)
-    assert draws.foreground_shares().mean() == pytest.approx(share, rel=0.03)

@@ -434,8 +434,44 @@ def test_report_states_the_rules(images):
     assert "threshold: none chosen" in ran.out
     assert "masks of all instances joined" in ran.out
     assert "1,000 resamples" in ran.out
+    assert "centred Gaussian" in ran.out
     markdown = images.run("--format", "markdown").out
     assert "| PxAP | 100.00 | 100.00 to 100.00 | 1 |" in markdown
+
+
+def test_maps_that_need_no_network(images):
+    """The left half of the image, against maps that know nothing of it."""
+    report = json.loads(images.add("a").add("b").run("--format", "json").out)
+    floor = {name: rates["pxap"] for name, rates in report["map_baselines"].items()}
+    assert set(floor) == {"centred_gaussian", "whole_image", *(f"centred_0.{n}" for n in "9876")}
+    for rate in floor.values():
+        assert rate["value"] == pytest.approx(50)
+        assert rate["ci95"] == pytest.approx([50, 50])
+        assert rate["n"] == 2
+    # A centred square of half the sides: by hand, of the pixels inside 112²/(224·f)², then 1/4.
+    for name in images.maps:
+        save(images.masks / f"{name}.png", region(56, 56, 168, 168))
+    report = json.loads(images.run("--format", "json").out)
+    floor = {name: rates["pxap"]["value"] for name, rates in report["map_baselines"].items()}
+    assert floor["whole_image"] == pytest.approx(25)
+    assert floor["centred_0.7"] == pytest.approx(100 * 112**2 / 156**2)
+    assert floor["centred_0.6"] == pytest.approx(100 * 112**2 / 134**2)
+    assert floor["centred_gaussian"] > 80
+
+
+def test_resamples_class_by_class(images):
+    """Two classes, each with images of one kind: nothing is left to chance."""
+    for name in "abcd":
+        images.add(name, values=None if name in "ab" else 1 - LEFT / np.float32(255))
+    images.run()
+    lists = images.folder / "lists"
+    (lists / "class_labels.txt").write_text("a,1\nb,1\nc,2\nd,2\n")
+    given = ("eval", "--protocol", "pxap", "--boxes", lists, "--masks", images.masks, "--format",
+             "json", "--predictions", images.folder / "maps.npz")  # fmt: skip
+    found = json.loads(run_here(*given).out)["metrics"]["pxap"]
+    assert found["ci95"][0] < found["value"] == 50.0 < found["ci95"][1]
+    fixed = json.loads(run_here(*given, "--set", "eval.bootstrap.stratify=class").out)
+    assert fixed["metrics"]["pxap"]["ci95"] == pytest.approx([50, 50])
 
 
 def golden_masks(folder):
