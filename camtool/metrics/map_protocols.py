@@ -17,6 +17,7 @@ from pydantic import Field
 from camtool.boxes.contours import Contours, contours, largest_contours
 from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
+from camtool.metrics.baselines_on_maps import SIGMA
 from camtool.metrics.confidence import Rate
 from camtool.metrics.figures import Figures
 from camtool.metrics.level_hits import (
@@ -235,6 +236,10 @@ class MapProtocol(Settings, ABC):
             "threshold": (
                 f"oracle: best of 0, {self.interval:g}, … on the scored images, for each IoU;"
                 f" beside it fixed at {self.fixed:g}"
+            ),
+            "no_network": (
+                f"centred Gaussian map, sigma {SIGMA:g} of the frame's side (Choe et al. 2020), at"
+                " its best threshold; centred boxes in the frame by the same hit rule"
             ),
         }
 

@@ -5,8 +5,10 @@
 For each size a run folder with a map of C×C random cells an image is written, and true boxes as
 csv. Each `camtool eval` is a process of its own. Printed are:
 
-    scaling    time on one core against time on all of them, in turn, for each map size (the first
-               number of images), and the part of it that is start and reading, not scoring
+    scaling    time on one core against time on all of them, in turn, for each map size: of whole
+               processes, and less the time of a run of 65 images
+    threads    the same in one process, against as many processes as there are cores, each with its
+               own share of the images: what the interpreter's lock costs, also on a busy machine
     memory     the largest resident size and the time for each number of images, with the ratio to
                the smallest, and the kilobytes that each image more takes
 """
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,8 +103,28 @@ def scaling(place: Path, cells: int, images: int, protocol: str) -> None:
     )
 
 
+def threads(place: Path, cells: int, images: int, protocol: str) -> None:
+    """Print the time of one process with a thread a core against a process a core."""
+    whole = draw_run(place / f"whole-{cells}", images, cells)
+    shares = [draw_run(place / f"share-{cells}-{n}", images // len(CORES), cells) for n in CORES]
+    rounds = []
+    for _ in range(3):
+        one = score(whole, protocol, CORES).seconds
+        began = time.perf_counter()
+        with ThreadPoolExecutor(len(CORES)) as pool:
+            list(pool.map(lambda n: score(shares[n], protocol, [CORES[n]]), range(len(CORES))))
+        rounds.append((one, time.perf_counter() - began))
+    one, many = (min(seconds[side] for seconds in rounds) for side in (0, 1))
+    print(
+        f"{cells:>2}×{cells:<2}  {protocol:12}  {one:6.1f} s with {len(CORES)} threads  "
+        f"{many:6.1f} s as {len(CORES)} processes  {many / one:4.2f}×",
+        flush=True,
+    )
+
+
 def memory(place: Path, cells: int, numbers: list[int], protocol: str) -> None:
     """Print peak memory and time for each number of images."""
+    score(draw_run(place / "warm", 65, cells), protocol, CORES)  # compile
     first: tuple[int, float] | None = None
     for images in numbers:
         cost = score(draw_run(place / f"memory-{images}", images, cells), protocol, CORES)
@@ -127,6 +150,7 @@ def main() -> None:
             place = Path(folder) / protocol
             for cells in options.cells if options.scaling else []:
                 scaling(place, cells, options.scaling, protocol)
+                threads(place, cells, options.scaling, protocol)
             memory(place, options.cells[0], options.images, protocol)
 
 
