@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from camtool.boxes.every_threshold import BINS, level_histogram, level_histogram_plain
-from camtool.boxes.paper import PaperBoxes
+from camtool.boxes.plain_thresholds import boxes_at_plain
 from camtool.boxes.thresholds import Share, otsu_bin, percentile_bin
 from camtool.geometry import Box, scale
 from camtool.settings import Settings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from camtool.boxes.paper import PaperBoxes
     from camtool.metrics.box_protocol import BoxProtocol
     from camtool.structures import ScoreMap
 
@@ -88,7 +89,7 @@ def judge_shares(
         sweep: the settings of the rules.
         score_map: the map.
         shares: ascending thresholds, shape (n,).
-        plain: one threshold after the other, without more compiled code than `localize` needs.
+        plain: without compiled code where the rule takes the largest component; the same result.
 
     Returns:
         x0, y0, x1, y1 in pixels of the map's image, float64 of shape (n + 2, 4); zeros for none.
@@ -101,18 +102,12 @@ def judge_shares(
     every = np.concatenate((shares, [(level + 1) / BINS for level in bins]))
     order = np.argsort(every, kind="stable")
     result = np.empty((len(every), 4))
-    result[order] = (_one_by_one if plain else PaperBoxes.boxes_at)(boxes, score_map, every[order])
+    if plain and boxes.components == "largest":
+        of_range = boxes.scale == "min-max"
+        result[order] = boxes_at_plain(score_map, every[order], of_range=of_range)
+    else:
+        result[order] = boxes.boxes_at(score_map, every[order])
     return result
-
-
-def _one_by_one(
-    boxes: PaperBoxes, score_map: ScoreMap, shares: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    found = np.zeros((len(shares), 4))
-    for i, share in enumerate(shares.tolist()):
-        for scored in boxes.model_copy(update={"threshold": share}).boxes(score_map)[:1]:
-            found[i] = scored.box.xyxy
-    return found
 
 
 def swept_class(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweeper", "sweeper_of"]
 
-_SMALL: Final = 1 << 20
+_SMALL: Final = 1 << 18
 """Pixels up to which a handful of maps is scored quicker than a kernel is compiled."""
 
 

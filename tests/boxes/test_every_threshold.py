@@ -13,6 +13,7 @@ from camtool.boxes.every_threshold import (
     level_histogram,
     level_histogram_plain,
 )
+from camtool.boxes.plain_thresholds import boxes_at_plain
 from camtool.structures import ScoreMap
 
 GRID = np.arange(100) / 100
@@ -87,9 +88,11 @@ RULES = st.builds(
 @settings(max_examples=400, deadline=None)
 @given(RULES, score_maps(), grids())
 def test_boxes_equal_those_of_each_threshold_by_itself(rule, score_map, shares):
-    np.testing.assert_array_equal(
-        sweep(rule, score_map, shares), one_by_one(rule, score_map, shares)
-    )
+    expected = one_by_one(rule, score_map, shares)
+    np.testing.assert_array_equal(sweep(rule, score_map, shares), expected)
+    if rule.components == "largest":
+        plain = boxes_at_plain(score_map, shares, of_range=rule.scale == "min-max")
+        np.testing.assert_array_equal(plain, expected)
 
 
 def smooth(random, cells: int) -> np.ndarray:
