@@ -35,6 +35,12 @@ __all__ = ["command"]
 @click.option("--masks", type=PATH, metavar="DIR", help="True masks by image id, for pxap.")
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
 @click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
+@click.option(
+    "--calibrate-on", type=PATH, metavar="PATH", help="Choose the threshold on these true boxes."
+)
+@click.option(
+    "--calibrate-run", type=PATH, metavar="RUN", help="Run with their maps, if it is another one."
+)
 @click.option("--allow-missing", is_flag=True, help="Score the rest if predictions are missing.")
 @click.option("--baselines-only", is_flag=True, help="Only centred boxes, no predictions.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
@@ -50,6 +56,8 @@ def command(
     masks: Path | None,
     images: str | None,
     blacklist: Path | None,
+    calibrate_on: Path | None,
+    calibrate_run: Path | None,
     allow_missing: bool,
     baselines_only: bool,
     form: str | None,
@@ -75,6 +83,8 @@ def command(
         "masks": masks,
         "images": images,
         "blacklist": blacklist,
+        "calibrate_on": calibrate_on,
+        "calibrate_run": calibrate_run,
         "allow_missing": allow_missing or None,
         "baselines_only": baselines_only or None,
     }

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
 
-__all__ = ["Figures", "ImageOutcome", "ThresholdChoice"]
+__all__ = ["AtThreshold", "Figures", "ImageOutcome", "ThresholdChoice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,51 @@ class ImageOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class ThresholdChoice:
-    """A figure at the threshold that suits the scored images best, and at a fixed one, in percent.
+class AtThreshold:
+    """A figure, and the threshold that it was had at.
 
     Attributes:
-        oracle: the best threshold on the scored images.
-        oracle_value: the figure there.
-        fixed: a threshold that was chosen before.
-        fixed_value: the figure there: what one may expect on new images.
+        threshold: a number, or words where each map or class has its own.
+        value: the figure in percent, in the protocol's measure.
     """
 
-    oracle: float
-    oracle_value: float
-    fixed: float
-    fixed_value: float
+    threshold: float | str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdChoice:
+    """A figure under several rules for the threshold.
+
+    Attributes:
+        rules: the figure by the name of the rule: `run` (boxes as stored), `fixed`, `otsu`,
+            `percentile`, `calibrated` (chosen on other images now), `stored` (the same, before),
+            and `oracle`, the best on the scored images.
+        deployable: the rule that one would use on new images.
+    """
+
+    rules: dict[str, AtThreshold]
+    deployable: str
+
+    @property
+    def oracle(self) -> float:
+        """The threshold that suits the scored images best."""
+        return float(self.rules["oracle"].threshold)
+
+    @property
+    def oracle_value(self) -> float:
+        """The figure at the oracle's threshold."""
+        return self.rules["oracle"].value
+
+    @property
+    def deployable_value(self) -> float:
+        """The figure that one may expect on new images."""
+        return self.rules[self.deployable].value
+
+    @property
+    def gap(self) -> float:
+        """What the deployable rule loses against the oracle, in percentage points."""
+        return abs(self.oracle_value - self.deployable_value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,14 @@ from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
 from camtool.metrics.baselines_on_maps import SIGMA
 from camtool.metrics.confidence import Rate
-from camtool.metrics.figures import Figures, ThresholdChoice
-from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
+from camtool.metrics.figures import Figures
+from camtool.metrics.level_hits import (
+    LevelHits,
+    level_hits,
+    level_hits_plain,
+    own_levels,
+)
+from camtool.metrics.map_thresholds import map_choices
 from camtool.metrics.marks import Mark, Marks, image_marks
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
 from camtool.metrics.oracle import BOX_ACCURACY, ImageDraws, accuracy_curve, oracle_intervals
@@ -65,6 +71,9 @@ class MapProtocol(Settings, ABC):
 
     fixed: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Threshold whose accuracy stands beside that of the oracle; a multiple of the interval."""
+
+    percentile: Annotated[float, Field(gt=0, lt=100)] = 80.0
+    """Percentage of the pixels that are background, for the percentile rule."""
 
     @abstractmethod
     def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
@@ -123,7 +132,9 @@ class MapProtocol(Settings, ABC):
         maps: MapSource | None,
     ) -> LevelHits:
         truths = boxes_to_frame(boxes, size)
-        return self.level_hits(eight_bit(values), truths, plain=bool(maps and maps.few))
+        bits = eight_bit(values)
+        hits = self.level_hits(bits, truths, plain=bool(maps and maps.few))
+        return hits._replace(own=own_levels(bits, self.percentile))
 
     def figures(
         self,
@@ -141,7 +152,7 @@ class MapProtocol(Settings, ABC):
         accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
         classes = [len(outcome.hits) for outcome in located]
         curve = accuracy.compute(thresholds(self.interval))
-        choices = self._choices(accuracy, curve)
+        choices = map_choices(accuracy, curve, self.fixed, self.percentile)
         return Figures(
             self.rates(accuracy, classes, bootstrap, strata.located),
             {},
@@ -208,20 +219,6 @@ class MapProtocol(Settings, ABC):
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics, the protocol's own first."""
         return (self.whole, *(f"max_box_acc_{iou}" for iou in IOUS))
-
-    def _choices(
-        self, accuracy: BoxAccuracy, curve: BoxAccuracyCurve
-    ) -> dict[str, ThresholdChoice]:
-        fixed = accuracy.compute(np.array([self.fixed]))
-        return {
-            f"max_box_acc_{iou}": ThresholdChoice(
-                curve.best(iou).threshold,
-                curve.best(iou).value,
-                self.fixed,
-                fixed.at(self.fixed, iou),
-            )
-            for iou in IOUS
-        }
 
     def resamples(self, bootstrap: Bootstrap) -> int:
         """Return how many resamples an interval rests on; each chooses its thresholds anew."""

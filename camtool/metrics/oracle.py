@@ -139,8 +139,9 @@ def accuracy_curve(
     points = []
     for iou in IOUS:
         choice = choices[f"max_box_acc_{iou}"]
+        fixed = choice.rules["fixed"]
         points.append(Point(line_label(iou), choice.oracle, choice.oracle_value, "oracle"))
-        points.append(Point(line_label(iou), choice.fixed, choice.fixed_value, "fixed"))
+        points.append(Point(line_label(iou), float(fixed.threshold), fixed.value, "fixed"))
     return Curve(
         tuple(at.tolist()),
         {

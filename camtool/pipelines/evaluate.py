@@ -6,6 +6,7 @@ Nothing here needs a network: predictions come from files.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from camtool.annotations import read_annotations
@@ -18,6 +19,7 @@ from camtool.metrics.map_protocols import MapProtocol
 from camtool.metrics.oracle import with_levels
 from camtool.metrics.pxap_protocol import PxAP
 from camtool.metrics.resampling import Strata
+from camtool.pipelines.calibration import calibrate, deployable, recall, store
 from camtool.pipelines.convention import by_index, convention
 from camtool.pipelines.details import details
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
@@ -33,15 +35,19 @@ from camtool.pipelines.scoring import (
     score_images,
 )
 from camtool.pipelines.selection import select_range
+from camtool.pipelines.sweeping import Sweeper, sweeper_of
+from camtool.pipelines.thresholds import with_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
+    from camtool.boxes import PaperBoxes
     from camtool.metrics.confidence import Rate
     from camtool.metrics.figures import Figures
     from camtool.metrics.sources import MapSource
+    from camtool.pipelines.calibration import Calibration
     from camtool.pipelines.predictions import Loaded
     from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
@@ -69,11 +75,20 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
     annotations = read_annotations(settings.annotations, settings.format)
     if settings.baselines_only:
         return evaluate_baselines(annotations, settings)
-    return evaluate_loaded(load_predictions(settings, run, annotations), annotations, settings)
+    choose = settings.calibrate_on is not None
+    calibration = calibrate(settings, run) if choose else recall(settings, run)
+    loaded = load_predictions(settings, run, annotations)
+    result = evaluate_loaded(loaded, annotations, settings, calibration)
+    if choose and calibration is not None and run is not None:
+        result = replace(result, warnings=(*result.warnings, *store(calibration, run)))
+    return result
 
 
 def evaluate_loaded(
-    loaded: Loaded, annotations: AnnotationSet, settings: EvalSettings
+    loaded: Loaded,
+    annotations: AnnotationSet,
+    settings: EvalSettings,
+    calibration: Calibration | None = None,
 ) -> Evaluation:
     """Score predictions that were opened; see `evaluate`."""
     return evaluate(
@@ -83,6 +98,8 @@ def evaluate_loaded(
         known=loaded.known,
         box_rule=loaded.box_rule,
         maps=loaded.maps,
+        boxes=loaded.boxes,
+        calibration=calibration,
     )
 
 
@@ -95,6 +112,8 @@ def evaluate(
     known: KnownClasses | None = None,
     box_rule: str | None = None,
     maps: MapSource | None = None,
+    boxes: PaperBoxes | None = None,
+    calibration: Calibration | None = None,
 ) -> Evaluation:
     """Score predictions against annotations.
 
@@ -106,6 +125,8 @@ def evaluate(
             prediction could be right; None where they are unknown.
         box_rule: how the predicted boxes were made, for the convention; None where it is unknown.
         maps: where the predictions' maps are, for the protocols that need them.
+        boxes: the box rule, to judge the maps at other thresholds; None where it is unknown.
+        calibration: a threshold that was chosen on images that are not scored.
 
     Raises:
         SettingsError: the range of images makes no sense.
@@ -113,8 +134,17 @@ def evaluate(
         EvaluationError: predictions and annotations do not fit together: ids, missing images.
     """
     settings = settings or EvalSettings()
-    scoring = score_images(predictions, annotations, settings, known=known, maps=maps)
-    figures = _figures(scoring, settings, known)
+    sweeper = sweeper_of(settings, boxes, maps, calibration.chosen if calibration else None)
+    scoring = score_images(
+        predictions,
+        annotations,
+        settings,
+        known=known,
+        maps=maps,
+        sweeper=sweeper if isinstance(sweeper, Sweeper) else None,
+    )
+    calibration, unfit = deployable(calibration, scoring)
+    figures = with_thresholds(_figures(scoring, settings, known), scoring, sweeper, calibration)
     told = details(scoring.located, settings, figures.absent, known)
     floor = figures.map_baselines
     if figures.metrics and not floor:
@@ -128,7 +158,8 @@ def evaluate(
             listed=scoring.black,
             by_index=by_index(annotations),
         )
-        | (told.rules if told else {}),
+        | (told.rules if told else {})
+        | ({calibration.rule: calibration.describe()} if calibration else {}),
         counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=figures.absent,
@@ -139,6 +170,7 @@ def evaluate(
         warnings=(
             *annotation_warnings(annotations),
             *scoring.warnings,
+            *unfit,
             *figures.warnings,
             *settings.bootstrap.warnings(j.truth for j in scoring.scored),
         ),

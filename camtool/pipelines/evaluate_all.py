@@ -56,6 +56,10 @@ def evaluate_all(settings: EvalSettings, run: Path | None = None) -> EvaluationO
         raise SettingsError(
             "--baselines-only needs no predictions, so no protocol: leave out --protocol all"
         )
+    if settings.calibrate_on is not None:
+        raise SettingsError(
+            "--calibrate-on chooses a threshold for one protocol: name it instead of --protocol all"
+        )
     annotations = read_annotations(settings.annotations, settings.format)
     found: dict[str, Evaluation] = {}
     absent: dict[str, str] = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from camtool.annotations import AnnotationReader
 from camtool.metrics.baselines import SIDES, best_centred
@@ -14,6 +14,7 @@ from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.protocols import Protocol
+from camtool.metrics.threshold_sweep import Sweep
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ __all__ = ["Counts", "EvalSettings", "Evaluation"]
 
 # YAML and the command line give text.
 _Path = Annotated[Path, Field(strict=False)]
+
+
+def _switch(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the user wrote
+    """Take `true` for the defaults and `false` for nothing."""
+    return ({} if value else None) if isinstance(value, bool) else value
 
 
 class EvalSettings(Settings):
@@ -58,6 +64,16 @@ class EvalSettings(Settings):
     """How the 95 % intervals are drawn."""
     diagnosis: DiagnosisSettings = DiagnosisSettings()
     """Kinds of errors, and figures beside those of the protocol."""
+    sweep: Annotated[Sweep | None, BeforeValidator(_switch)] = Sweep()
+    """Score the stored maps at many thresholds beside the boxes as stored; `false` for not."""
+    calibrate_on: _Path | None = None
+    """Annotated images to choose a threshold on (`--calibrate-on`); none of them may be scored."""
+    calibrate_run: _Path | None = None
+    """Run that holds the maps of these images; the scored run when not given."""
+    calibrate_per: Literal["all", "class"] = "all"
+    """One threshold for all classes, or for each its own."""
+    calibrate_min_images: int = Field(default=10, ge=1)
+    """Images that a class needs for a threshold of its own; the others take that of all."""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,7 +116,7 @@ class Evaluation:
         join: number of predictions joined to annotated images, by the way their ids agreed.
         warnings: what a reader should look at, a sentence each.
         measure: `error` or `accuracy`: what the metrics are.
-        thresholds: for metrics with a threshold, the oracle's and a fixed one.
+        thresholds: metrics under several rules for the threshold: fixed ones, the oracle, …
         map_baselines: where maps are scored, the same metrics of a centred Gaussian map and of
             centred boxes: by baseline, then by metric.
         curves: what plots show, by name.

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from camtool.metrics.map_protocols import MapOutcome
     from camtool.metrics.pixel_outcomes import PixelOutcome
     from camtool.metrics.sources import MapSource
+    from camtool.metrics.threshold_sweep import SweptClass
     from camtool.pipelines.evaluation import EvalSettings
+    from camtool.pipelines.sweeping import Sweeper
     from camtool.structures import Annotation, Prediction
 
 __all__ = ["UNREADABLE", "Judge", "Judged", "judging_warnings", "listed"]
@@ -41,6 +43,7 @@ class Judged:
         sizes: predicted and annotated size where they differ.
         unknown: true classes that the network does not know.
         findings: what the image adds to kinds of errors and further figures; see `findings_table`.
+        swept: each true class with boxes at many thresholds, where that is asked for.
     """
 
     truth: Annotation
@@ -50,6 +53,7 @@ class Judged:
     sizes: str = ""
     unknown: tuple[str | int, ...] = ()
     findings: bytes = b""
+    swept: tuple[SweptClass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,13 @@ class Judge:
         settings: protocol, and what counts.
         known: the classes of the network; None where they are unknown.
         maps: where the maps are; None where there are none.
+        sweeper: judges maps at many thresholds, beside the boxes as stored; None where not asked.
     """
 
     settings: EvalSettings
     known: KnownClasses | None
     maps: MapSource | None = None
+    sweeper: Sweeper | None = None
 
     def truth(self, annotation: Annotation) -> tuple[Annotation, str | None]:
         """Return what of the annotation counts, and the reason when nothing does."""
@@ -92,7 +98,8 @@ class Judge:
         sizes = "" if frame in (Frame.SAME, Frame.UNKNOWN) else _sizes(prediction, truth)
         if truth.size is None:
             truth = replace(truth, size=prediction.size)
-        return Judged(truth, outcome, None, frame, sizes, unknown, found)
+        swept = self.sweeper.image(truth, prediction) if self.sweeper else ()
+        return Judged(truth, outcome, None, frame, sizes, unknown, found, swept)
 
     def _findings(
         self,

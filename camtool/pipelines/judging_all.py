@@ -39,7 +39,8 @@ def judge_all(
     def judged(some: Sequence[Pair]) -> list[tuple[Prediction, Judged]]:
         return [(prediction, judge.judge(truth, prediction)) for truth, prediction in some]
 
-    workers = (workers or cores_here()) if judge.settings.protocol.needs_maps else 1
+    with_maps = judge.settings.protocol.needs_maps or judge.sweeper is not None
+    workers = (workers or cores_here()) if with_maps else 1
     if workers == 1:
         yield from chain.from_iterable(map(judged, ([pair] for pair in pairs)))
         return

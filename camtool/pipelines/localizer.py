@@ -206,7 +206,7 @@ class Localizer:
             ClassPrediction(
                 name=self.names.names[index],
                 score=score,
-                boxes=self.settings.boxes.boxes(score_map),
+                boxes=self.settings.boxes.boxes(score_map, self.names.names[index]),
                 rank=rank,
                 index=index,
                 title=self.names.titles[index],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from camtool.annotations import read_guesses
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.pxap_protocol import PxAP
-from camtool.pipelines.convention import box_rule_of
+from camtool.pipelines.convention import box_rule_of, boxes_of
 from camtool.pipelines.mask_files import MaskFiles
 from camtool.pipelines.score_maps import FileMaps, RunMaps, holds_maps
 from camtool.pipelines.selection import select_range
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
+    from camtool.boxes import PaperBoxes
     from camtool.metrics.sources import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Prediction
@@ -49,12 +50,14 @@ class Loaded:
         known: the classes of the network; None where the source does not say.
         box_rule: how the boxes were made; None where the source does not say.
         maps: where the maps are; None where the source has none.
+        boxes: the box rule itself; None where the source does not say, or has no maps.
     """
 
     predictions: Iterable[Prediction]
     known: KnownClasses | None = None
     box_rule: str | None = None
     maps: MapSource | None = None
+    boxes: PaperBoxes | None = None
 
 
 def load_predictions(
@@ -125,7 +128,8 @@ def _from_run(run: Path, images: int, masks: MaskFiles | None) -> Loaded:
     rows = [row for row in classes if isinstance(row, dict)] if isinstance(classes, list) else []
     known = KnownClasses.from_manifest(rows) if rows else None
     predictions = read_predictions(run / "predictions.jsonl")
-    return Loaded(predictions, known, box_rule_of(manifest), RunMaps(run, images, masks))
+    maps = RunMaps(run, images, masks)
+    return Loaded(predictions, known, box_rule_of(manifest), maps, boxes_of(manifest))
 
 
 def name_order(annotations: AnnotationSet, *, positions: bool) -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from camtool.metrics.sources import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.pipelines.selection import BlackList
+    from camtool.pipelines.sweeping import Sweeper
     from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Annotation, Prediction
 
@@ -102,8 +103,11 @@ def score_images(
     *,
     known: KnownClasses | None = None,
     maps: MapSource | None = None,
+    sweeper: Sweeper | None = None,
 ) -> Scoring:
     """Join predictions to the annotated images and judge each; see `evaluate`.
+
+    With a `sweeper`, maps are judged at many thresholds as well.
 
     Raises:
         SettingsError: the range of images makes no sense.
@@ -113,7 +117,8 @@ def score_images(
     ordered = name_order(annotations, positions=settings.images is not None)
     selected = select_range(ordered, settings.images)
     blacklist = load_blacklist(settings, annotations, ordered)
-    joined, by_id = _judge_all(predictions, annotations, selected, Judge(settings, known, maps))
+    judge = Judge(settings, known, maps, sweeper)
+    joined, by_id = _judge_all(predictions, annotations, selected, judge)
     missing = [image_id for image_id in selected if image_id not in joined.pairs]
     if missing and not settings.allow_missing:
         raise EvaluationError(

@@ -84,9 +84,9 @@ def _curve(curve: Curve) -> dict[str, Any]:
 
 def _threshold(choice: ThresholdChoice) -> dict[str, Any]:
     return {
-        "oracle": {"threshold": choice.oracle, "value": choice.oracle_value},
-        "fixed": {"threshold": choice.fixed, "value": choice.fixed_value},
-        "gap": choice.oracle_value - choice.fixed_value,
+        **{r: {"threshold": at.threshold, "value": at.value} for r, at in choice.rules.items()},
+        "deployable": choice.deployable,
+        "gap": choice.gap,
     }
 
 

@@ -20,7 +20,6 @@ __all__ = [
     "map_baseline_rows",
     "metric_rows",
     "metric_title",
-    "threshold_rows",
 ]
 
 _TOP_N = re.compile(r"top(\d)_(\w+)_error")
@@ -42,6 +41,7 @@ _TITLES = {
     "largest_box_precision": "largest box of the true class",
     "pointing_game_0": "pointing game",
     "pointing_game_18": "pointing game, 18 px tolerance",
+    "other_thresholds": "other thresholds",
 }
 
 
@@ -122,19 +122,6 @@ def baseline_title(name: str) -> str:
 
 def _interval(ends: tuple[float, float]) -> str:
     return f"{ends[0]:.2f} to {ends[1]:.2f}"
-
-
-def threshold_rows(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
-    """Return title, oracle, fixed and gap of each figure with a threshold."""
-    return [
-        (
-            metric_title(name),
-            f"{choice.oracle_value:.2f} at {choice.oracle:.3g}",
-            f"{choice.fixed_value:.2f} at {choice.fixed:.3g}",
-            f"{choice.oracle_value - choice.fixed_value:.2f}",
-        )
-        for name, choice in evaluation.thresholds.items()
-    ]
 
 
 def joined_reasons(absent: Mapping[str, str]) -> list[tuple[str, str]]:

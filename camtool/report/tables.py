@@ -14,15 +14,14 @@ from camtool.report.rows import (
     joined_reasons,
     map_baseline_rows,
     metric_rows,
-    threshold_rows,
 )
+from camtool.report.threshold_rows import threshold_tables
 
 if TYPE_CHECKING:
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["to_markdown", "to_table"]
 
-_THRESHOLDS = ("accuracy %", "oracle threshold", "fixed threshold", "gap")
 _BASELINES = ("GT-known, no network", "error %", "accuracy % (right)", "its 95 % interval", "n")
 _MAP_BASELINES = ("no network", "these maps", "centred Gaussian", "whole image", "centred box")
 
@@ -32,8 +31,7 @@ def to_table(evaluation: Evaluation) -> str:
     blocks: list[str] = []
     if evaluation.metrics:
         blocks.append(columns(_metrics(evaluation), metric_rows(evaluation)))
-    if evaluation.thresholds:
-        blocks.append(columns(_THRESHOLDS, threshold_rows(evaluation)))
+    blocks += [columns(head, rows) for head, rows in threshold_tables(evaluation)]
     if evaluation.baselines or evaluation.map_baselines:
         below = notes(best_side_note(evaluation))
         blocks.append(f"{columns(*_baselines(evaluation))}\n{below}".rstrip())
@@ -52,8 +50,7 @@ def to_markdown(evaluation: Evaluation) -> str:
     blocks = [f"## Evaluation: {escaped(evaluation.protocol)}"]
     if evaluation.metrics:
         blocks.append(pipes(_metrics(evaluation), metric_rows(evaluation)))
-    if evaluation.thresholds:
-        blocks.append(pipes(_THRESHOLDS, threshold_rows(evaluation)))
+    blocks += [pipes(head, rows) for head, rows in threshold_tables(evaluation)]
     if evaluation.baselines or evaluation.map_baselines:
         below = bullets(best_side_note(evaluation))
         blocks.append(f"{pipes(*_baselines(evaluation))}\n\n{below}".rstrip())

@@ -54,6 +54,12 @@ def test_reference_figures(boxes, data, squeezed_run):
     assert accuracy(report, "top5_classification_error") == pytest.approx(94.5, abs=0.4)
     assert accuracy(report, "gt_known_error") == pytest.approx(63.2, abs=0.4)
     assert accuracy(report, "top1_localization_error") == pytest.approx(53.7, abs=0.4)
+    known = report["thresholds"]["gt_known_error"]
+    assert known["fixed"]["value"] == known["run"]["value"]  # 0.2, and once for all thresholds
+    curve = report["curves"]["gt_known"]
+    at = dict(zip(curve["x"], curve["y"]["IoU ≥ 0.5"], strict=True))
+    assert at[0.3] == pytest.approx(64.9, abs=0.4)
+    assert known["oracle"]["value"] == pytest.approx(100 - max(at.values()))
     found = {name: b["gt_known_accuracy"] for name, b in report["baselines"].items()}
     assert found["whole_image"] == pytest.approx(46.6, abs=0.15)
     assert found["centred_0.8"] == pytest.approx(58.0, abs=0.15)

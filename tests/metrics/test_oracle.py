@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.figures import ThresholdChoice
+from camtool.metrics.figures import AtThreshold, ThresholdChoice
 from camtool.metrics.level_hits import LevelHits
 from camtool.metrics.map_protocols import MapOutcome, MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
@@ -75,7 +75,11 @@ def test_the_curve_holds_every_value_that_a_threshold_gives():
     curve = accuracy.compute(thresholds(0.001))
     choices = {
         f"max_box_acc_{iou}": ThresholdChoice(
-            curve.best(iou).threshold, curve.best(iou).value, 0.2, curve.at(0.2, iou)
+            {
+                "fixed": AtThreshold(0.2, curve.at(0.2, iou)),
+                "oracle": AtThreshold(curve.best(iou).threshold, curve.best(iou).value),
+            },
+            "fixed",
         )
         for iou in IOUS
     }

@@ -183,7 +183,7 @@ def test_maps_at_the_fixed_threshold(runs, boxes, protocol, whole, n):
     )
     scored = evaluate_files(settings(boxes, protocol=protocol), runs[0])
     assert scored.metrics[whole].value == 100
-    assert scored.thresholds["max_box_acc_50"].fixed_value == half.difference.first
+    assert scored.thresholds["max_box_acc_50"].rules["fixed"].value == half.difference.first
     higher = protocol.model_copy(update={"fixed": 0.95})
     (pair,) = compare_runs(runs, settings(boxes, protocol=higher)).pairs
     assert pair.metrics[whole].difference.first == 100

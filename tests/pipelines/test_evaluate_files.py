@@ -96,7 +96,7 @@ def test_files_errors(tmp_path, boxes):
     with pytest.raises(SettingsError, match=r"^nothing to score: give a run folder or --predict"):
         evaluate_files(EvalSettings(annotations=boxes))
     maps = tmp_path / "maps.npz"
-    with pytest.raises(SettingsError, match=re.escape(f"{maps}: not a form of predictions that")):
+    with pytest.raises(SettingsError, match=re.escape(f"{maps}: holds score maps and no boxes")):
         evaluate_files(EvalSettings(annotations=boxes, predictions=maps))
     with pytest.raises(RunError, match="not a run folder"):
         evaluate_files(EvalSettings(annotations=boxes), tmp_path)

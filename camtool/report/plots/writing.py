@@ -23,6 +23,8 @@ __all__ = ["write_plots"]
 
 _CURVES: Final = {
     "box_accuracy": (draw_accuracy, "box accuracy against threshold"),
+    "gt_known": (draw_accuracy, "GT-known localization against threshold"),
+    "top1_localization": (draw_accuracy, "top-1 localization against threshold"),
     "precision_recall": (draw_precision_recall, "precision against recall"),
 }
 _DIAGNOSES: Final = {"top1": "top-1 guess", "gt_known": "true class's box"}
