@@ -113,7 +113,8 @@ class GrabCutBoxes(Rule):
         # Of this thread only; the models are begun by k-means from random centres.
         cv2.setRNGSeed(_SEED)
         models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(picture, mask, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
+        whole = 0, 0, 0, 0  # a rectangle is asked for, and not looked at
+        cv2.grabCut(picture, mask, whole, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
         result: NDArray[np.bool_] = mask == cv2.GC_PR_FGD
         return result
 

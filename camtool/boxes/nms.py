@@ -21,7 +21,8 @@ def suppress(boxes: NDArray[np.float64], iou: float, most: int) -> list[int]:
         most: how many boxes are kept at most.
     """
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    left, kept = np.arange(len(boxes)), []
+    left = np.arange(len(boxes))
+    kept: list[int] = []
     while len(left) and len(kept) < most:
         first, left = left[0], left[1:]
         kept.append(int(first))

@@ -108,8 +108,8 @@ class BoxProtocol(Settings, ABC):
             "hit": self.hit_rule,
             "pixels": "half-open boxes; inclusive corners widened by 1, as the official +1 rule",
             "true_boxes": self.true_boxes.value,
-            "guess_box": "each guess has the strongest box of its own class, unless the box rule enters"
-            " another; no box is wrong",
+            "guess_box": "each guess has the strongest box of its own class, unless the box rule"
+            " enters another; no box is wrong",
             "top_n": self.top_n.value,
             "frame": self.box_frame.describe(),
             "threshold": fixed or "unknown: boxes taken as stored",

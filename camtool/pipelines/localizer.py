@@ -12,13 +12,14 @@ import torch
 
 from camtool.errors import ImageReadError, ModelError
 from camtool.images.decode import Decoded, decode, quiet_pillow
-from camtool.images.preprocess import prepare
+from camtool.images.merging import merge_maps
 from camtool.images.sources import FileSource, ImageSource
+from camtool.images.views import View
 from camtool.models import ModelSettings
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.names import ClassNames
 from camtool.report.overlay import draw_overlay, thumbnail
-from camtool.structures import ClassPrediction, Prediction, ScoreMap
+from camtool.structures import ClassPrediction, Prediction, ScoredBox, ScoreMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,12 +37,18 @@ class Prepared:
 
     source: ImageSource
     targets: tuple[int, ...]
-    pixels: NDArray[np.float32] | None = None
+    views: tuple[View, ...] = ()
     region: tuple[float, float, float, float] = (0, 0, 0, 0)
     size: tuple[int, int] = (0, 0)
     photo: Image.Image | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    picture: NDArray[np.uint8] | None = None
+
+    @property
+    def pixels(self) -> NDArray[np.float32] | None:
+        """The network input of the first view, shape (3, h, w)."""
+        return self.views[0].pixels if self.views else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,28 +170,42 @@ class Localizer:
         except ImageReadError as error:
             return Prepared(source, targets, error=error.reason)
         image = decoded.image
-        pixels, region = prepare(image, self.settings.preprocess, self.classifier.spec)
+        views, region = self.settings.views.of(
+            image, self.settings.preprocess, self.classifier.spec
+        )
         photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
-        return Prepared(source, targets, pixels, region, image.size, photo, decoded.warnings)
+        picture = self.settings.boxes.picture(image)
+        return Prepared(
+            source, targets, views, region, image.size, photo, decoded.warnings, picture=picture
+        )
 
     @torch.inference_mode()
     def see(self, batch: Sequence[Prepared]) -> list[Seen]:
         """Run the network on readable pictures, and make the maps of the chosen classes."""
-        images = torch.from_numpy(np.stack([p.pixels for p in batch if p.pixels is not None]))
-        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-        forward = self.classifier(images)
-        logits = forward.logits.float().cpu()
+        inputs = [self._input(of_one) for of_one in zip(*(p.views for p in batch), strict=True)]
+        forwards = [self.classifier(images) for images in inputs]
+        logits = _merged([forward.logits.float() for forward in forwards]).cpu()
         # Stable: classes of equal score stand in the order of their index.
         order = torch.argsort(logits, dim=1, descending=True, stable=True).numpy()
         chosen = [
             self.settings.classes.choose(row, p.targets, self.names)
             for row, p in zip(order, batch, strict=True)
         ]
-        maps = self._maps(images, forward, chosen)
+        of_views = [self._maps(i, f, chosen) for i, f in zip(inputs, forwards, strict=True)]
+        how = self.settings.views
+        maps = [
+            merge_maps([m[i] for m in of_views], p.views, p.region, merge=how.merge, relu=how.relu)
+            for i, p in enumerate(batch)
+        ]
         return [
             Seen(c, p[c].tolist(), [1 + int(np.flatnonzero(o == i)[0]) for i in c], m[: len(c)])
             for c, p, o, m in zip(chosen, logits.softmax(1).numpy(), order, maps, strict=True)
         ]
+
+    def _input(self, views: Sequence[View]) -> Tensor:
+        """The same view of each picture of a batch, as input of the network."""
+        images = torch.from_numpy(np.stack([view.pixels for view in views]))
+        return images.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def _maps(
         self, images: Tensor, forward: Forward, chosen: list[list[int]]
@@ -206,7 +227,7 @@ class Localizer:
             ClassPrediction(
                 name=self.names.names[index],
                 score=score,
-                boxes=self.settings.boxes.boxes(score_map, self.names.names[index]),
+                boxes=self._boxes(score_map, index, rank, prepared),
                 rank=rank,
                 index=index,
                 title=self.names.titles[index],
@@ -219,6 +240,19 @@ class Localizer:
         source = prepared.source
         prediction = Prediction(source.image_id, source.path, prepared.size, classes)
         return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
+
+    def _boxes(
+        self, score_map: ScoreMap, index: int, rank: int, prepared: Prepared
+    ) -> tuple[ScoredBox, ...]:
+        rule = self.settings.boxes
+        return rule.entered(rule.boxes(score_map, self.names.names[index], prepared.picture), rank)
+
+
+def _merged(logits: list[Tensor]) -> Tensor:
+    """Logits whose softmax is the mean of the views' softmax outputs; those of one view as is."""
+    if len(logits) == 1:
+        return logits[0]
+    return torch.stack([each.softmax(1) for each in logits]).mean(0).log()
 
 
 def _device(name: str) -> torch.device:
