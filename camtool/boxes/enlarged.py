@@ -119,10 +119,12 @@ def _bands(
     rows = _taps(height, y0, y1, score_map.size[1], interpolation)
     across = slice(columns.start, columns.stop)
     values = score_map.values.astype(np.float64)
+    # Weights add up to 1 but for rounding: with the least value taken off, a flat map stays flat.
+    values -= (least := values.min())
     step = max(1, _BAND // max(score_map.size[0], 1))
     for first in range(rows.start, rows.stop, step):
         down = slice(first, min(first + step, rows.stop))
-        yield down, across, _mixed(_mixed(values, rows, down).T, columns, across).T
+        yield down, across, _mixed(_mixed(values, rows, down).T, columns, across).T + least
 
 
 def _mixed(values: NDArray[np.float64], taps: _Taps, pixels: slice) -> NDArray[np.float64]:

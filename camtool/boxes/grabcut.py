@@ -40,10 +40,11 @@ class GrabCutBoxes(Rule):
     iteration. The box is that of the largest 8-connected component of the foreground, the first in
     raster order among equals.
 
-    A map without range gives no box. Where one side has no pixel at all there is nothing to divide,
-    and the component of the probable foreground gives the box. The score is the mean of the 8-bit
-    map in the component, over 255. The colour models start from a fixed seed. Takes some tenths of
-    a second a map, many times as long as the network.
+    A map without range gives no box, and neither does a cut that leaves no foreground. Where one
+    side has no pixel at all there is nothing to divide, and the component of the probable
+    foreground gives the box. The score is the mean of the 8-bit map in the component, over 255. The
+    colour models start from a fixed seed. Takes some tenths of a second a map, many times as long
+    as the network.
     """
 
     summary: ClassVar[str] = "GrabCut on the picture, begun from the map; largest component"

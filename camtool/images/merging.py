@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camtool.geometry import resize_map
+from camtool.geometry import axis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +29,15 @@ def merge_maps(
 ) -> NDArray[np.float32]:
     """Return one map a class of the maps that a network gives of several views.
 
-    The grid of the result lies over `region` and is as fine as the finest view's. The value of a
-    cell is merged from the views that hold its centre, each interpolated there bilinearly.
+    The grid of the result lies over `region` and is as fine as the finest view's. In each cell a
+    view counts by the share of the cell that it shows, with its map's value at the cell's centre
+    (bilinear, edge cells continued).
 
     Args:
         maps: of each view, shape (n, h, w); as seen, so those of mirrored views are mirrored.
         views: the views.
         region: the part (x0, y0, x1, y1) of the picture that they show together.
-        merge: the mean over the views that hold a place, or the sum of absolute values.
+        merge: the mean over the views, or the sum of absolute values.
         relu: negative values count as 0.
 
     Returns:
@@ -51,12 +52,29 @@ def merge_maps(
         values = seen[..., ::-1] if view.mirrored else seen
         values = np.maximum(values, 0) if relu else values
         values = np.abs(values) if merge == "abs-sum" else values
-        place = _in_grid(view.region, region, size)
-        total += np.array([resize_map(v, place, size) for v in values]).reshape(total.shape)
-        number += resize_map(np.ones((1, 1)), place, size)
-    if merge == "mean":
-        total /= np.maximum(number, 1)
-    return total.astype(np.float32)
+        x0, y0, x1, y1 = _in_grid(view.region, region, size)
+        rows, down = _laid(values.shape[1], y0, y1, size[1])
+        columns, across = _laid(values.shape[2], x0, x1, size[0])
+        shown = np.outer(down, across)
+        total += shown * (rows @ values @ columns.T)
+        number += shown
+    return (total / number if merge == "mean" else total).astype(np.float32)
+
+
+def _laid(
+    cells: int, start: float, stop: float, length: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lay the cells of a view on one axis of the grid.
+
+    Returns:
+        Weights that make the value of each grid cell, shape (length, cells); and the share of each
+        grid cell that the view shows, shape (length,).
+    """
+    along = axis(cells, start, stop, length)
+    weights, places = np.zeros((length, cells)), np.arange(length)
+    weights[places, along.cell] = 1 - along.fraction
+    weights[places, np.minimum(along.cell + 1, cells - 1)] += along.fraction
+    return weights, np.clip(np.minimum(places + 1, stop) - np.maximum(places, start), 0, 1)
 
 
 def _finest(

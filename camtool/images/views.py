@@ -50,8 +50,8 @@ class _Merged(Settings):
     """How the maps of several views become one."""
 
     merge: Merge = "mean"
-    """The mean over the views that show a place, or the sum of absolute values, as in the program
-    that the authors of CAM released: it favours what more views show, which is the centre."""
+    """The mean over the views, or the sum of absolute values, as in the program that the authors of
+    CAM released: it favours what more views show, which is the centre."""
 
     relu: bool = False
     """Set the negative part of each view's map to 0 before merging."""
@@ -123,8 +123,8 @@ class TenCrop(_Merged):
     224×224; the mean of the ten softmax outputs; the maps put back in place. Here the crop is the
     network's input, whatever its size, out of a picture `ratio` times as large; what is squashed is
     what `localize.preprocess` shows, by default the whole picture. The merged map lies over all of
-    it, on a grid as fine as that of a crop: 8×8 where a crop of 224 out of 256 has 7×7. A place of
-    the grid counts the crops that hold its centre.
+    it, on a grid as fine as that of a crop: 8×8 where a crop of 224 out of 256 has 7×7. In each
+    cell of it a crop counts by the share of the cell that it shows.
     """
 
     summary: ClassVar[str] = "four corners and centre, plain and mirrored; maps put back in place"
