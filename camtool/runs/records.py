@@ -95,7 +95,7 @@ def _class_from(record: Mapping[str, Any], place: int) -> ClassPrediction:
         ScoredBox(
             Box(*(float(b[k]) for k in ("x0", "y0", "x1", "y1"))),
             _score(b.get("score", 1)),
-            _whole(b, "guess"),
+            _guess(b),
         )
         for b in record["boxes"]
     )
@@ -117,6 +117,13 @@ def _score(value: object) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"a score is {value!r}")
     return float(value)
+
+
+def _guess(record: Mapping[str, Any]) -> int | None:
+    guess = _whole(record, "guess")
+    if guess is not None and guess < 0:
+        raise ValueError(f"a box is guess {guess}; the first is 1, and 0 is none")
+    return guess
 
 
 def _whole(record: Mapping[str, Any], key: str) -> int | None:
