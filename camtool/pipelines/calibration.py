@@ -119,6 +119,8 @@ def calibrate(settings: EvalSettings, run: Path | None) -> Calibration:
     annotations = read_annotations(path, None)
     loaded = load_predictions(own_settings, source, annotations)
     sweeper = sweeper_of(own_settings, loaded.boxes, loaded.maps)
+    if isinstance(sweeper, str):
+        raise EvaluationError(f"--calibrate-on {path}: {source}: {sweeper}")
     try:
         scoring = score_images(
             loaded.predictions,
