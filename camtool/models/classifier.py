@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 from torch import Tensor, nn
 
+from camtool.errors import ModelError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from camtool.models.heads import Head
 
 __all__ = ["Classifier", "Forward", "InputSpec"]
@@ -47,9 +51,21 @@ class Classifier(nn.Module):
     `forward` returns both, so that maps cost no second pass; the classifier itself knows no map.
     """
 
-    def __init__(self, name: str, features: nn.Module, head: Head, spec: InputSpec) -> None:
-        """Join the parts: `features` maps images (B, 3, H, W) to (B, K, h, w)."""
+    def __init__(
+        self,
+        name: str,
+        features: nn.Module,
+        head: Head,
+        spec: InputSpec,
+        untrainable: str | None = None,
+    ) -> None:
+        """Join the parts: `features` maps images (B, 3, H, W) to (B, K, h, w).
+
+        `untrainable` tells why the features cannot act as in training, if they cannot.
+        """
         super().__init__()
+        self.untrainable = untrainable
+        self._new: tuple[str, ...] = ()
         self.name = name
         self.features = features
         self.head = head
@@ -59,6 +75,28 @@ class Classifier(nn.Module):
         """Return features and logits of `images`, float of shape (B, 3, H, W), normalised."""
         features: Tensor = self.features(images)
         return Forward(features, self.head(features))
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Go into training mode, or out of it.
+
+        Raises:
+            ModelError: the features would not act as in training.
+        """
+        if mode and self.untrainable is not None:
+            raise ModelError(f"{self.name} cannot be trained: {self.untrainable}")
+        return super().train(mode)
+
+    def mark_new(self, modules: Iterable[nn.Module]) -> None:
+        """Remember which modules hold weights that are not pretrained."""
+        names = {id(module): name for name, module in self.named_modules()}
+        self._new = tuple(names[id(module)] for module in modules)
+
+    def new_modules(self) -> list[nn.Module]:
+        """Return the modules whose own weights are new beside pretrained ones.
+
+        None is inside another. Empty where nothing is pretrained: all layers are then alike.
+        """
+        return [self.get_submodule(name) for name in self._new]
 
     @property
     def num_classes(self) -> int:
