@@ -34,7 +34,10 @@ _ROWS: Final = 20
 @click.option("-o", "--out", type=PATH, metavar="DIR", help="Run folder [runs/localize].")
 @settings_options
 @click.option(
-    "-m", "--model", type=PATH, metavar="PATH",
+    "-m",
+    "--model",
+    type=PATH,
+    metavar="PATH",
     help="Checkpoint or run of `camtool train`, with its classes, preprocessing and threshold.",
 )
 @click.option(

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, final
 import safetensors.torch
 
 from camtool.errors import ModelError, RunError
-from camtool.models.trained import input_to_json
 from camtool.pipelines.names import ClassNames
 from camtool.runs.checkpoints import CLASSES, STATE, WEIGHTS, CheckpointStore, read_checkpoint
 from camtool.settings import differences
 from camtool.training.settings import TrainSettings
 from camtool.training.state import pack_state, read_state, restore_state
+from camtool.training.trained import input_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,11 +15,11 @@ from camtool.images.decode import Decoded, decode, quiet_pillow
 from camtool.images.preprocess import prepare
 from camtool.images.sources import FileSource, ImageSource
 from camtool.models import ModelSettings
-from camtool.models.trained import read_classes
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.names import ClassNames
 from camtool.report.overlay import draw_overlay, thumbnail
 from camtool.structures import ClassPrediction, Prediction, ScoreMap
+from camtool.training.trained import build_trained, read_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -221,9 +221,9 @@ class Localizer:
 
 def _built(model: ModelSettings, seed: int) -> tuple[Classifier, ClassNames]:
     """The network and the names of its classes: those of its checkpoint, ImageNet's, or numbers."""
+    if (folder := model.checkpoint) is not None:
+        return build_trained(model, folder, seed), ClassNames(*read_classes(folder))
     classifier = model.build(seed)
-    if model.checkpoint is not None:
-        return classifier, ClassNames(*read_classes(model.checkpoint))
     if classifier.num_classes == 1000:
         return classifier, ClassNames.of_imagenet()
     return classifier, ClassNames.numbered(classifier.num_classes)

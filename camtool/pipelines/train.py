@@ -113,8 +113,10 @@ class _Training:
         self._warned: set[str] = set()
         seed_all(experiment.run.seed)
         classifier = experiment.model.build(experiment.run.seed, len(sets.classes))
-        self.validator = Validator(experiment, classifier, sets, peers) if sets.val else None
         self.loop = self._loop(classifier)
+        self.validator = (
+            Validator(experiment, self.loop.module.classifier, sets, peers) if sets.val else None
+        )
 
     def run(self) -> TrainResult:
         """Train all epochs that are left."""
@@ -224,8 +226,8 @@ class _Training:
     def _loop(self, classifier: Classifier) -> Loop:
         experiment, peers, train = self.experiment, self.peers, self.experiment.train
         torch.use_deterministic_algorithms(train.deterministic)
-        new = list(classifier.new_modules())
         module = train.method.trainee(classifier, experiment.run.seed)
+        new = module.new_modules()
         module.to(peers.device)
         if train.channels_last:
             module.to(memory_format=torch.channels_last)
@@ -247,7 +249,7 @@ class _Training:
                 pin=peers.device.type == "cuda",
             ),
             order=order,
-            average=MovingAverage(classifier, train.ema) if train.ema else None,
+            average=MovingAverage(module.classifier, train.ema) if train.ema else None,
             stop=self.stop,
             save=lambda: self.checkpoints.save(self.loop, self._between()),
             warn=self._warn,

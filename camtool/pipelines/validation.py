@@ -209,9 +209,7 @@ def _truths(sets: ExampleSets) -> dict[str, Annotation]:
     return found
 
 
-def _labelled(
-    annotation: Annotation, names: Sequence[str], labels: tuple[int, ...]
-) -> Annotation:
+def _labelled(annotation: Annotation, names: Sequence[str], labels: tuple[int, ...]) -> Annotation:
     """Give boxes without a class the class of their image, where it has one only."""
     if any(o.label != "" for o in annotation.objects) or len(labels) != 1:
         return annotation

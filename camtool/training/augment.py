@@ -127,9 +127,7 @@ def _mode(interpolation: str) -> object:
     return InterpolationMode(interpolation)
 
 
-Augmentation = Annotated[
-    RandomResizedCrop | ResizeCrop | ResizeOnly, Field(discriminator="name")
-]
+Augmentation = Annotated[RandomResizedCrop | ResizeCrop | ResizeOnly, Field(discriminator="name")]
 """Every way to vary a training image."""
 
 AUGMENTATIONS: tuple[type[RandomResizedCrop | ResizeCrop | ResizeOnly], ...] = (

@@ -222,8 +222,10 @@ class Loop:
     def _checked_now(self) -> bool:
         """Whether to look at the loss now: on a GPU every look makes it wait."""
         at_once = self.processes.device.type == "cpu"
-        return at_once or self.position.step in (self.order.steps, 1) or (
-            self.position.step % _GPU_CHECK_STEPS == 0
+        return (
+            at_once
+            or self.position.step in (self.order.steps, 1)
+            or (self.position.step % _GPU_CHECK_STEPS == 0)
         )
 
     def _shown_loss(self) -> float:

@@ -26,9 +26,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     if precision == "float32":
         return nullcontext()
     if device.type == "cpu" and precision == "float16":
-        raise SettingsError(
-            "train.precision: float16 needs a GPU; a CPU takes bfloat16 or float32"
-        )
+        raise SettingsError("train.precision: float16 needs a GPU; a CPU takes bfloat16 or float32")
     if device.type == "cuda" and precision == "bfloat16" and not torch.cuda.is_bf16_supported():
         raise SettingsError("train.precision: this GPU has no bfloat16; take float16 or float32")
     return torch.autocast(device.type, getattr(torch, precision))

@@ -114,6 +114,7 @@ class DataSettings(Settings):
                 label is outside the class map.
         """
 
+
 def finish_sets(sets: ExampleSets, place: object) -> ExampleSets:
     """Check a data set: images to train on, and some of every class.
 

@@ -6,8 +6,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from camtool.errors import ModelError
 from camtool.runs.checkpoints import CLASSES, WEIGHTS, read_checkpoint
+from camtool.training.methods import Method, TrainingMethod
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +57,7 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
     description = read_checkpoint(folder)
     names, _ = read_classes(folder)
     bare = model.model_copy(update={"weights": "none"})
-    classifier = bare.build(seed, len(names))
+    classifier = _method(description, folder).prepare(bare.build(seed, len(names)))
     path = folder / WEIGHTS
     try:
         state = safetensors.torch.load_file(path)
@@ -71,6 +74,16 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
     classifier.load_state_dict(state)
     classifier.spec = _input_of(description, folder, classifier.spec)
     return classifier.eval()
+
+
+def _method(description: dict[str, Any], folder: Path) -> TrainingMethod:
+    """The training method, which may have given the network a head of its own."""
+    try:
+        told = json.dumps(description["experiment"]["train"]["method"])
+        method: TrainingMethod = TypeAdapter(Method).validate_json(told)
+    except (KeyError, TypeError, ValidationError) as error:
+        raise ModelError(f"{folder}: damaged: no training method in it ({error})") from error
+    return method
 
 
 def input_to_json(spec: InputSpec) -> dict[str, Any]:
