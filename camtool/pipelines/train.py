@@ -232,7 +232,7 @@ class _Training:
         if train.channels_last:
             module.to(memory_format=torch.channels_last)
         if train.sync_batch_norm and peers.world > 1 and peers.device.type == "cuda":
-            module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)
+            module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         order = BatchOrder(
             len(self.sets.train), train.batch_size, train.accumulate, experiment.run.seed,
             peers.rank, peers.world, self.sets.shards,

@@ -34,10 +34,10 @@ class PixelCache:
         """
         free = shutil.disk_usage(_shared_memory()).free
         self._limit = min(limit, int(free * _SHARE))
-        self._pixels = torch.empty(self._limit, dtype=torch.uint8).share_memory_()
+        self._pixels = _shared(torch.empty(self._limit, dtype=torch.uint8))
         # Offset, height and width of each image; the offset is written last and tells it is there.
-        self._places = torch.full((images, 3), -1, dtype=torch.int64).share_memory_()
-        self._used = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._places = _shared(torch.full((images, 3), -1, dtype=torch.int64))
+        self._used = _shared(torch.zeros(1, dtype=torch.int64))
         self._lock: Lock = multiprocessing.get_context("forkserver").Lock()
 
     def get(self, index: int) -> Tensor | None:
@@ -57,6 +57,10 @@ class PixelCache:
         self._pixels[offset : offset + image.numel()] = image.reshape(-1)
         self._places[index, 1:] = torch.tensor(image.shape[1:])
         self._places[index, 0] = offset
+
+
+def _shared(values: Tensor) -> Tensor:
+    return values.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _shared_memory() -> str:

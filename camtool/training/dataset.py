@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, final
 
 import numpy as np
 import torch
@@ -105,14 +105,14 @@ class TrainingImages(Dataset[_Sample]):
         """Return one image, augmented by a seed of its own; an empty one where none can be read."""
         unreadable: list[tuple[str, str]] = []
         for shift in range(min(_MOST_TRIES, len(self))):
-            index = (place.index + shift) % len(self)
+            index = (place.image + shift) % len(self)
             try:
                 image = self._decoded(index)
             except ImageReadError as error:
                 unreadable.append((error.place, error.reason))
                 continue
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive_seed(self.seed, "sample", place.epoch, place.index))
+                torch.manual_seed(derive_seed(self.seed, "sample", place.epoch, place.image))
                 augmented = self.transform(image)
             return _Sample(augmented, self.examples[index].labels, unreadable)
         # Not raised here: an error that crosses processes arrives with a traceback as its message.
@@ -163,8 +163,9 @@ def loader(
         "prefetch_factor": _AHEAD,
         "worker_init_fn": _start_worker,
     }
+    # What a dataset yields and what the batches are made of need not be one type, but for mypy.
     return DataLoader(
-        images,
+        cast("Dataset[Batch]", images),
         batch_sampler=order,
         collate_fn=_Collate(classes),
         num_workers=workers,

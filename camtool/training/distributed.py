@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 import torch
 import torch.distributed as dist
@@ -94,7 +94,8 @@ def processes(device: str) -> Iterator[Processes]:
             "nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world,
             timeout=_TIMEOUT,
         )  # fmt: skip
-        yield Processes(rank, world, chosen, dist.new_group(backend="gloo", timeout=_TIMEOUT))
+        control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
+        yield Processes(rank, world, chosen, cast("dist.ProcessGroup", control))
     except RuntimeError as error:
         if not any(sign in str(error).lower() for sign in _GONE):
             raise

@@ -66,7 +66,7 @@ def draw_curves(run: Path, rows: Sequence[Row]) -> None:
         axes.grid(visible=True, alpha=0.3)
         axes.legend()
     with atomic_file(run / "curves.png") as file:
-        canvas.print_png(file)
+        canvas.print_png(file)  # type: ignore[no-untyped-call]
 
 
 def check_tensorboard() -> None:
@@ -87,8 +87,8 @@ def write_tensorboard(run: Path, row: Row) -> None:
 
     folder = run / "tensorboard"
     make_folder(folder)
-    with SummaryWriter(str(folder)) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(folder)) as writer:
         for part in ("train", "val"):
             for key, value in (row.get(part) or {}).items():
                 if isinstance(value, int | float):
-                    writer.add_scalar(f"{part}/{key}", value, row["epoch"])  # type: ignore[no-untyped-call]
+                    writer.add_scalar(f"{part}/{key}", value, row["epoch"])

@@ -27,7 +27,7 @@ class Place(NamedTuple):
     """Which image, in which epoch: what the seed of its augmentation is made of."""
 
     epoch: int
-    index: int
+    image: int
 
 
 def permutation(count: int, shards: Sequence[int], seed: int, epoch: int) -> list[int]:

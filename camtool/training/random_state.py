@@ -18,7 +18,8 @@ __all__ = ["get_random_state", "own_random_state", "seed_all", "set_random_state
 def get_random_state() -> dict[str, Any]:
     """Return the states, as data that `torch.load(weights_only=True)` reads back."""
     version, internal, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+    numpy: Any = np.random.get_state(legacy=True)  # noqa: NPY002
+    name, keys, position, has_gauss, cached = numpy
     return {
         "python": [version, list(internal), gauss],
         "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],

@@ -95,7 +95,7 @@ def _ground_truth(path: Path, sources: list[ImageSource]) -> dict[str, tuple[str
             f"{path}: {len(ids):,} lines for {len(sources):,} images; the list is in the order of"
             " the names of all images"
         )
-    labels = {}
+    labels: dict[str, tuple[str, ...]] = {}
     ordered = sorted(s.image_id for s in sources)
     for line, (image_id, text) in enumerate(zip(ordered, ids, strict=True), start=1):
         known = IMAGENET.by_ilsvrc_id(int(text)) if text.isascii() and text.isdigit() else None

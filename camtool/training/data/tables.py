@@ -75,7 +75,7 @@ class CsvData(DataSettings):
         return class_map(names)
 
     def _rows(self, path: Path) -> list[_Row]:
-        rows = []
+        rows: list[_Row] = []
         for line, cells in csv_rows(path):
             if not rows and cells and cells[0].strip().lower() in _HEADS:
                 continue
