@@ -21,6 +21,7 @@ from camtool.training.trained import input_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -41,13 +42,14 @@ class Progressed:
     Attributes:
         history: a row for each finished epoch.
         metrics: those of the validation of just these weights; None where there was none.
-        best: value of the rule at the best epoch so far; None before the first validation.
+        best: what the rule says of the best epoch so far, and what decides among equals; more is
+            better. None before the first validation.
         best_epoch: that epoch, counted from 1; 0 for none.
     """
 
     history: list[dict[str, Any]]
     metrics: dict[str, float] | None = None
-    best: float | None = None
+    best: list[float] | None = None
     best_epoch: int = 0
 
 
@@ -76,7 +78,7 @@ class Checkpoints:
             }
             self.store.save(files, self._description(loop, done, best=best))
             if best:
-                self.store.mark_best()
+                self.store.mark_best(self.store.last)
         loop.processes.barrier()
 
     def _description(self, loop: Loop, done: Progressed, *, best: bool) -> dict[str, Any]:
@@ -121,19 +123,20 @@ class Checkpoints:
                 damage.append(error)
                 _log.warning("%s; trying the checkpoint before it", error)
                 continue
-            return self._taken_up(description, first=loop.processes.is_first)
+            if loop.processes.is_first:
+                self._mend_best(folder, description)
+            told = description["best"]
+            return Progressed(
+                list(description["history"]), description["metrics"], told["value"], told["epoch"]
+            )
         if damage:
             raise ModelError(f"{damage[0]}; no older checkpoint is whole: start with another --out")
         return None
 
-    def _taken_up(self, description: Mapping[str, Any], *, first: bool) -> Progressed:
-        told = description["best"]
-        # A kill may have come between the checkpoint and its mark as the best one.
-        if description["is_best"] and first and not _same_place(self.store, description):
-            self.store.mark_best()
-        return Progressed(
-            list(description["history"]), description["metrics"], told["value"], told["epoch"]
-        )
+    def _mend_best(self, folder: Path, description: Mapping[str, Any]) -> None:
+        """Mark a checkpoint as the best one, if a kill came before that was done."""
+        if description["is_best"] and not _same_place(self.store, description):
+            self.store.mark_best(folder)
 
     def _check_same(self, description: Mapping[str, Any]) -> None:
         held = identity(description.get("experiment", {}))

@@ -193,12 +193,12 @@ class _Training:
 
     def _note(self, row: dict[str, Any]) -> bool:
         """Add a row to what was done, and tell whether its weights are the best so far."""
-        value = _score(row, self.experiment.train.best if self.validator else "last")
+        score = _score(row, self.experiment.train.best if self.validator else "last")
         self.done.history.append(row)
         self.done.metrics = row["val"]
-        best = value is not None and (self.done.best is None or value > self.done.best)
+        best = score is not None and (self.done.best is None or score > self.done.best)
         if best:
-            self.done.best, self.done.best_epoch = value, row["epoch"]
+            self.done.best, self.done.best_epoch = score, row["epoch"]
         if self.peers.is_first:
             _log.info("%s%s", _sentence(row), " (best so far)" if best and row["val"] else "")
         return best
@@ -225,7 +225,8 @@ class _Training:
 
     def _loop(self, classifier: Classifier) -> Loop:
         experiment, peers, train = self.experiment, self.peers, self.experiment.train
-        torch.use_deterministic_algorithms(train.deterministic)
+        if train.deterministic:
+            torch.use_deterministic_algorithms(True)
         module = train.method.trainee(classifier, experiment.run.seed)
         new = module.new_modules()
         module.to(peers.device)
@@ -314,14 +315,17 @@ def _check(experiment: Experiment, sets: ExampleSets, peers: Processes) -> None:
         )
 
 
-def _score(row: dict[str, Any], rule: str) -> float | None:
-    """How good an epoch is by a rule, more being better; None where it was not validated."""
+def _score(row: dict[str, Any], rule: str) -> list[float] | None:
+    """How good an epoch is by a rule, more being better; None where it was not validated.
+
+    Among equals the smaller validation loss decides: on a small set many epochs are equal.
+    """
     if rule == "last":
-        return float(row["epoch"])
-    value = (row["val"] or {}).get(rule)
-    if value is None:
+        return [float(row["epoch"])]
+    metrics = row["val"] or {}
+    if rule not in metrics:
         return None
-    return -float(value) if rule == "loss" else float(value)
+    return [-metrics["loss"]] if rule == "loss" else [metrics[rule], -metrics["loss"]]
 
 
 def _sentence(row: dict[str, Any]) -> str:

@@ -58,7 +58,10 @@ class _Counts:
 
     def metrics(self) -> dict[str, float]:
         """Return accuracies in percent; those of boxes only where there are boxes."""
-        found: dict[str, float] = {"images": self.images, "unreadable": self.unreadable}
+        found: dict[str, float] = {
+            "images": int(self.images),
+            "unreadable": int(self.unreadable),
+        }
         if self.images:
             found |= {
                 "loss": self.loss / self.images,
@@ -67,7 +70,7 @@ class _Counts:
             }
         if self.boxed:
             found |= {
-                "boxed_images": self.boxed,
+                "boxed_images": int(self.boxed),
                 "top1_localization": 100 * self.located / self.boxed,
                 "gt_known": 100 * self.known / self.pairs,
             }

@@ -151,11 +151,16 @@ class CheckpointStore:
                 shutil.rmtree(self.last)
             folder.rename(self.last)
 
-    def mark_best(self) -> None:
-        """Make `last` also `best`, without its training state."""
-        description = read_checkpoint(self.last)
+    def mark_best(self, source: Path) -> None:
+        """Make a checkpoint also `best`, without its training state.
+
+        Raises:
+            ModelError: it is damaged.
+            RunError: it cannot be written.
+        """
+        description = read_checkpoint(source)
         del description["files"][STATE]
-        files = {name: self.last / name for name in description["files"]}
+        files = {name: source / name for name in description["files"]}
         with self._written(files, description) as folder:
             _replace(folder, self.best)
 

@@ -55,7 +55,7 @@ class Batch(NamedTuple):
         if not len(self.images):
             path, reason = self.unreadable[0]
             raise DataError(
-                f"{len(self.unreadable)} training images in a row cannot be read; the first:"
+                f"{len(set(self.unreadable)):,} training images in a row cannot be read; the first:"
                 f" {path}: {reason}"
             )
 
