@@ -2,8 +2,8 @@
 
 python scripts/draw_shapes.py OUT [--train 60] [--val 20] [--size 64]
 
-Writes OUT/train/CLASS/*.png, OUT/val/CLASS/*.png and OUT/val_boxes.csv (inclusive corners). The same
-arguments draw the same pictures.
+Writes OUT/train/CLASS/*.png, OUT/val/CLASS/*.png and OUT/val_boxes.csv (inclusive corners). The
+same arguments draw the same pictures.
 """
 
 from __future__ import annotations

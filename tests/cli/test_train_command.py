@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 
@@ -124,7 +126,7 @@ def test_a_finished_run_is_left_as_it_is(trained, shapes):
     before = weights(run)
     again = run_here("train", *shapes_data(shapes), *SMALL, "-o", run)
     assert again.code == 6
-    assert again.err.endswith("holds a training run: --resume goes on with it, or choose another --out\n")  # fmt: skip
+    assert "holds a training run: --resume goes on with it, or choose another --out" in again.err
     resumed = run_here("train", *shapes_data(shapes), *SMALL, "-o", run, "--resume")
     assert (resumed.code, resumed.out) == (0, first.out)
     assert weights(run) == before
@@ -144,9 +146,7 @@ def test_moving_average_accumulation_and_clipping_run(shapes, tmp_path):
         "--set", "train.epochs=1", "--set", "train.precision=bfloat16",
         "--set", "train.optimizer.name=adamw", "--set", "train.optimizer.learning_rate=0.001",
     )  # fmt: skip
-    small = [o for o in SMALL if "learning_rate" not in o]
-    small = [o for i, o in enumerate(small) if not (o == "--set" and small[i + 1 : i + 2] == ["--set"])]  # fmt: skip
-    ran = run_here("train", *shapes_data(shapes), *small, *options, "-o", tmp_path / "run")
+    ran = run_here("train", *shapes_data(shapes), *SMALL, *options, "-o", tmp_path / "run")
     assert ran.code == 0, ran.err
     saved = safetensors.torch.load(weights(tmp_path / "run"))
     assert all(v.isfinite().all() for v in saved.values())
@@ -168,9 +168,10 @@ def test_no_data():
 def test_a_class_without_an_image(shapes, tmp_path):
     root = shutil.copytree(shapes, tmp_path / "set")
     (root / "train" / "zebra").mkdir()
+    zebra = "class without an image to train on: 'zebra'; add images or remove the class"
     assert failed(*shapes_data(root), *SMALL, "-o", tmp_path / "run") == (
         3,
-        f"{root}/train: class without an image to train on: 'zebra'; add images or remove the class",
+        f"{root}/train: {zebra}",
     )
 
 
@@ -209,7 +210,7 @@ def test_a_loss_that_is_not_finite(shapes, tmp_path):
     wild = ("--set", "train.optimizer.learning_rate=1e30", "--set", "train.checkpoint_steps=1")
     code, message = failed(*shapes_data(shapes), *SMALL, *wild, "-o", run)
     assert code == 4
-    assert re.search(r"the loss is not finite in epoch 1, step \d: stopped, nothing of it saved", message)  # fmt: skip
+    assert re.search(r"not finite in epoch 1, step \d: stopped, nothing of it saved", message)
     told = store.read_checkpoint(run / "checkpoints" / "last")
     assert told["step"] >= 1
     assert (told["epoch"], told["metrics"]) == (0, None)
@@ -227,8 +228,8 @@ def test_no_validation_set(shapes, tmp_path):
 @pytest.mark.parametrize(
     ("option", "code", "message"),
     [
-        ("train.batch_size=100", 2, "train.batch_size: 100 images a step, but only 24 to train on"),
-        ("train.accumulate=3", 2, "train.batch_size: 8 images cannot be shared by 1 processes in 3"),
+        ("train.batch_size=100", 2, "train.batch_size: 100 images a step, but only 24 to"),
+        ("train.accumulate=3", 2, "train.batch_size: 8 images cannot be shared by 1"),
         ("train.precision=float16", 2, "train.precision: float16 needs a GPU"),
         ("data.root=nowhere", 3, "nowhere: no such file or folder; check the section data"),
         ("data.boxes=null", 0, ""),
@@ -306,11 +307,8 @@ def test_foreign_checkpoints(trained, tmp_path, shapes):
 
 
 @pytest.mark.parametrize("writes", range(1, 6))
-def test_a_full_disk_while_saving(writes, copied, trained, shapes, tmp_path, monkeypatch):
+def test_a_full_disk_while_saving(writes, shapes, tmp_path, monkeypatch):
     """Whatever does not fit, what was there is whole, and the run goes on when there is room."""
-    import errno
-    import os
-
     run = tmp_path / "run"
     epoch = run_here("train", *shapes_data(shapes), *SMALL, "-o", run, "--set", "run.seed=5")
     assert epoch.code == 0
