@@ -72,7 +72,8 @@ def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network
     """A network of the paper: weights of the network it begins with, or all of its own."""
     backbone, weights = settings.backbone, settings.weights
     name = backbone.removeprefix("paper/")
-    own = create(backbone, num_classes, settings.output_stride)
+    if settings.output_stride is not None:
+        create(backbone, None, settings.output_stride)  # refuses it
     base = paper_networks.base_of(name)
     if base is None and weights == "imagenet":
         raise ModelError(
@@ -81,12 +82,14 @@ def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network
         )
     library = f"torchvision/{paper_networks.NETWORKS[name].base}"
     state = state_of(library, weights, base)
-    if base is None or state.keys() == own.state_dict().keys():
-        load(own, state, weights, backbone)
-        return _Network(own, _addresses(own))
-    load(base, state, weights, library)
+    whole = base is None or any(key.startswith("trunk.") for key in state)
+    if base is not None and not whole:
+        load(base, state, weights, library)
     network = paper_networks.assemble(name, base, num_classes or 1000)
-    return _Network(network, _addresses(base))
+    if whole:
+        load(network, state, weights, backbone)
+    loaded = network if base is None or whole else base
+    return _Network(network, _addresses(network) & _addresses(loaded))
 
 
 def _adopt(network: nn.Module, state: dict[str, Tensor]) -> frozenset[int]:
