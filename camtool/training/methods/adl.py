@@ -52,8 +52,7 @@ class Adl(TrainingMethod):
         from camtool.models.points import insert
         from camtool.training.trainees.attention import AttentionDropout
 
-        for number, point in enumerate(self.points):
-            insert(classifier.features, point, AttentionDropout(self.threshold), number)
+        insert(classifier, {point: AttentionDropout(self.threshold) for point in self.points})
         return classifier
 
     def trainee(self, classifier: Classifier, seed: int) -> AttentionTrainee:

@@ -72,8 +72,7 @@ class Spg(TrainingMethod):
         from camtool.models.points import insert
         from camtool.training.trainees.guided import Note
 
-        for number, point in enumerate(self.points):
-            insert(classifier.features, point, Note(), number)
+        insert(classifier, {point: Note() for point in self.points})
         return classifier
 
     def trainee(self, classifier: Classifier, seed: int) -> GuidedTrainee:

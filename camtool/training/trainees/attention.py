@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor, nn
 
-from camtool.errors import ModelError
 from camtool.training.trainees.base import Trainee
 
 if TYPE_CHECKING:
@@ -33,11 +32,6 @@ class AttentionDropout(nn.Module):
         """
         if drop is None or not self.training:
             return features
-        if features.ndim != 4:
-            raise ModelError(
-                f"attention-based dropout needs features (B, K, h, w), and its point has"
-                f" {tuple(features.shape)}: choose another layer in points"
-            )
         attention = features.mean(1, keepdim=True)
         top = attention.amax((2, 3), keepdim=True)
         mask = (attention < self.threshold * top).to(features.dtype)

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camtool.errors import ModelError
 from camtool.models.classifier import modules_with_weights
 from camtool.training.trainees.base import Trainee
 from camtool.training.trainees.maps import maps_of_labels, scaled
@@ -27,11 +26,6 @@ class Note(nn.Module):
     def forward(self, features: Tensor, notes: list[Tensor] | None, number: int) -> Tensor:  # noqa: ARG002
         """Return the features as they are."""
         if notes is not None:
-            if features.ndim != 4:
-                raise ModelError(
-                    "self-produced guidance needs features (B, K, h, w), and its point has"
-                    f" {tuple(features.shape)}: choose another layer in points"
-                )
             notes.append(features)
         return features
 
