@@ -35,7 +35,9 @@ def insert(classifier: Classifier, layers: dict[str, nn.Module]) -> None:
     """
     features = classifier.features
     cut = features.backbone if isinstance(features, Grown) else features
-    if layers and not isinstance(cut, fx.GraphModule):
+    if not layers:
+        return
+    if not isinstance(cut, fx.GraphModule):
         raise ModelError(f"{classifier.name} keeps its channels last; no layer fits within")
     for number, (point, layer) in enumerate(layers.items()):
         _insert(cut, point, layer, number)
@@ -71,17 +73,17 @@ def _check_grid(classifier: Classifier, point: str, layer: nn.Module) -> None:
 
 def _given(cut: fx.GraphModule) -> fx.Node:
     """The placeholder of the second argument, made when it is not there yet."""
-    *before, last = (n for n in cut.graph.nodes if n.op == "placeholder")
-    if before:
-        found: fx.Node = last
-        return found
+    placeholders: list[fx.Node] = [n for n in cut.graph.nodes if n.op == "placeholder"]
+    last = placeholders[-1]
+    if len(placeholders) > 1:
+        return last
     with cut.graph.inserting_after(last):
-        made: fx.Node = cut.graph.placeholder("given", default_value=None)
-    return made
+        return cut.graph.placeholder("given", default_value=None)
 
 
 def _last_node(cut: fx.GraphModule, point: str) -> fx.Node:
-    paths = {n: str(n.meta.get("path", "")) for n in cut.graph.nodes if n.op != "output"}
+    nodes: list[fx.Node] = [n for n in cut.graph.nodes if n.op != "output"]
+    paths = {n: str(n.meta.get("path", "")) for n in nodes}
     found = [n for n, path in paths.items() if f"{path}.".startswith(f"{point}.")]
     if found:
         return found[-1]
