@@ -12,6 +12,7 @@ from camtool.models import ExtraConv, ModelSettings, paper_networks
 from camtool.models.anatomy import Anatomy, dissect
 from camtool.models.backbones import create, leaves, spec_of
 from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
+from camtool.models.dilation import quicken
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
 from camtool.models.layers import Grown, convolution, published_start
 from camtool.models.poolings import Gap, PerClass
@@ -125,6 +126,7 @@ def _dissected(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> 
 
 def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Classifier:
     features, head, channels = anatomy.features, anatomy.head, anatomy.channels
+    quicken(features)
     if settings.extra_conv is not None:
         features = Grown(features, _extra(settings.extra_conv, channels, settings.backbone))
         channels = settings.extra_conv.channels
