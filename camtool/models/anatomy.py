@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from camtool.errors import ModelError
+from camtool.models.layers import ChannelsFirst
 from camtool.models.tracing import trace_both_modes
 from camtool.models.walk import REMEDY, Walk
 
@@ -35,19 +36,6 @@ class Anatomy(NamedTuple):
     channels: int
     classes: int
     untrainable: str | None = None
-
-
-class _ChannelsFirst(nn.Module):
-    """Features of a network that keeps its channels last, in the order (B, K, h, w)."""
-
-    def __init__(self, features: nn.Module) -> None:
-        super().__init__()
-        self.features = features
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the features with the channels moved forward."""
-        result: Tensor = self.features(images).permute(0, 3, 1, 2)
-        return result
 
 
 def dissect(
@@ -120,7 +108,7 @@ def _parts(
 ) -> Anatomy:
     """Hold the parts of a cut network against the network itself on one input."""
     network, example, output_stride = given
-    features = (_ChannelsFirst(cut) if walk.channels_last else cut).eval()
+    features = (ChannelsFirst(cut) if walk.channels_last else cut).eval()
     with torch.inference_mode():
         expected: Tensor = network(example)
         grid: Tensor = features(example)

@@ -11,9 +11,10 @@ from camtool.errors import ModelError
 from camtool.models import ExtraConv, ModelSettings, paper_networks
 from camtool.models.anatomy import Anatomy, dissect
 from camtool.models.backbones import create, leaves, spec_of
-from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
+from camtool.models.dilation import quicken
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
-from camtool.models.layers import convolution, published_start
+from camtool.models.layers import Grown, convolution, published_start
 from camtool.models.poolings import Gap, PerClass
 from camtool.models.weights import load, state_of
 
@@ -43,8 +44,8 @@ def build(settings: ModelSettings, seed: int, num_classes: int | None) -> Classi
     if network.pretrained:
         classifier.mark_new(
             module
-            for module in classifier.modules()
-            if any(p.data_ptr() not in network.pretrained for p in module.parameters(recurse=False))
+            for module in modules_with_weights(classifier)
+            if network.pretrained.isdisjoint(p.data_ptr() for p in module.parameters(recurse=False))
         )
     return classifier.eval()
 
@@ -72,7 +73,8 @@ def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network
     """A network of the paper: weights of the network it begins with, or all of its own."""
     backbone, weights = settings.backbone, settings.weights
     name = backbone.removeprefix("paper/")
-    own = create(backbone, num_classes, settings.output_stride)
+    if settings.output_stride is not None:
+        create(backbone, None, settings.output_stride)  # refuses it
     base = paper_networks.base_of(name)
     if base is None and weights == "imagenet":
         raise ModelError(
@@ -81,12 +83,14 @@ def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network
         )
     library = f"torchvision/{paper_networks.NETWORKS[name].base}"
     state = state_of(library, weights, base)
-    if base is None or state.keys() == own.state_dict().keys():
-        load(own, state, weights, backbone)
-        return _Network(own, _addresses(own))
-    load(base, state, weights, library)
+    whole = base is None or any(key.startswith("trunk.") for key in state)
+    if base is not None and not whole:
+        load(base, state, weights, library)
     network = paper_networks.assemble(name, base, num_classes or 1000)
-    return _Network(network, _addresses(base))
+    if whole:
+        load(network, state, weights, backbone)
+    loaded = network if base is None or whole else base
+    return _Network(network, _addresses(network) & _addresses(loaded))
 
 
 def _adopt(network: nn.Module, state: dict[str, Tensor]) -> frozenset[int]:
@@ -122,27 +126,14 @@ def _dissected(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> 
 
 def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Classifier:
     features, head, channels = anatomy.features, anatomy.head, anatomy.channels
+    quicken(features)
     if settings.extra_conv is not None:
-        features = _Grown(features, _extra(settings.extra_conv, channels, settings.backbone))
+        features = Grown(features, _extra(settings.extra_conv, channels, settings.backbone))
         channels = settings.extra_conv.channels
     head = _head(settings, head, channels, anatomy.classes)
     if settings.dropout is not None:
         head.dropout = settings.dropout
     return Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
-
-
-class _Grown(nn.Module):
-    """A backbone's features and the convolution put on them."""
-
-    def __init__(self, backbone: nn.Module, extra: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.extra = extra
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the features behind the convolution."""
-        result: Tensor = self.extra(self.backbone(images))
-        return result
 
 
 def _extra(extra: ExtraConv, inputs: int, backbone: str) -> nn.Module:

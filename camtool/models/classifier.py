@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
     from camtool.models.heads import Head
 
-__all__ = ["Classifier", "Forward", "InputSpec"]
+__all__ = ["Classifier", "Forward", "InputSpec", "modules_with_weights"]
+
+
+def modules_with_weights(module: nn.Module) -> list[nn.Module]:
+    """Return those modules within, itself included, that have weights of their own."""
+    return [one for one in module.modules() if any(True for _ in one.parameters(recurse=False))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class Classifier(nn.Module):
         """
         super().__init__()
         self.untrainable = untrainable
-        self._new: tuple[str, ...] = ()
+        self._new: tuple[str, ...] | None = None
         self.name = name
         self.features = features
         self.head = head
@@ -87,16 +92,28 @@ class Classifier(nn.Module):
         return super().train(mode)
 
     def mark_new(self, modules: Iterable[nn.Module]) -> None:
-        """Remember which modules hold weights that are not pretrained."""
+        """Remember which modules hold weights that are new, where all others are pretrained."""
         names = {id(module): name for name, module in self.named_modules()}
         self._new = tuple(names[id(module)] for module in modules)
 
     def new_modules(self) -> list[nn.Module]:
-        """Return the modules whose own weights are new beside pretrained ones.
+        """Return the modules whose own weights are new beside pretrained ones, none twice.
 
-        None is inside another. Empty where nothing is pretrained: all layers are then alike.
+        Empty where nothing is pretrained: all layers are then alike.
         """
-        return [self.get_submodule(name) for name in self._new]
+        return [self.get_submodule(name) for name in self._new or ()]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether weights were loaded when the network was built."""
+        return self._new is not None
+
+    def replace_head(self, head: Head) -> None:
+        """Put another head, with new weights, on the features."""
+        kept = [m for m in self.new_modules() if m not in set(self.head.modules())]
+        self.head = head.train(self.training)
+        if self.pretrained:
+            self.mark_new([*kept, *modules_with_weights(head)])
 
     @property
     def num_classes(self) -> int:

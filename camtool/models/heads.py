@@ -47,6 +47,11 @@ class Head(nn.Module, ABC):
     def bias(self) -> Tensor:
         """Return what the maps leave out of the logits, shape (C,)."""
 
+    @property
+    def channels(self) -> int:
+        """Number of feature channels K."""
+        return self.get_parameter("weight").shape[1]
+
     def dropped(self, values: Tensor) -> Tensor:
         """Return `values` with dropout in training, and as they are otherwise."""
         return F.dropout(values, self.dropout, self.training) if self.dropout else values
@@ -175,6 +180,11 @@ class PerClassHead(Head):
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits."""
         return self.pooling.pool(features)
+
+    @property
+    def channels(self) -> int:
+        """Number of feature channels, which is that of the classes."""
+        return len(self.bias())
 
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return the features of the given classes."""

@@ -151,6 +151,9 @@ class Walk:
             if isinstance(module, _DROPOUTS):
                 self.dropout = module.p
             return isinstance(module, _PASSED_MODULES)
+        if node.target is F.dropout:
+            given = (*node.args[1:2], node.kwargs.get("p"), 0.5)
+            self.dropout = next(p for p in given if isinstance(p, float))
         if node.op == "call_method":
             return node.target in _PASSED_METHODS
         return node.op == "call_function" and node.target in _PASSED_FUNCTIONS
