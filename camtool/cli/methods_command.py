@@ -18,8 +18,12 @@ def command() -> None:
     from camtool.metrics.protocols import PROTOCOLS
     from camtool.models import POOLINGS
     from camtool.pipelines.classes import CLASS_CHOICES
+    from camtool.training.augment import AUGMENTATIONS
+    from camtool.training.data import DATA_SETS
     from camtool.training.losses import LOSSES
     from camtool.training.methods import METHODS
+    from camtool.training.optimizer import OPTIMIZERS
+    from camtool.training.schedule import SCHEDULES
 
     cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
     rules = [(_name(r), r.summary, r.paper) for r in BOX_RULES]
@@ -37,6 +41,14 @@ def command() -> None:
     click.echo("\n" + format_rows([("model.pooling", "what it does", "paper"), *poolings]))
     click.echo("\n" + format_rows([("train.method", "what it does", "paper"), *methods]))
     click.echo("\n" + format_rows([("train.loss", "what it is"), *losses]))
+    for title, parts in (
+        ("data", DATA_SETS),
+        ("train.augment", AUGMENTATIONS),
+        ("train.optimizer", OPTIMIZERS),
+        ("train.schedule", SCHEDULES),
+    ):
+        rows = [(_name(part), part.summary) for part in parts]
+        click.echo("\n" + format_rows([(title, "what it is"), *rows]))
 
 
 def _name(part: type) -> str:

@@ -152,6 +152,18 @@ def test_moving_average_accumulation_and_clipping_run(shapes, tmp_path):
     assert all(v.isfinite().all() for v in saved.values())
 
 
+@pytest.mark.parametrize("method", ["hide-and-seek", "cutmix", "adl", "acol", "spg"])
+def test_methods_train_and_localize(method, shapes, tmp_path):
+    """A method may give the network a head of its own: the checkpoint brings it back."""
+    run = tmp_path / "run"
+    options = ("--set", f"train.method.name={method}", "--set", "train.epochs=1")
+    ran = run_here("train", *shapes_data(shapes), *SMALL, *options, "-o", run)
+    assert ran.code == 0, ran.err
+    picture = next((shapes / "val").rglob("*.png"))
+    ran = run_here("localize", picture, "-m", run, "-o", tmp_path / "out")
+    assert ran.code == 0, ran.err
+
+
 # Bad input ------------------------------------------------------------------------------------
 
 
