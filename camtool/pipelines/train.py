@@ -91,11 +91,11 @@ def train(
                 f"{experiment.run.dir} holds a training run: --resume goes on with it, or choose"
                 " another --out"
             )
-        return _Training(experiment, sets, checkpoints, peers, stop).run()
+        return Training(experiment, sets, checkpoints, peers, stop).run()
 
 
 @final
-class _Training:
+class Training:
     """One run: its parts, put together once, and the epochs."""
 
     def __init__(
@@ -106,6 +106,13 @@ class _Training:
         peers: Processes,
         stop: Callable[[], bool],
     ) -> None:
+        """Put the parts together; nothing is written yet.
+
+        Raises:
+            SettingsError: settings do not fit the data, the device or the number of processes.
+            DataError: images of several classes with a loss for one.
+            ModelError: the network cannot be built.
+        """
         _check(experiment, sets, peers)
         self.experiment, self.sets, self.peers, self.stop = experiment, sets, peers, stop
         self.checkpoints = checkpoints
@@ -119,7 +126,7 @@ class _Training:
         )
 
     def run(self) -> TrainResult:
-        """Train all epochs that are left."""
+        """Train all epochs that are left; see `train`."""
         if self.peers.is_first:
             make_folder(self.experiment.run.dir)
             with self.checkpoints.store.lock():

@@ -77,7 +77,7 @@ def test_titles_of_wnids(tmp_path):
     ("make", "message"),
     [
         (lambda root: root.mkdir(), "no images in"),
-        (lambda root: None, "no such file or folder; check the section data"),
+        (lambda _: None, "no such file or folder; check the section data"),
         (lambda root: picture(root / "loose.png"), "not in a class folder"),
         (lambda root: classes_folder(root, {"a": 3}), "one class only"),
     ],
@@ -264,7 +264,8 @@ def shard(path, entries):
 
 def test_shards(tmp_path):
     shard(tmp_path / "s-0.tar", [("cat/1.png", b"x"), ("dog/2.png", b"yy")])
-    shard(tmp_path / "s-1.tar", [("k3.jpg", b"zzz"), ("k3.cls", b"cat\n"), ("k4.jpg", b"w"), ("k4.cls", b"dog")])  # fmt: skip
+    pairs = [("k3.jpg", b"zzz"), ("k3.cls", b"cat\n"), ("k4.jpg", b"w"), ("k4.cls", b"dog")]
+    shard(tmp_path / "s-1.tar", pairs)
     sets = ShardData(train=(str(tmp_path / "s-*.tar"),), val_fraction=0).load(0)
     assert sets.classes.names == ("cat", "dog")
     assert named(sets.train, sets) == [
