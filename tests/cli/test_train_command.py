@@ -259,6 +259,27 @@ def test_settings_that_do_not_fit(option, code, message, shapes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_tensorboard_is_an_extra(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    board = ("--set", "train.tensorboard=true")
+    assert failed(*shapes_data(shapes), *SMALL, *board, "-o", tmp_path / "run") == (
+        2,
+        "train.tensorboard: the package is missing: pip install 'camtool[tensorboard]'",
+    )
+
+
+def test_images_of_several_classes_need_a_loss_for_them(shapes, tmp_path):
+    rows = [f"{p},{p.parent.name}" for p in sorted((shapes / "train").rglob("*.png"))]
+    (tmp_path / "t.csv").write_text("\n".join([rows[0] + ";ring", *rows[1:]]) + "\n")
+    data = ("--set", "data.name=csv", "--set", f'data.train="{tmp_path}/t.csv"')
+    code, message = failed(*data, *SMALL, "-o", tmp_path / "run")
+    assert code == 3
+    assert message.endswith("which train.loss cross-entropy cannot learn: take {name: logistic}")
+    logistic = ("--set", "train.loss.name=logistic", "--set", "train.epochs=1")
+    ran = run_here("train", *data, *SMALL, *logistic, "-o", tmp_path / "run")
+    assert ran.code == 0, ran.err
+
+
 # Damage ---------------------------------------------------------------------------------------
 
 
