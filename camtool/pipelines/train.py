@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import torch
 
-from camtool.errors import DataError, RunError, SettingsError, shorten
+from camtool.errors import RunError, SettingsError, shorten
 from camtool.pipelines.checkpoint import Checkpoints, Progressed
+from camtool.pipelines.epochs import check_fit, score_of, sentence_of
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
@@ -26,7 +27,6 @@ from camtool.training.history import (
 )
 from camtool.training.loop import Ended, EpochSums, Loop, Position
 from camtool.training.order import BatchOrder
-from camtool.training.precision import autocast
 from camtool.training.random_state import own_random_state, seed_all
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Training:
             DataError: images of several classes with a loss for one.
             ModelError: the network cannot be built.
         """
-        _check(experiment, sets, peers)
+        check_fit(experiment, sets, peers)
         self.experiment, self.sets, self.peers, self.stop = experiment, sets, peers, stop
         self.checkpoints = checkpoints
         self.done = Progressed([])
@@ -200,14 +200,14 @@ class Training:
 
     def _note(self, row: dict[str, Any]) -> bool:
         """Add a row to what was done, and tell whether its weights are the best so far."""
-        score = _score(row, self.experiment.train.best if self.validator else "last")
+        score = score_of(row, self.experiment.train.best if self.validator else "last")
         self.done.history.append(row)
         self.done.metrics = row["val"]
         best = score is not None and (self.done.best is None or score > self.done.best)
         if best:
             self.done.best, self.done.best_epoch = score, row["epoch"]
         if self.peers.is_first:
-            _log.info("%s%s", _sentence(row), " (best so far)" if best and row["val"] else "")
+            _log.info("%s%s", sentence_of(row), " (best so far)" if best and row["val"] else "")
         return best
 
     def _save_and_stop(self) -> None:
@@ -288,65 +288,3 @@ class Training:
         self._warned.add(path)
         if len(self._warned) == _MOST_WARNINGS:
             _log.warning("more unreadable images are counted in history.jsonl and not named")
-
-
-def _check(experiment: Experiment, sets: ExampleSets, peers: Processes) -> None:
-    """Refuse settings that do not fit the data, the device or the number of processes.
-
-    Raises:
-        SettingsError: names the setting and what would fit.
-        DataError: images of several classes with a loss for one.
-    """
-    train = experiment.train
-    autocast(train.precision, peers.device)
-    parts = peers.world * train.accumulate
-    if train.batch_size % parts:
-        raise SettingsError(
-            f"train.batch_size: {train.batch_size} images cannot be shared by {peers.world}"
-            f" processes in {train.accumulate} parts each: take a multiple of {parts}"
-        )
-    if train.batch_size > len(sets.train):
-        raise SettingsError(
-            f"train.batch_size: {train.batch_size} images a step, but only {len(sets.train):,} to"
-            " train on: take a smaller one"
-        )
-    several = next((e for e in sets.train if len(e.labels) > 1), None)
-    if several is not None and not train.loss.multi_label:
-        raise DataError(
-            f"{several.source.path}: of several classes, which train.loss {train.loss.name} cannot"
-            " learn: take {name: logistic}"
-        )
-    if train.best in train.USES_BOXES and (sets.boxes is None or not sets.val):
-        raise SettingsError(
-            f"train.best: {train.best} needs boxes of the validation images, which the data lack"
-        )
-
-
-def _score(row: dict[str, Any], rule: str) -> list[float] | None:
-    """How good an epoch is by a rule, more being better; None where it was not validated.
-
-    Among equals the smaller validation loss decides: on a small set many epochs are equal.
-    """
-    if rule == "last":
-        return [float(row["epoch"])]
-    metrics = row["val"] or {}
-    if rule not in metrics:
-        return None
-    return [-metrics["loss"]] if rule == "loss" else [metrics[rule], -metrics["loss"]]
-
-
-def _sentence(row: dict[str, Any]) -> str:
-    train, val = row["train"], row["val"] or {}
-    parts = [
-        f"epoch {row['epoch']}: training loss {train['loss']:.4f}, top-1 {train['top1']:.1f} %,"
-        f" {row['images_per_second']:.1f} images a second"
-    ]
-    if train["unreadable"]:
-        parts.append(f"{train['unreadable']:,} images could not be read")
-    if "top1" in val:
-        parts.append(f"validation loss {val['loss']:.4f}, top-1 {val['top1']:.2f} %")
-    if "gt_known" in val:
-        parts.append(
-            f"top-1 localization {val['top1_localization']:.2f} %, GT-known {val['gt_known']:.2f} %"
-        )
-    return "; ".join(parts)
