@@ -19,13 +19,14 @@ from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.names import ClassNames
 from camtool.report.overlay import draw_overlay, thumbnail
 from camtool.structures import ClassPrediction, Prediction, ScoreMap
+from camtool.training.trained import build_trained, read_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
 
-    from camtool.models.classifier import Forward
+    from camtool.models.classifier import Classifier, Forward
 
 __all__ = ["Localization", "Localizer", "Prepared", "Seen"]
 
@@ -105,6 +106,7 @@ class Localizer:
         seed: int = 0,
         batch_size: int = 32,
         rotate: bool = True,
+        network: tuple[Classifier, ClassNames] | None = None,
     ) -> None:
         """Build the network.
 
@@ -115,6 +117,7 @@ class Localizer:
             seed: of random weights.
             batch_size: images a batch on a GPU.
             rotate: turn pictures upright as EXIF says, where the settings leave it open.
+            network: a network that is there already, in evaluation mode, and its classes.
 
         Raises:
             ModelError: the network cannot be built, or the device is not there.
@@ -125,13 +128,8 @@ class Localizer:
         self.batch_size = batch_size
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
-        classifier = self.model.build(seed)
+        classifier, self.names = network or _built(self.model, seed)
         self.sha256 = classifier.sha256()
-        self.names = (
-            ClassNames.of_imagenet()
-            if classifier.num_classes == 1000
-            else ClassNames.numbered(classifier.num_classes)
-        )
         classifier.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
         self.classifier = classifier.to(self.device)
 
@@ -219,6 +217,16 @@ class Localizer:
         source = prepared.source
         prediction = Prediction(source.image_id, source.path, prepared.size, classes)
         return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
+
+
+def _built(model: ModelSettings, seed: int) -> tuple[Classifier, ClassNames]:
+    """The network and the names of its classes: those of its checkpoint, ImageNet's, or numbers."""
+    if (folder := model.checkpoint) is not None:
+        return build_trained(model, folder, seed), ClassNames(*read_classes(folder))
+    classifier = model.build(seed)
+    if classifier.num_classes == 1000:
+        return classifier, ClassNames.of_imagenet()
+    return classifier, ClassNames.numbered(classifier.num_classes)
 
 
 def _device(name: str) -> torch.device:
