@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import torch
 
 from camtool.images.decode import quiet_pillow
+from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.figures import ImageOutcome
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.pipelines.classes import TopK
@@ -108,7 +109,11 @@ class Validator:
         )
         self._annotations = _truths(sets)
         self._judge = Judge(
-            EvalSettings(protocol=Ilsvrc(), difficult=experiment.eval.difficult),
+            EvalSettings(
+                protocol=Ilsvrc(),
+                difficult=experiment.eval.difficult,
+                diagnosis=DiagnosisSettings(enabled=False),
+            ),
             KnownClasses.from_manifest(names.to_json()),
         )
 
