@@ -82,6 +82,8 @@ def test_localize_by_a_rule(desk, rule):
         (("--calibrate-on", "{}/score"), 5, "4 images of --calibrate-on are scored, too"),
         (("--calibrate-on", "{}/none"), 3, "none"),
         (("--calibrate-on", "{}/choose", "--calibrate-run", "{}/none"), 6, "not a run folder"),
+        (("--calibrate-run", "{}/run"), 2, "--calibrate-on PATH must name the true boxes"),
+        (("--calibrate-run", "{}/run", "--protocol", "all"), 2, "--calibrate-on PATH must name"),
         (("--calibrate-on", "{}/choose", "--protocol", "pxap"), 2, "no threshold to choose"),
         (("--calibrate-on", "{}/choose", "--protocol", "all"), 2, "instead of --protocol all"),
     ],
