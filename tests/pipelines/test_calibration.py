@@ -9,6 +9,7 @@ import pytest
 
 from camtool.boxes import PaperBoxes
 from camtool.errors import EvaluationError, SettingsError
+from camtool.metrics.crop_protocols import TsCam
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.pxap_protocol import PxAP
@@ -212,6 +213,14 @@ def test_every_protocol_shows_what_is_stored_and_the_oracle(desk, run):
     assert told in row
     assert row.endswith(f"{choice.gap:.2f}")
     assert "| maxboxacc: box accuracy, IoU \\>= 0.5 |" in side_by_side.to_markdown(found)
+
+
+def test_curves_state_the_hit_rule(desk):
+    found = scored(desk / "run", desk / "score-all.csv", protocol=TsCam())
+    known, top1 = (found.curves[name] for name in ("gt_known", "top1_localization"))
+    assert list(known.y) == ["IoU ≥ 0.3", "IoU ≥ 0.5", "IoU ≥ 0.7"]
+    assert list(top1.y) == ["IoU > 0.3", "IoU > 0.5", "IoU > 0.7"]
+    assert {point.line for point in top1.points} == {"IoU > 0.5"}
 
 
 def test_why_other_thresholds_are_not_given(desk, run, tmp_path):
