@@ -175,9 +175,6 @@ def test_few_images_are_under_way_and_all_threads_work(tmp_path, boxes):
             threads.add(threading.current_thread().name)
             return maps.load(prediction, label)
 
-        def stored(self, prediction, label):
-            return maps.stored(prediction, label)
-
     def pairs():
         for _ in range(10):
             for prediction in maps.predictions():
