@@ -22,6 +22,7 @@ from camtool.errors import ModelError
 from camtool.models import BUNDLED
 from camtool.models.anatomy import dissect
 from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.whole import block_classes, undivided
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,12 +55,12 @@ def build(backbone: str, weights: str, seed: int) -> Classifier:
     if weights != "none":
         _load(network, _state(backbone, weights, network), weights, backbone)
     example = torch.linspace(-1, 1, 3 * spec.size[0] * spec.size[1]).view(1, 3, *spec.size[::-1])
-    features, head = dissect(
-        backbone,
-        network,
-        example,
-        *(_timm_leaves() if library == "timm" else ()),
-    )
+    modules, functions = _timm_leaves() if library == "timm" else ([], [])
+    modules = [*modules, *block_classes(network)]
+    try:
+        features, head = dissect(backbone, network, example, modules, functions)
+    except ModelError as error:
+        features, head = undivided(network, example, str(error))
     return Classifier(backbone, features, head, spec).eval()
 
 
