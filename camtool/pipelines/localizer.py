@@ -117,7 +117,8 @@ class Localizer:
             rotate: turn pictures upright as EXIF says, where the settings leave it open.
 
         Raises:
-            ModelError: the network cannot be built, or the device is not there.
+            ModelError: the network cannot be built, lacks what the method of `settings.cam` needs,
+                or the device is not there.
         """
         self.settings = settings or LocalizeSettings()
         self.model = model or ModelSettings()
@@ -126,6 +127,7 @@ class Localizer:
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
         classifier = self.model.build(seed)
+        self.settings.cam.check(classifier)
         self.sha256 = classifier.sha256()
         self.names = (
             ClassNames.of_imagenet()
@@ -167,9 +169,13 @@ class Localizer:
         photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
         return Prepared(source, targets, pixels, region, image.size, photo, decoded.warnings)
 
-    @torch.inference_mode()
     def see(self, batch: Sequence[Prepared]) -> list[Seen]:
         """Run the network on readable pictures, and make the maps of the chosen classes."""
+        # What inference mode computed can take part in no gradient.
+        with torch.inference_mode(not self.settings.cam.gradients), torch.no_grad():
+            return self._see(batch)
+
+    def _see(self, batch: Sequence[Prepared]) -> list[Seen]:
         images = torch.from_numpy(np.stack([p.pixels for p in batch if p.pixels is not None]))
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         forward = self.classifier(images)
