@@ -11,23 +11,32 @@ __all__ = ["command"]
 
 @click.command("methods")
 def command() -> None:
-    """List the ways from pictures to input, to maps and to boxes, and the protocols of eval."""
+    """List the ways from pictures to input, to maps and to boxes, of scoring and of training."""
     from camtool.boxes import BOX_RULES
     from camtool.cam import CAMS
     from camtool.images import PREPROCESSES
     from camtool.metrics.protocols import PROTOCOLS
+    from camtool.models import POOLINGS
     from camtool.pipelines.classes import CLASS_CHOICES
+    from camtool.training.losses import LOSSES
+    from camtool.training.methods import METHODS
 
     cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
     rules = [(_name(r), r.summary, r.paper) for r in BOX_RULES]
     fits = [(_name(p), p.summary) for p in PREPROCESSES]
     protocols = [(_name(p), p.measure, p.paper) for p in PROTOCOLS]
     choices = [(_name(c), c.summary) for c in CLASS_CHOICES]
+    poolings = [(_name(p), p.summary, p.paper) for p in POOLINGS]
+    methods = [(_name(m), m.summary, m.paper) for m in METHODS]
+    losses = [(_name(one), one.summary) for one in LOSSES]
     click.echo(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]), nl=True)
     click.echo("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
     click.echo("\n" + format_rows([("localize.preprocess", "what it does"), *fits]))
     click.echo("\n" + format_rows([("localize.classes", "which classes get a map"), *choices]))
     click.echo("\n" + format_rows([("eval.protocol", "measures", "paper"), *protocols]))
+    click.echo("\n" + format_rows([("model.pooling", "what it does", "paper"), *poolings]))
+    click.echo("\n" + format_rows([("train.method", "what it does", "paper"), *methods]))
+    click.echo("\n" + format_rows([("train.loss", "what it is"), *losses]))
 
 
 def _name(part: type) -> str:

@@ -22,9 +22,9 @@ def command(pattern: str, probe: bool) -> None:
     """List the backbones whose name matches PATTERN (`timm/resnet*`), the bundled ones first."""
     show_messages()
     from camtool.models import BUNDLED
-    from camtool.models.backbones import names
+    from camtool.models.backbones import LIBRARIES, names
 
-    every = [*BUNDLED, *(f"{lib}/{n}" for lib in ("torchvision", "timm") for n in names(lib))]
+    every = [*BUNDLED, *(f"{lib}/{n}" for lib in LIBRARIES for n in names(lib))]
     found = [n for n in dict.fromkeys(every) if fnmatch.fnmatchcase(n, pattern)]
     if not found:
         raise ModelError(f"no backbone matches '{pattern}'; try '*{pattern.strip('*')}*'")

@@ -27,5 +27,5 @@ def test_describe_tells_every_meaning_whole():
 def test_a_backbone_without_its_library(name):
     ran = run_here("config", "show", "--set", f"model.backbone={name!r}")
     assert ran.code == 2
-    assert "model.backbone: expected timm/NAME or torchvision/NAME, got '" in ran.err
+    assert "model.backbone: expected timm/NAME, torchvision/NAME or paper/NAME, got '" in ran.err
     assert ran.err.endswith("; `camtool models` lists them\n")
