@@ -18,6 +18,7 @@ from camtool.cam.occlusion import Occlusion
 from camtool.cam.patches import Patches
 from camtool.cam.recipro import ReciproCam
 from camtool.cam.rise import Rise
+from camtool.cam.rollout import AttentionRollout, LeGrad, TsCam
 from camtool.cam.saliency import Backprop
 from camtool.cam.scored import AblationCam, ScoreCam
 from camtool.cam.smooth import SmoothGradCamPlusPlus
@@ -25,6 +26,7 @@ from camtool.cam.smooth import SmoothGradCamPlusPlus
 __all__ = [
     "CAMS",
     "AblationCam",
+    "AttentionRollout",
     "Backprop",
     "Cam",
     "CamMethod",
@@ -33,6 +35,7 @@ __all__ = [
     "GradCamPlusPlus",
     "HiResCam",
     "LayerCam",
+    "LeGrad",
     "MapMethod",
     "Occlusion",
     "Patches",
@@ -40,6 +43,7 @@ __all__ = [
     "Rise",
     "ScoreCam",
     "SmoothGradCamPlusPlus",
+    "TsCam",
     "XGradCam",
 ]
 
@@ -58,7 +62,10 @@ CamMethod = Annotated[
     | ReciproCam
     | Rise
     | Occlusion
-    | Patches,
+    | Patches
+    | AttentionRollout
+    | LeGrad
+    | TsCam,
     Field(discriminator="name"),
 ]
 """Every localizer; joined as a union discriminated by `name`."""
@@ -79,5 +86,8 @@ CAMS: tuple[type[MapMethod], ...] = (
     Rise,
     Occlusion,
     Patches,
+    AttentionRollout,
+    LeGrad,
+    TsCam,
 )
 """The members of `CamMethod`, for the tables that are derived from the code."""

@@ -14,11 +14,14 @@ from camtool.models.backbones import create, leaves, spec_of
 from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
 from camtool.models.layers import Grown, convolution, published_start
+from camtool.models.linear_weights import head_of_weights
 from camtool.models.poolings import Gap, PerClass
 from camtool.models.weights import load, state_of
 from camtool.models.whole import Unsplit, block_classes, undivided
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 __all__ = ["build"]
@@ -122,11 +125,13 @@ def _dissected(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> 
             example,
             [*modules, *block_classes(network)],
             functions,
-            any_end=settings.pooling is not None,
+            any_end=_has_new_end(settings),
             output_stride=settings.output_stride,
         )
     except ModelError as error:
-        if (settings.pooling, settings.extra_conv, settings.output_stride) != (None, None, None):
+        # With something asked of the network's inside, it cannot be taken as it is.
+        inside = settings.extra_conv is not None or settings.output_stride is not None
+        if inside or _has_new_end(settings):
             raise
         features, head = undivided(network, example, str(error))
         classes = len(head.bias())
@@ -138,10 +143,24 @@ def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Cla
     if settings.extra_conv is not None:
         features = Grown(features, _extra(settings.extra_conv, channels, settings.backbone))
         channels = settings.extra_conv.channels
-    head = _head(settings, head, channels, anatomy.classes)
+    if not isinstance(head, Unsplit):
+        head = _head(settings, head, channels, anatomy.classes)
     if settings.dropout is not None:
         head.dropout = settings.dropout
-    return Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
+    classifier = Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
+    if settings.linear_weights is not None:
+        return _with_given_weights(classifier, settings.linear_weights, channels)
+    return classifier
+
+
+def _has_new_end(settings: ModelSettings) -> bool:
+    return settings.pooling is not None or settings.linear_weights is not None
+
+
+def _with_given_weights(classifier: Classifier, path: Path, channels: int) -> Classifier:
+    pooling = classifier.head.pooling
+    classifier.head, classifier.class_names = head_of_weights(path, channels, pooling)
+    return classifier
 
 
 def _extra(extra: ExtraConv, inputs: int, backbone: str) -> nn.Module:
@@ -158,8 +177,6 @@ def _head(settings: ModelSettings, own: Head | None, channels: int, classes: int
     pooling = settings.pooling or (Gap() if own is None else own.pooling)
     spatial = pooling.by if isinstance(pooling, PerClass) else pooling
     if own is not None and settings.extra_conv is None:
-        if isinstance(own, Unsplit):
-            return own
         if not isinstance(pooling, PerClass) or isinstance(own, PerClassHead):
             own.pooling = spatial
             return own

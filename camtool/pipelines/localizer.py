@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from camtool.models.classifier import Forward
+    from camtool.models.classifier import Classifier, Forward
 
 __all__ = ["Localization", "Localizer", "Prepared", "Seen"]
 
@@ -129,11 +129,7 @@ class Localizer:
         classifier = self.model.build(seed)
         self.settings.cam.check(classifier)
         self.sha256 = classifier.sha256()
-        self.names = (
-            ClassNames.of_imagenet()
-            if classifier.num_classes == 1000
-            else ClassNames.numbered(classifier.num_classes)
-        )
+        self.names = _names(classifier)
         classifier.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
         self.classifier = classifier.to(self.device)
 
@@ -225,6 +221,14 @@ class Localizer:
         source = prepared.source
         prediction = Prediction(source.image_id, source.path, prepared.size, classes)
         return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
+
+
+def _names(classifier: Classifier) -> ClassNames:
+    if classifier.class_names is not None:
+        return ClassNames(classifier.class_names, [None] * len(classifier.class_names))
+    if classifier.num_classes == 1000:
+        return ClassNames.of_imagenet()
+    return ClassNames.numbered(classifier.num_classes)
 
 
 def _device(name: str) -> torch.device:
