@@ -21,6 +21,7 @@ from camtool.cam.rise import Rise
 from camtool.cam.rollout import AttentionRollout, LeGrad, TsCam
 from camtool.cam.saliency import Backprop
 from camtool.cam.scored import AblationCam, ScoreCam
+from camtool.cam.self_taught import SelfTaught
 from camtool.cam.smooth import SmoothGradCamPlusPlus
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "ReciproCam",
     "Rise",
     "ScoreCam",
+    "SelfTaught",
     "SmoothGradCamPlusPlus",
     "TsCam",
     "XGradCam",
@@ -63,6 +65,7 @@ CamMethod = Annotated[
     | Rise
     | Occlusion
     | Patches
+    | SelfTaught
     | AttentionRollout
     | LeGrad
     | TsCam,
@@ -86,6 +89,7 @@ CAMS: tuple[type[MapMethod], ...] = (
     Rise,
     Occlusion,
     Patches,
+    SelfTaught,
     AttentionRollout,
     LeGrad,
     TsCam,

@@ -90,6 +90,8 @@ class AttentionTap(TorchFunctionMode):
         wanted, averaged = given.get("need_weights", True), given.get("average_attn_weights", True)
         asked = {**given, "need_weights": True, "average_attn_weights": False}
         output, attention = _MULTI_HEAD(**asked)
+        if attention is None:
+            return output, None
         value, heads = given["value"], given["num_heads"]
         own = given["query"] is given["key"] or torch.equal(given["query"], given["key"])
         if own and given["in_proj_weight"] is not None and attention.ndim == 4:

@@ -68,6 +68,8 @@ class Capture:
         self._logits = torch.empty(0)
         self._layouts: list[Layout] = []
         self._replacement: Tensor | None = None
+        self._calls: dict[int, int] = {}
+        self._calls_in_scores: dict[int, int] = {}
         self._watching = True
         self._thread = threading.get_ident()
 
@@ -80,8 +82,11 @@ class Capture:
             if not isinstance(output, Tensor):
                 kind = type(output).__name__
                 raise ModelError(f"layer '{self.names[place]}' gives a {kind}, not one tensor")
+            self._calls[place] = self._calls.get(place, 0) + 1
             if self._replacement is not None:
-                return self._replacement
+                # A layer that is called several times counts by its last call.
+                last = self._calls[place] == self._calls_in_scores[place]
+                return self._replacement if last else None
             return self._keep(place, output)
 
         return keep
@@ -98,6 +103,7 @@ class Capture:
             ModelError: a layer has no grid or was not called.
         """
         self._outputs.clear()
+        self._calls.clear()
         logits: Tensor
         if self.names:
             logits = self.classifier(_ordinary(images)).logits
@@ -115,6 +121,7 @@ class Capture:
             require_layout(tuple(self._outputs[i].shape), image_hw, name)
             for i, name in enumerate(self._labels())
         ]
+        self._calls_in_scores = dict(self._calls)
         self._check_finite()
         self._logits = logits
         return logits.detach()
@@ -175,6 +182,7 @@ class Capture:
             logits: Tensor = self.classifier.head(replaced)
             return logits
         self._replacement = replaced
+        self._calls.clear()
         try:
             again: Tensor = self.classifier(_ordinary(images)).logits
             return again

@@ -25,7 +25,7 @@ class EigenCam(LayerMethod):
 
     paper: ClassVar[str] = "Muhammad, Yeasin, IJCNN 2020, arXiv:2008.00299"
     needs: ClassVar[str] = "layer; no class"
-    passes: ClassVar[str] = "1 forward, 1 more with a layer named"
+    passes: ClassVar[str] = "1 (+1) forward"
 
     name: Literal["eigen-cam"] = "eigen-cam"
 

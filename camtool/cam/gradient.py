@@ -23,7 +23,7 @@ class GradientMap(LayerMethod):
     """A map that one layer's features and gradients give."""
 
     needs: ClassVar[str] = "gradient, layer"
-    passes: ClassVar[str] = "1 forward; a class: 1 backward from the scores to the layer"
+    passes: ClassVar[str] = "1 (+1) forward, 1 backward a class"
     gradients: ClassVar[bool] = True
 
     @abstractmethod

@@ -29,9 +29,7 @@ class LayerCam(MapMethod):
 
     paper: ClassVar[str] = "Jiang et al., TIP 2021, doi:10.1109/TIP.2021.3089943"
     needs: ClassVar[str] = "gradient, one or several layers"
-    passes: ClassVar[str] = (
-        "1 forward, 1 more with layers named; a class: 1 backward to the first layer"
-    )
+    passes: ClassVar[str] = "1 (+1) forward, 1 backward a class"
     gradients: ClassVar[bool] = True
 
     name: Literal["layer-cam"] = "layer-cam"

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from camtool.models.classifier import Classifier, Forward
+    from camtool.structures import ScoredBox
 
-__all__ = ["Chunk", "LayerMethod", "MapMethod", "Score", "check_classes"]
+__all__ = ["PASSES_NOTE", "Chunk", "LayerMethod", "MapMethod", "Score", "check_classes"]
+
+PASSES_NOTE = "(+1): one more where a layer is named, or the network has no linear head"
+"""What the costs of the methods leave to be said once."""
 
 Chunk = Annotated[int, Field(ge=1, le=4096)]
 """Setting: how many variants of an image pass the network at once; the bound on memory."""
@@ -64,6 +68,19 @@ class MapMethod(Settings, ABC):
             ModelError: the network lacks what the method needs.
             ValueError: a class index that the network does not have.
         """
+
+    def localized(
+        self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
+    ) -> tuple[Tensor, list[list[tuple[ScoredBox, ...]]] | None]:
+        """Return maps and, of a method that finds boxes itself, these.
+
+        Arguments and errors are those of `maps`.
+
+        Returns:
+            Maps, and for each image and class the boxes, best first, in pixels of the input; None
+            where boxes are made of the maps by a rule.
+        """
+        return self.maps(classifier, images, forward, classes), None
 
     def check(self, classifier: Classifier) -> None:
         """Refuse a network that lacks what the method needs, before the first image.

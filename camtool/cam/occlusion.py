@@ -29,7 +29,7 @@ class Occlusion(MapMethod):
 
     paper: ClassVar[str] = "Zeiler, Fergus, ECCV 2014, arXiv:1311.2901"
     needs: ClassVar[str] = "nothing but scores"
-    passes: ClassVar[str] = "1 + N forward (N squares: 169 at 224 pixels, side 32, stride 16)"
+    passes: ClassVar[str] = "1 + N forward (N = 169 squares at 224 pixels)"
 
     name: Literal["occlusion"] = "occlusion"
 

@@ -21,15 +21,16 @@ __all__ = ["Patches"]
 class Patches(MapMethod):
     """Patches: `M_c(x, y) = mean of p_c(P)^q` over the square patches P that cover the pixel.
 
-    Patches of side `min(H, W) / λ` for each scale λ lie on a grid in which neighbours overlap by
-    half or more; each is brought to the shorter side of the input. Oquab, Bottou, Laptev, Sivic:
-    Learning and Transferring Mid-Level Image Representations using Convolutional Neural Networks,
-    CVPR 2014, where q = 1 gives the maps and q = 5 the score of the whole image (`image_scores`).
+    Patches of side `min(H, W) / λ` for each scale λ lie on a grid in which neighbours overlap by a
+    given share or more; each is brought to the shorter side of the input. The paper looks at about
+    500 patches of 8 scales that overlap by half or more. Oquab, Bottou, Laptev, Sivic: Learning and
+    Transferring Mid-Level Image Representations using Convolutional Neural Networks, CVPR 2014,
+    where q = 1 gives the maps and q = 5 the score of the whole image (`image_scores`).
     """
 
     paper: ClassVar[str] = "Oquab et al., CVPR 2014"
     needs: ClassVar[str] = "nothing but scores"
-    passes: ClassVar[str] = "1 + N forward (N patches: 326 of a square image)"
+    passes: ClassVar[str] = "1 + N forward (N = 408 patches of a square)"
 
     name: Literal["patches"] = "patches"
 
@@ -38,7 +39,7 @@ class Patches(MapMethod):
     )  # fmt: skip
     """Scales λ: how often a patch fits into the shorter side of the image."""
 
-    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.75
     """Least overlap of neighbours, as a share of their side."""
 
     power: Annotated[float, Field(gt=0)] = 1.0

@@ -27,7 +27,7 @@ class ReciproCam(ImageByImage):
 
     paper: ClassVar[str] = "Byun, Lee, 2022, arXiv:2209.14074"
     needs: ClassVar[str] = "layer"
-    passes: ClassVar[str] = "1 forward + h·w of the head alone, or h·w + 1 whole with a layer named"
+    passes: ClassVar[str] = "1 (+1) + h·w forward, of the head alone without the +1"
 
     name: Literal["recipro-cam"] = "recipro-cam"
 

@@ -28,7 +28,7 @@ class Rise(MapMethod):
 
     paper: ClassVar[str] = "Petsiuk et al., BMVC 2018, arXiv:1806.07421"
     needs: ClassVar[str] = "nothing but scores"
-    passes: ClassVar[str] = "1 + N forward (masks N = 4,000)"
+    passes: ClassVar[str] = "1 + N forward (N = 4,000 masks)"
 
     name: Literal["rise"] = "rise"
 

@@ -87,7 +87,7 @@ class LeGrad(AttentionMethod):
 
     paper: ClassVar[str] = "Bousselham et al., 2024, arXiv:2404.03214"
     needs: ClassVar[str] = "gradient, attention over all tokens"
-    passes: ClassVar[str] = "2 + L forward (L blocks); a class: L backward through one block each"
+    passes: ClassVar[str] = "2 + L forward, L backward a class (L blocks)"
     gradients: ClassVar[bool] = True
 
     name: Literal["legrad"] = "legrad"

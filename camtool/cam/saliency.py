@@ -31,7 +31,7 @@ class Backprop(MapMethod):
 
     paper: ClassVar[str] = "Simonyan et al., ICLR workshop 2014, arXiv:1312.6034"
     needs: ClassVar[str] = "gradient; ReLUs if guided"
-    passes: ClassVar[str] = "1 + n forward; a class: n backward to the pixels (samples n = 1)"
+    passes: ClassVar[str] = "1 + n forward, n backward a class (n = 1 sample)"
     gradients: ClassVar[bool] = True
 
     name: Literal["backprop"] = "backprop"

@@ -71,7 +71,7 @@ class ScoreCam(ImageByImage):
 
     paper: ClassVar[str] = "Wang et al., CVPR workshop 2020, arXiv:1910.01279"
     needs: ClassVar[str] = "layer"
-    passes: ClassVar[str] = "1 + K forward (K channels of the layer)"
+    passes: ClassVar[str] = "1 (+1) + K forward (K channels)"
 
     name: Literal["score-cam"] = "score-cam"
 
@@ -107,7 +107,7 @@ class AblationCam(ImageByImage):
 
     paper: ClassVar[str] = "Desai, Ramaswamy, WACV 2020"
     needs: ClassVar[str] = "layer"
-    passes: ClassVar[str] = "1 forward + K of the head alone, or K + 1 whole with a layer named"
+    passes: ClassVar[str] = "1 (+1) + K forward, of the head alone without the +1"
 
     name: Literal["ablation-cam"] = "ablation-cam"
 

@@ -31,7 +31,7 @@ class SmoothGradCamPlusPlus(LayerMethod):
 
     paper: ClassVar[str] = "Omeiza et al., IntelliSys 2019, arXiv:1908.01224"
     needs: ClassVar[str] = "gradient, layer"
-    passes: ClassVar[str] = "1 + n forward; a class: n backward (samples n = 8)"
+    passes: ClassVar[str] = "1 (+1) + n forward, n backward a class (n = 8 samples)"
     gradients: ClassVar[bool] = True
 
     name: Literal["smooth-grad-cam++"] = "smooth-grad-cam++"

@@ -77,7 +77,8 @@ def _checked(place: str, vector: NDArray[np.generic], channels: int) -> NDArray[
             " (one more number would be the bias)"
         )
     result = np.zeros(channels + 1, np.float32)
-    result[: len(vector)] = vector
+    with np.errstate(over="ignore"):  # becomes an infinity, which is refused
+        result[: len(vector)] = vector
     if not np.isfinite(result).all():
         raise ModelError(f"{place}: holds NaN or infinity")
     return result

@@ -18,7 +18,7 @@ from camtool.models import ModelSettings
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.names import ClassNames
 from camtool.report.overlay import draw_overlay, thumbnail
-from camtool.structures import ClassPrediction, Prediction, ScoreMap
+from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox, ScoreMap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,12 +53,14 @@ class Seen:
         scores: their probabilities, shape (n,).
         ranks: their places among all classes, 1 = most probable; no two are equal.
         maps: shape (n, h, w), float32.
+        boxes: for each class, in pixels of the input; None where the box rule makes them of maps.
     """
 
     classes: list[int]
     scores: list[float]
     ranks: list[int]
     maps: NDArray[np.float32]
+    boxes: list[tuple[ScoredBox, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,45 +184,72 @@ class Localizer:
             self.settings.classes.choose(row, p.targets, self.names)
             for row, p in zip(order, batch, strict=True)
         ]
-        maps = self._maps(images, forward, chosen)
+        maps, boxes = self._maps(images, forward, chosen)
         return [
-            Seen(c, p[c].tolist(), [1 + int(np.flatnonzero(o == i)[0]) for i in c], m[: len(c)])
-            for c, p, o, m in zip(chosen, logits.softmax(1).numpy(), order, maps, strict=True)
+            Seen(c, p[c].tolist(), [1 + int(np.flatnonzero(o == i)[0]) for i in c], m[: len(c)], b)
+            for c, p, o, m, b in zip(
+                chosen, logits.softmax(1).numpy(), order, maps, boxes, strict=True
+            )
         ]
 
     def _maps(
         self, images: Tensor, forward: Forward, chosen: list[list[int]]
-    ) -> NDArray[np.float32]:
-        """Maps of shape (B, n, h, w), n the largest number of classes that an image has."""
+    ) -> tuple[NDArray[np.float32], Sequence[list[tuple[ScoredBox, ...]] | None]]:
+        """Maps of shape (B, n, h, w), n the largest number of classes that an image has; boxes."""
         width = max(1, *map(len, chosen))
         padded = [c + [0] * (width - len(c)) for c in chosen]
         classes = torch.tensor(padded, device=self.device)
-        maps = self.settings.cam.maps(self.classifier, images, forward, classes)
-        result: NDArray[np.float32] = maps.float().cpu().numpy()
-        return result
+        maps, boxes = self.settings.cam.localized(self.classifier, images, forward, classes)
+        return maps.float().cpu().numpy(), boxes or [None] * len(chosen)
 
     def finish(self, prepared: Prepared, seen: Seen) -> Localization:
         """Make boxes of the maps, and the record of the image."""
         score_maps = tuple(
             ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in seen.maps
         )
+        found = (
+            [self.settings.boxes.boxes(score_map) for score_map in score_maps]
+            if seen.boxes is None
+            else [_in_image(boxes, prepared) for boxes in seen.boxes[: len(score_maps)]]
+        )
         classes = tuple(
             ClassPrediction(
                 name=self.names.names[index],
                 score=score,
-                boxes=self.settings.boxes.boxes(score_map),
+                boxes=boxes,
                 rank=rank,
                 index=index,
                 title=self.names.titles[index],
                 target=index in prepared.targets,
             )
-            for index, score, rank, score_map in zip(
-                seen.classes, seen.scores, seen.ranks, score_maps, strict=True
+            for index, score, rank, boxes in zip(
+                seen.classes, seen.scores, seen.ranks, found, strict=True
             )
         )
         source = prepared.source
         prediction = Prediction(source.image_id, source.path, prepared.size, classes)
         return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
+
+
+def _in_image(boxes: tuple[ScoredBox, ...], prepared: Prepared) -> tuple[ScoredBox, ...]:
+    """Bring boxes from pixels of the network's input to those of the image."""
+    if prepared.pixels is None:
+        return ()
+    left, top, right, bottom = prepared.region
+    across = (right - left) / prepared.pixels.shape[2]
+    down = (bottom - top) / prepared.pixels.shape[1]
+    return tuple(
+        ScoredBox(
+            Box(
+                left + b.box.x0 * across,
+                top + b.box.y0 * down,
+                left + b.box.x1 * across,
+                top + b.box.y1 * down,
+            ),
+            b.score,
+        )
+        for b in boxes
+    )
 
 
 def _names(classifier: Classifier) -> ClassNames:

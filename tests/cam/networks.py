@@ -12,8 +12,8 @@ from torch import nn
 
 from camtool.errors import ModelError
 from camtool.models.anatomy import dissect
-from camtool.models.backbones import bundled_state
 from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.weights import bundled_state
 from camtool.models.whole import block_classes, undivided
 
 
@@ -101,7 +101,8 @@ def classifier_of(module, shape, name="test/net"):
         # What timm declares as not to be traced into.
         leaves = [*_features_fx.get_notrace_modules(), *block_classes(module)]
         functions = _features_fx.get_notrace_functions()
-        parts = dissect(name, module, example, leaves, functions)
+        anatomy = dissect(name, module, example, leaves, functions)
+        parts = anatomy.features, anatomy.head
     except ModelError as error:
         parts = undivided(module, example, str(error))
     spec = InputSpec(shape[::-1], (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)
@@ -111,3 +112,20 @@ def classifier_of(module, shape, name="test/net"):
 @functools.cache
 def classifier(name):
     return classifier_of(network(name), NETWORKS[name][1], name)
+
+
+class TokenNetwork(nn.Module):
+    """A small transformer whose patch tokens become class maps, as TS-CAM's; 8×8 patches."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        self.vit = timm.models.VisionTransformer(
+            img_size=(32, 48), patch_size=8, embed_dim=16, depth=2, num_heads=2, reg_tokens=2,
+            num_classes=0, global_pool="token",
+        )  # fmt: skip
+        nn.init.normal_(self.vit.cls_token)
+        self.conv = nn.Conv2d(16, classes, 3, padding=1)
+
+    def forward(self, images):
+        tokens = self.vit.forward_features(images)[:, 3:]
+        return self.conv(tokens.transpose(1, 2).unflatten(2, (4, 6))).mean((2, 3))
