@@ -39,11 +39,13 @@ class AnnotatedObject:
         label: the class as the source writes it: wnid or name (str), or 0-based index (int).
         box: its true box; None where the source gives only the class of the image.
         difficult: the source marks it as difficult (PASCAL VOC).
+        mask: file of its true mask, as the source names it; None where it names none.
     """
 
     label: str | int
     box: Box | None
     difficult: bool = False
+    mask: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,13 @@ class Annotation:
         image_id: the image's name in the source, e.g. `ILSVRC2012_val_00000001`.
         size: (width, height) of the frame that the boxes are in; None where the source has none.
         objects: the objects, in the order of the source.
+        ignore: file of the mask of what does not count, as the source names it; None for nothing.
     """
 
     image_id: str
     size: tuple[int, int] | None
     objects: tuple[AnnotatedObject, ...]
+    ignore: str | None = None
 
     def __post_init__(self) -> None:
         """Check id and size."""
@@ -75,6 +79,10 @@ class Annotation:
     def boxes(self, label: str | int) -> tuple[Box, ...]:
         """The true boxes of one class."""
         return tuple(o.box for o in self.objects if o.label == label and o.box is not None)
+
+    def masks(self, label: str | int) -> tuple[str, ...]:
+        """The files of the true masks of one class."""
+        return tuple(o.mask for o in self.objects if o.label == label and o.mask is not None)
 
 
 @dataclass(frozen=True, slots=True)

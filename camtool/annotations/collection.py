@@ -162,16 +162,33 @@ class ImageTable:
         self._objects: dict[str, list[AnnotatedObject]] = {}
         self._places: dict[str, str] = {}
         self._failed: dict[str, tuple[str, str]] = {}
+        self._ignored: dict[str, str] = {}
 
-    def add(self, image_id: str, label: str | int, box: Box | None, place: str) -> None:
+    def add(
+        self,
+        image_id: str,
+        label: str | int,
+        box: Box | None,
+        place: str,
+        mask: str | None = None,
+    ) -> None:
         """Add one object of an image."""
         objects = self._objects.get(image_id)
         if objects is None:
             objects = self._objects[image_id] = []
             self._places[image_id] = place
         if label == NO_CLASS:
-            self._collector.warnings.add("a box without a class", place)
-        objects.append(AnnotatedObject(label, box))
+            what = "box" if mask is None else "mask"
+            self._collector.warnings.add(f"a {what} without a class", place)
+        objects.append(AnnotatedObject(label, box, mask=mask))
+
+    def ignore(self, image_id: str, mask: str) -> None:
+        """Name the mask of what does not count in an image."""
+        self._ignored[image_id] = mask
+
+    def __contains__(self, image_id: str) -> bool:
+        """Tell whether an image has an object."""
+        return image_id in self._objects
 
     def fail(self, image_id: str, place: str, reason: str) -> None:
         """Leave an image out, whatever its other lines say; the first reason counts."""
@@ -190,7 +207,8 @@ class ImageTable:
         for image_id, objects in self._objects.items():
             if image_id not in self._failed:
                 size = sizes.get(image_id) if isinstance(sizes, dict) else sizes
+                ignored = self._ignored.get(image_id)
                 self._collector.add(
-                    Annotation(image_id, size, tuple(objects)), self._places[image_id]
+                    Annotation(image_id, size, tuple(objects), ignored), self._places[image_id]
                 )
         return self._collector.finish()

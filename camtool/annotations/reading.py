@@ -48,7 +48,6 @@ def read_annotations(path: Path, reader: AnnotationReader | None = None) -> Anno
 
     Raises:
         AnnotationError: not there, empty, of no known format, or nothing in it can be used.
-        DataError: lists of masks where boxes are needed.
     """
     sight = Sight.of(path)
     if reader is None:

@@ -15,7 +15,7 @@ from camtool.annotations.collection import (
 from camtool.annotations.corners import box_from_corners, fit, integer, numbers
 from camtool.annotations.reader import Reader, Sight
 from camtool.annotations.tables import data_lines
-from camtool.errors import AnnotationError, DataError
+from camtool.errors import AnnotationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,11 +35,14 @@ class WsolLists(Reader):
     """A folder of the benchmark's lists, or its `localization.txt` with the lists beside it.
 
     Image ids are kept as written (`val/x`), without extension; labels are 0-based class indices;
-    corners are 0-based and inclusive, in the frame of `image_sizes.txt`.
+    corners are 0-based and inclusive, in the frame of `image_sizes.txt`. Lines of masks instead of
+    boxes (OpenImages) give objects without a box; only the protocol `pxap` opens the files.
     """
 
     summary: ClassVar[str] = "WSOL benchmark lists: the folder, or localization.txt"
-    layout: ClassVar[str] = "localization.txt: id,x0,y0,x1,y1; class_labels.txt: id,class"
+    layout: ClassVar[str] = (
+        "localization.txt: id,x0,y0,x1,y1 or id,mask.png,ignore.png; class_labels.txt: id,class"
+    )
 
     name: Literal["wsol-lists"] = "wsol-lists"
 
@@ -54,11 +57,7 @@ class WsolLists(Reader):
         return len(fields) == 5 or _is_mask(fields)
 
     def read(self, path: Path) -> AnnotationSet:
-        """Read all annotations; see `Reader.read`.
-
-        Raises:
-            DataError: the lists name masks instead of boxes (OpenImages).
-        """
+        """Read all annotations; see `Reader.read`."""
         collector = Collector(str(path), self.name)
         boxes = path / _BOXES if path.is_dir() else path
         folder = boxes.parent
@@ -68,14 +67,13 @@ class WsolLists(Reader):
         seen: set[str] = set()
         for place, line in data_lines(boxes):
             image_id, *corners = (field.strip() for field in line.split(","))
-            if _is_mask([image_id, *corners]):
-                raise DataError(
-                    f"{place}: masks instead of boxes; masks are not supported by this protocol, "
-                    "which needs lines `id,x0,y0,x1,y1`"
-                )
+            masks = _is_mask([image_id, *corners])
             image_id = image_stem(image_id)
             seen.add(image_id)
             try:
+                if masks:
+                    _add_mask(table, image_id, classes.get(image_id, NO_CLASS), corners, place)
+                    continue
                 if len(corners) != 4 or not image_id:
                     raise EntryError(f"{len(corners) + 1} fields, 5 needed: id, x0, y0, x1, y1")
                 xyxy = numbers(corners, ("x0", "y0", "x1", "y1"))
@@ -91,6 +89,24 @@ class WsolLists(Reader):
 
 def _is_mask(fields: list[str]) -> bool:
     return len(fields) in (2, 3) and fields[1].lower().endswith(".png")
+
+
+def _add_mask(
+    table: ImageTable, image_id: str, label: str | int, files: list[str], place: str
+) -> None:
+    """Add the mask of one object; the image's first line may also name what does not count.
+
+    Raises:
+        EntryError: there is no image id, or another line than the first names an ignore mask.
+    """
+    mask, ignored = files[0], files[1] if len(files) > 1 else ""
+    if not image_id:
+        raise EntryError("a mask without an image id")
+    if ignored:
+        if image_id in table:
+            raise EntryError("an ignore mask that is not on the image's first line")
+        table.ignore(image_id, ignored)
+    table.add(image_id, label, None, place, mask)
 
 
 def _without_boxes(path: Path, seen: set[str], table: ImageTable) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from camtool.boxes.paper import PaperBoxes
+from camtool.boxes.thresholds import THRESHOLD_RULES
 
-__all__ = ["BOX_RULES", "BoxRule", "PaperBoxes"]
+__all__ = ["BOX_RULES", "THRESHOLD_RULES", "BoxRule", "PaperBoxes"]
 
 BoxRule = PaperBoxes
 """Every box rule; joined as a union discriminated by `name`."""

@@ -15,6 +15,10 @@ __all__ = ["compiled", "inlined"]
 # Its attributes come from the environment, so type checkers do not know them.
 _config: Any = numba.config
 
+# Where functions are compiled. The geometry holds a class that signatures name: code that names
+# another one is unreadable.
+_SOURCES = ("boxes/*.py", "geometry.py", "metrics/*.py")
+
 # An option that numba's type stubs leave out.
 _WITHOUT_RUNTIME: Any = {"_nrt": False}
 
@@ -30,9 +34,8 @@ def _cache_folder() -> str | None:
     its own.
     """
     sources = hashlib.sha256()
-    here = Path(__file__).parent
-    # The geometry holds a class that signatures name: code that names another one is unreadable.
-    for path in [*sorted(here.glob("*.py")), here.with_name("geometry.py")]:
+    package = Path(__file__).parent.parent
+    for path in sorted(found for pattern in _SOURCES for found in package.glob(pattern)):
         sources.update(path.read_bytes())
     # As numba has it: `NUMBA_CACHE_DIR` comes first.
     chosen = _config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from camtool.boxes.components import components
+from camtool.boxes.every_threshold import boxes_at
+from camtool.boxes.thresholds import Stored, Threshold, ThresholdRule
 from camtool.settings import Settings
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import NDArray
+
     from camtool.boxes.components import Components
     from camtool.structures import ScoreMap
 
@@ -40,8 +46,9 @@ class PaperBoxes(Settings):
 
     name: Literal["paper"] = "paper"
 
-    threshold: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of the maximum that a pixel must exceed."""
+    threshold: Threshold = 0.2
+    """Share of the maximum that a pixel must exceed, or the rule that finds it: `otsu`,
+    `{name: percentile, q: 80}`, `{name: stored, file: RUN/threshold.json}`."""
 
     scale: Literal["max", "min-max"] = "max"
     """What the threshold is a share of: the maximum, or the range from minimum to maximum."""
@@ -52,11 +59,25 @@ class PaperBoxes(Settings):
     min_area: Annotated[float, Field(ge=0, le=1)] = 0.01
     """With `components: all`, the smallest component, as a share of the image's pixels."""
 
-    def boxes(self, score_map: ScoreMap) -> tuple[ScoredBox, ...]:
-        """Return the boxes of a class map, in original pixels; empty if it has none."""
+    @model_validator(mode="after")
+    def _read_stored(self) -> Self:
+        """Put the numbers in place of the file that holds them."""
+        if isinstance(self.threshold, Stored):
+            object.__setattr__(self, "threshold", self.threshold.resolve(self.scale))
+        return self
+
+    def boxes(self, score_map: ScoreMap, label: str | None = None) -> tuple[ScoredBox, ...]:
+        """Return the boxes of a class map, in original pixels; empty if it has none.
+
+        Args:
+            score_map: the map.
+            label: name of its class, for thresholds of single classes.
+        """
         if not np.isfinite(score_map.values).all():
             return ()
-        found = components(score_map, self.threshold, of_range=self.scale == "min-max")
+        of_range = self.scale == "min-max"
+        share = self._share(score_map, label)
+        found = components(score_map, share, of_range=of_range)
         base = found.low if self.scale == "min-max" else 0.0
         boxes = [
             ScoredBox(
@@ -66,6 +87,30 @@ class PaperBoxes(Settings):
             for i in self._chosen(found, score_map.size)
         ]
         return tuple(sorted(boxes, key=lambda b: -b.score))
+
+    def _share(self, score_map: ScoreMap, label: str | None) -> float:
+        if isinstance(self.threshold, ThresholdRule):
+            return self.threshold.share(score_map, of_range=self.scale == "min-max", label=label)
+        return self.threshold
+
+    def boxes_at(self, score_map: ScoreMap, shares: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the strongest box at each of many thresholds, instead of the rule's own.
+
+        Args:
+            score_map: the map.
+            shares: ascending thresholds in [0, 1), shape (n,).
+
+        Returns:
+            x0, y0, x1, y1 of the first of `boxes` at each threshold, int64 of shape (n, 4); zeros
+            where there is none.
+        """
+        smallest = self.min_area * score_map.size[0] * score_map.size[1]
+        return boxes_at(
+            score_map,
+            shares,
+            of_range=self.scale == "min-max",
+            smallest=smallest if self.components == "all" else None,
+        )
 
     def _chosen(self, found: Components, size: tuple[int, int]) -> list[int]:
         if not len(found.areas):

@@ -19,7 +19,8 @@ class Cam(MapMethod):
     """Class activation map: `M_c(x, y) = Σ_k w_ck f_k(x, y)`.
 
     Zhou, Khosla, Lapedriza, Oliva, Torralba: Learning Deep Features for Discriminative
-    Localization, CVPR 2016, arXiv:1512.04150. The map's mean plus the bias is the class's logit.
+    Localization, CVPR 2016, arXiv:1512.04150. With GAP the map's mean plus the bias is the class's
+    logit; `camtool.models.heads` says what holds for other poolings.
     Needs a head that is linear in the pooled features; costs nothing beyond the forward pass.
     """
 

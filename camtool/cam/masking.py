@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MaskedBoxes"]
 
 _BEST = 5
+_ROUNDING = 1e-6
 
 
 @final
@@ -61,4 +62,6 @@ class MaskedBoxes:
         """Return how much probability a class loses without a box; None: the five best classes."""
         self.see([box])
         chosen = self._best if index is None else torch.tensor([index], device=self._best.device)
-        return float((self._before - self._after[box])[chosen].sum())
+        before, after = (float(p[chosen].sum()) for p in (self._before, self._after[box]))
+        # Less is rounding of single precision, and no drop.
+        return before - after if abs(before - after) > _ROUNDING * before else 0.0

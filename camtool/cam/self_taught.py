@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["SelfTaught"]
 
 
-# Sums of probabilities in single precision differ by less without any reason.
-_ROUNDING = 1e-6
-
-
 class _Hypothesis(NamedTuple):
     bounds: Bounds
     score: float
@@ -146,7 +142,7 @@ class SelfTaught(MapMethod):
         """The best hypotheses after non-maximum suppression; none that costs no score."""
         kept: list[ScoredBox] = []
         for hypothesis in sorted(found, key=lambda h: -h.score):
-            if len(kept) == self.boxes or hypothesis.score <= _ROUNDING:
+            if len(kept) == self.boxes or hypothesis.score <= 0:
                 break
             y0, x0, y1, x1 = hypothesis.bounds
             box = Box(float(x0), float(y0), float(x1), float(y1))

@@ -22,7 +22,7 @@ __all__ = ["command"]
 @click.option(
     "--boxes", type=PATH, metavar="PATH", help="True boxes; `camtool formats` lists forms."
 )
-@click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, maxboxacc-v2.")
+@click.option("--protocol", metavar="NAME", help="ilsvrc [default]; `camtool methods` lists all.")
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
 @click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
 @click.option("--allow-missing", is_flag=True, help="Compare the images that count in both runs.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from camtool.cli.options import (
     show_report,
 )
 from camtool.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from camtool.pipelines.evaluation import EvalSettings, Evaluation
 
 __all__ = ["command"]
 
@@ -27,13 +31,21 @@ __all__ = ["command"]
     "--predictions", type=PATH, metavar="PATH",
     help="Instead of RUN: predictions.jsonl, guesses (.txt), Kaggle .csv, maps (.npz, .npy).",
 )  # fmt: skip
-@click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, maxboxacc-v2.")
+@click.option("--protocol", metavar="NAME", help="ilsvrc [default], maxboxacc, pxap, … or all.")
+@click.option("--masks", type=PATH, metavar="DIR", help="True masks by image id, for pxap.")
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
 @click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
+@click.option(
+    "--calibrate-on", type=PATH, metavar="PATH", help="Choose the threshold on these true boxes."
+)
+@click.option(
+    "--calibrate-run", type=PATH, metavar="RUN", help="Run with their maps, if it is another one."
+)
 @click.option("--allow-missing", is_flag=True, help="Score the rest if predictions are missing.")
 @click.option("--baselines-only", is_flag=True, help="Only centred boxes, no predictions.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
+@click.option("--plots", type=PATH, metavar="DIR", help="Draw the curves there, PNG and SVG.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if an annotation could not be used.")
 @settings_options
 def command(
@@ -41,12 +53,16 @@ def command(
     boxes: Path | None,
     predictions: Path | None,
     protocol: str | None,
+    masks: Path | None,
     images: str | None,
     blacklist: Path | None,
+    calibrate_on: Path | None,
+    calibrate_run: Path | None,
     allow_missing: bool,
     baselines_only: bool,
     form: str | None,
     out: Path | None,
+    plots: Path | None,
     strict: bool,
     config: Path | None,
     overrides: tuple[str, ...],
@@ -64,8 +80,11 @@ def command(
     given = {
         "annotations": boxes,
         "predictions": predictions,
+        "masks": masks,
         "images": images,
         "blacklist": blacklist,
+        "calibrate_on": calibrate_on,
+        "calibrate_run": calibrate_run,
         "allow_missing": allow_missing or None,
         "baselines_only": baselines_only or None,
     }
@@ -77,12 +96,41 @@ def command(
         overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
-    result = evaluate_files(settings, run)
-    writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
-    show_report(result, writers, form, out)
-    unusable = result.counts.left_out.get("annotation could not be used", 0)
+    if settings.every_protocol:
+        unusable = _every_protocol(settings, run, form, out, plots)
+    else:
+        result = evaluate_files(settings, run)
+        writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
+        show_report(result, writers, form, out)
+        if plots is not None:
+            _write_plots(result, plots)
+        unusable = result.counts.left_out.get("annotation could not be used", 0)
     if strict and unusable:
         raise DataError(f"{unusable} annotations could not be used (--strict)")
+
+
+def _every_protocol(
+    settings: EvalSettings, run: Path | None, form: str | None, out: Path | None, plots: Path | None
+) -> int:
+    """Report what every protocol gives; return how many annotations could not be used."""
+    from camtool.pipelines.evaluate_all import evaluate_all
+    from camtool.report.side_by_side import to_json, to_markdown, to_table
+
+    result = evaluate_all(settings, run)
+    writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
+    show_report(result, writers, form, out)
+    if plots is not None:
+        for name, evaluation in result.protocols.items():
+            _write_plots(evaluation, plots / name)
+    return result.main.counts.left_out.get("annotation could not be used", 0)
+
+
+def _write_plots(result: Evaluation, folder: Path) -> None:
+    from camtool.report.plots import write_plots
+
+    written = write_plots(result, folder)
+    if not written:
+        click.echo(f"nothing to draw of the protocol {result.protocol}", err=True)
 
 
 def _last_run() -> Path:

@@ -11,12 +11,14 @@ __all__ = ["command"]
 
 @click.command("formats")
 def command() -> None:
-    """List the files that can be read: annotations, labels, predictions, images."""
+    """List the files that can be read: annotations, labels, predictions, masks, images."""
     from camtool.annotations.reading import readers
     from camtool.images.decode import FORMATS
+    from camtool.pipelines.mask_files import MASK_FORMS
     from camtool.pipelines.predictions import PREDICTION_FORMS
 
     rows = [(r.model_fields["name"].default, r.direction, r.summary, r.layout) for r in readers()]
     click.echo(format_rows([("format", "direction", "what it is", "layout"), *rows]))
     click.echo("\n" + format_rows([("predictions", "what it is"), *PREDICTION_FORMS]))
+    click.echo("\n" + format_rows([("masks", "what it is"), *MASK_FORMS]))
     click.echo("\nimages, by content: " + ", ".join(FORMATS))

@@ -41,13 +41,23 @@ def settings_options(command: F) -> F:
 
 
 def load_experiment(
-    config: Path | None, overrides: Sequence[str], **run: Path | str | None
+    config: Path | None,
+    overrides: Sequence[str],
+    model: Path | None = None,
+    **run: Path | str | None,
 ) -> Experiment:
-    """Read the settings: defaults < file < `--set` < the given values of the section `run`."""
+    """Read the settings: defaults < file < `--set` < the given values of the section `run`.
+
+    With `model`, a checkpoint, its settings stand in for the defaults.
+    """
     from camtool.pipelines.experiment import Experiment
+    from camtool.pipelines.trained import with_model
     from camtool.settings import load_settings
 
-    experiment = load_settings(Experiment, config, overrides)
+    if model is not None:
+        experiment = with_model(model, config, overrides)
+    else:
+        experiment = load_settings(Experiment, config, overrides)
     given = {key: value for key, value in run.items() if value is not None}
     section = experiment.run.model_copy(update=given)
     return experiment.model_copy(update={"run": section})

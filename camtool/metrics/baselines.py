@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from camtool.metrics.confidence import Bootstrap
+from camtool.metrics.marks import image_marks
+from camtool.metrics.resampling import by_stratum
 from camtool.structures import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from camtool.metrics.confidence import Rate
+    from camtool.metrics.marks import Mark
     from camtool.structures import Annotation
 
-__all__ = ["SIDES", "Baseline", "centred_box", "score_baselines"]
+__all__ = ["SIDES", "Baseline", "best_centred", "centred_box", "score_baselines"]
 
 SIDES = {
     "whole_image": 1.0,
@@ -40,16 +45,22 @@ class Baseline:
 
     Attributes:
         right: number of pairs of image and true class whose box is right.
-        n: number of pairs; one an image where images have one class.
+        rate: GT-known accuracy with its interval; of as many pairs, one an image where images have
+            one class.
     """
 
     right: int
-    n: int
+    rate: Rate
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return self.rate.n
 
     @property
     def accuracy(self) -> float:
         """GT-known accuracy in percent."""
-        return 100 * self.right / self.n
+        return self.rate.value
 
     @property
     def error(self) -> float:
@@ -64,36 +75,56 @@ def centred_box(size: tuple[int, int], side: float) -> Box:
     return Box(width * low, height * low, width * high, height * high)
 
 
+def best_centred(values: Mapping[str, float]) -> str | None:
+    """Return the name of the best box of `SIDES`, the larger among equals; None without boxes.
+
+    It is chosen on the images that it is scored on: an oracle like the best threshold.
+    """
+    return max((name for name in SIDES if name in values), key=values.__getitem__, default=None)
+
+
 def score_baselines(
-    truths: Iterable[Annotation], iou_threshold: float = 0.5
+    truths: Iterable[Annotation],
+    iou_threshold: float = 0.5,
+    bootstrap: Bootstrap | None = None,
 ) -> dict[str, Baseline]:
     """Return the baselines on the images that have a size and a true box; empty if none has.
 
     A box is right for a class of an image when its intersection over union with any true box of
     this class is at least `iou_threshold`, as for the GT-known error.
     """
-    right = np.zeros(len(SIDES), np.int64)
-    n = 0
-    pairs = _pairs(truths)
-    while chunk := list(itertools.islice(pairs, _CHUNK)):
-        right += _right(chunk, iou_threshold)
-        n += len(chunk)
-    return {name: Baseline(int(right[i]), n) for i, name in enumerate(SIDES)} if n else {}
+    bootstrap = bootstrap or Bootstrap()
+    counting = (truth for truth in truths if truth.size is not None and any(_boxes(truth)))
+    strata: list[Hashable] = []
+    marks: dict[str, list[Mark]] = {name: [] for name in SIDES}
+    while chunk := list(itertools.islice(counting, _CHUNK)):
+        boxes = [_boxes(truth) for truth in chunk]
+        classes = [len(of_image) for of_image in boxes]
+        sized = zip((truth.size for truth in chunk if truth.size), boxes, strict=True)
+        pairs = [(size, of_class) for size, of_image in sized for of_class in of_image]
+        right = _right(pairs, iou_threshold)
+        for column, name in enumerate(SIDES):
+            marks[name] += image_marks(right[:, column, None], classes)
+        strata += bootstrap.strata(chunk) or []
+    return {
+        name: Baseline(
+            sum(right for right, _ in of_images),
+            bootstrap.rate(*by_stratum(of_images, strata or None)),
+        )
+        for name, of_images in marks.items()
+        if of_images
+    }
 
 
-def _pairs(truths: Iterable[Annotation]) -> Iterator[tuple[tuple[int, int], tuple[Box, ...]]]:
-    """Yield image size and true boxes for each pair of image and class that has both."""
-    for truth in truths:
-        if truth.size is not None:
-            for label in truth.labels:
-                if true_boxes := truth.boxes(label):
-                    yield truth.size, true_boxes
+def _boxes(truth: Annotation) -> list[tuple[Box, ...]]:
+    """Return the true boxes of each class that has any."""
+    return [boxes for label in truth.labels if (boxes := truth.boxes(label))]
 
 
 def _right(
     pairs: Sequence[tuple[tuple[int, int], tuple[Box, ...]]], iou_threshold: float
-) -> NDArray[np.int64]:
-    """Count the pairs that each baseline gets right, array of shape (baselines,).
+) -> NDArray[np.bool_]:
+    """Tell for each pair which baselines get it right, bool of shape (pairs, baselines).
 
     The same arithmetic as `geometry.iou` on `centred_box`, for all pairs at once.
     """
@@ -109,5 +140,5 @@ def _right(
         intersection = np.maximum(common, 0).prod(axis=1)
         union = (far - near).prod(axis=1) + true_area - intersection
         hit = intersection / union >= iou_threshold
-        right.append(int(np.logical_or.reduceat(hit, first).sum()))
-    return np.array(right, np.int64)
+        right.append(np.logical_or.reduceat(hit, first))
+    return np.stack(right, axis=1)

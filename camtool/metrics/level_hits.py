@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from camtool.boxes.compiled import compiled, inlined
+from camtool.boxes.thresholds import otsu_bin, percentile_bin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from camtool.boxes.contours import Contours
 
-__all__ = ["LevelHits", "level_hits", "level_hits_plain"]
+__all__ = ["OWN_RULES", "LevelHits", "level_hits", "level_hits_plain", "own_levels"]
 
 
 class LevelHits(NamedTuple):
@@ -25,10 +26,22 @@ class LevelHits(NamedTuple):
         bits: for each IoU threshold a row of 256 bits, first level first (`np.packbits`), uint8 of
             shape (ious, 32).
         peak: maximum of the 8-bit map.
+        own: the level that each of `OWN_RULES` gives the map.
     """
 
     bits: NDArray[np.uint8]
     peak: int
+    own: tuple[int, ...] = (0, 0)
+
+
+OWN_RULES: Final = ("otsu", "percentile")
+"""Rules that give each map a level of its own."""
+
+
+def own_levels(values: NDArray[np.uint8], percentile: float) -> tuple[int, int]:
+    """Return the levels of a map by Otsu's rule, and such that so many percent are background."""
+    counts = np.bincount(values.ravel(), minlength=256)
+    return otsu_bin(counts), percentile_bin(counts, percentile)
 
 
 def level_hits(

@@ -9,51 +9,46 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 import numpy as np
 from pydantic import Field
 
-from camtool.boxes.contours import contours, largest_contours
+from camtool.boxes.contours import Contours, contours, largest_contours
 from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
+from camtool.metrics.baselines_on_maps import SIGMA
 from camtool.metrics.confidence import Rate
-from camtool.metrics.ilsvrc import Figures, ThresholdChoice
-from camtool.metrics.level_hits import LevelHits, level_hits, level_hits_plain
-from camtool.metrics.marks import Marks, image_marks
+from camtool.metrics.figures import Figures
+from camtool.metrics.level_hits import (
+    LevelHits,
+    level_hits,
+    level_hits_plain,
+    own_levels,
+)
+from camtool.metrics.map_thresholds import map_choices
+from camtool.metrics.marks import Mark, Marks, image_marks
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
+from camtool.metrics.oracle import BOX_ACCURACY, ImageDraws, accuracy_curve, oracle_intervals
+from camtool.metrics.resampling import ONE_STRATUM, Strata
 from camtool.metrics.unit_frame import boxes_to_frame, eight_bit
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
     from camtool.metrics.confidence import Bootstrap
+    from camtool.metrics.sources import MapSource
     from camtool.structures import Annotation, Prediction
 
-__all__ = ["MapOutcome", "MapProtocol", "MapSource", "MaxBoxAcc", "MaxBoxAccV2"]
+__all__ = ["MapOutcome", "MapProtocol", "MaxBoxAcc", "MaxBoxAccV2"]
 
 MOST_RESAMPLES = 1000
 """Resamples of a figure that is no plain share cost a pass over all images each."""
 
 _SHARES = tuple(iou / 100 for iou in IOUS)
-
-
-class MapSource(Protocol):
-    """Where the maps of predictions are."""
-
-    few: bool
-    """There are so few that compiling kernels for them would take longer."""
-
-    def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32] | None:
-        """Return the score map of a class, (224, 224) in [0, 1]; None where there is none.
-
-        Raises:
-            EvaluationError: the map cannot be scored; names the file.
-            RunError: the map cannot be read.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +61,8 @@ class MapOutcome:
 class MapProtocol(Settings, ABC):
     """What both protocols share: the frame, the thresholds, the figures of a curve."""
 
+    paper: ClassVar[str]
+    needs_boxes: ClassVar[bool] = True
     needs_maps: ClassVar[bool] = True
     measure: ClassVar[str] = "accuracy"
 
@@ -75,9 +72,20 @@ class MapProtocol(Settings, ABC):
     fixed: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Threshold whose accuracy stands beside that of the oracle; a multiple of the interval."""
 
+    percentile: Annotated[float, Field(gt=0, lt=100)] = 80.0
+    """Percentage of the pixels that are background, for the percentile rule."""
+
     @abstractmethod
+    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+        """Return the contours of an 8-bit map whose boxes count; see `level_hits`."""
+
     def level_hits(
-        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
+        self,
+        values: NDArray[np.uint8],
+        truths: NDArray[np.int64],
+        *,
+        plain: bool = False,
+        found: Contours | None = None,
     ) -> LevelHits:
         """Tell at which levels of a map a box is right.
 
@@ -85,7 +93,10 @@ class MapProtocol(Settings, ABC):
             values: 8-bit map of the true class, shape (height, width).
             truths: true boxes in the map's pixels, inclusive corners, int64 of shape (n, 4).
             plain: without compiled code, for a handful of images; the same result.
+            found: the map's contours, where they are known already.
         """
+        found = self.contours(values, plain=plain) if found is None else found
+        return (level_hits_plain if plain else level_hits)(found, values, truths, _SHARES)
 
     @abstractmethod
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
@@ -121,7 +132,9 @@ class MapProtocol(Settings, ABC):
         maps: MapSource | None,
     ) -> LevelHits:
         truths = boxes_to_frame(boxes, size)
-        return self.level_hits(eight_bit(values), truths, plain=bool(maps and maps.few))
+        bits = eight_bit(values)
+        hits = self.level_hits(bits, truths, plain=bool(maps and maps.few))
+        return hits._replace(own=own_levels(bits, self.percentile))
 
     def figures(
         self,
@@ -130,21 +143,43 @@ class MapProtocol(Settings, ABC):
         *,
         network_classes: int | None,
         bootstrap: Bootstrap,
+        strata: Strata = ONE_STRATUM,
     ) -> Figures:
-        """Return the figures; absent where a map is missing. See `Ilsvrc.figures`."""
+        """Return the figures; absent where a map is missing. See `BoxProtocol.figures`."""
         del classified, network_classes
-        every = [hits for outcome in located for hits in outcome.hits]
         if lacking := _lacking(located):
-            return Figures({}, dict.fromkeys(self._names(), lacking))
-        accuracy = BoxAccuracy()
-        for hits in every:
-            if hits is not None:
-                accuracy.update(hits)
+            return Figures({}, dict.fromkeys(self.metrics, lacking))
+        accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
+        classes = [len(outcome.hits) for outcome in located]
+        curve = accuracy.compute(thresholds(self.interval))
+        choices = map_choices(accuracy, curve, self.fixed, self.percentile)
+        return Figures(
+            self.rates(accuracy, classes, bootstrap, strata.located),
+            {},
+            choices,
+            {BOX_ACCURACY: accuracy_curve(accuracy, curve, choices)},
+        )
+
+    def rates(
+        self,
+        accuracy: BoxAccuracy,
+        classes: Sequence[int],
+        bootstrap: Bootstrap,
+        strata: Sequence[Hashable] | None = None,
+    ) -> dict[str, Rate]:
+        """Return the metrics at their best thresholds; each resample chooses them anew.
+
+        Args:
+            accuracy: image after image, each of its true classes that has boxes.
+            classes: how many these are, of each image.
+            bootstrap: how the intervals are drawn.
+            strata: stratum of each image; None for one stratum of all.
+        """
         steps = thresholds(self.interval)
-        curve = accuracy.compute(steps)
-        intervals = self._intervals(accuracy, accuracy.distinct(steps), bootstrap)
-        metrics = {n: Rate(v, intervals[n], len(every)) for n, v in self.values(curve).items()}
-        return Figures(metrics, {}, self._choices(accuracy, curve))
+        values = self.values(accuracy.compute(steps))
+        draws = ImageDraws(bootstrap, self.resamples(bootstrap), classes, strata)
+        intervals = oracle_intervals(accuracy, accuracy.distinct(steps), self.values, draws)
+        return {name: Rate(value, intervals[name], len(accuracy)) for name, value in values.items()}
 
     def marks(
         self,
@@ -153,60 +188,37 @@ class MapProtocol(Settings, ABC):
         *,
         network_classes: int | None,
     ) -> Marks:
-        """Return the right boxes of each image at the fixed threshold; see `Ilsvrc.marks`.
+        """Return the right boxes of each image at the fixed threshold; see `BoxProtocol.marks`.
 
         Each true class with boxes is a trial; for a mean over IoUs, one at each of them.
         """
         del classified, network_classes
         if lacking := _lacking(located):
-            return Marks(absent=dict.fromkeys(self._names(), lacking))
-        accuracy = BoxAccuracy()
-        for hits in (hits for outcome in located for hits in outcome.hits if hits is not None):
-            accuracy.update(hits)
-        right = accuracy.hits(self.fixed)  # (classes of all images, ious)
+            return Marks(absent=dict.fromkeys(self.metrics, lacking))
+        accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
         classes = [len(outcome.hits) for outcome in located]
+        return Marks(localization=self.marks_of(accuracy.hits(self.fixed), classes))
+
+    def marks_of(self, right: NDArray[np.bool_], classes: Sequence[int]) -> dict[str, list[Mark]]:
+        """Return the mark of each image, by metric.
+
+        Args:
+            right: image after image, of each true class that has boxes whether a box is right at
+                each of the `IOUS`; bool of shape (classes of all images, 3).
+            classes: how many classes these are, of each image.
+        """
         places = {f"max_box_acc_{iou}": [k] for k, iou in enumerate(IOUS)}
         places[self.whole] = self.whole_ious
-        by_name = {n: image_marks(right[:, places[n]], classes) for n in self._names()}
-        return Marks(localization=by_name)
+        return {name: image_marks(right[:, places[name]], classes) for name in self.metrics}
 
     def paired_threshold(self) -> str | None:
         """Return the threshold at which runs are compared: the oracle would suit each its own."""
         return f"fixed at {self.fixed:g} in every run, not chosen on these images"
 
-    def _names(self) -> tuple[str, ...]:
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics, the protocol's own first."""
         return (self.whole, *(f"max_box_acc_{iou}" for iou in IOUS))
-
-    def _choices(
-        self, accuracy: BoxAccuracy, curve: BoxAccuracyCurve
-    ) -> dict[str, ThresholdChoice]:
-        fixed = accuracy.compute(np.array([self.fixed]))
-        return {
-            f"max_box_acc_{iou}": ThresholdChoice(
-                curve.best(iou).threshold,
-                curve.best(iou).value,
-                self.fixed,
-                fixed.at(self.fixed, iou),
-            )
-            for iou in IOUS
-        }
-
-    def _intervals(
-        self, accuracy: BoxAccuracy, at: NDArray[np.float64], bootstrap: Bootstrap
-    ) -> dict[str, tuple[float, float]]:
-        """Percentile intervals; every resample of images chooses its best threshold anew."""
-        hits = accuracy.matrix(at).astype(np.float32)
-        drawn: dict[str, list[float]] = {}
-        for weights in bootstrap.weights(len(accuracy), self.resamples(bootstrap)):
-            right = np.rint(weights @ hits).astype(np.int64)  # (ious, resamples, thresholds)
-            for k in range(len(weights)):
-                curve = BoxAccuracyCurve(at, right[:, k], len(accuracy))
-                for name, value in self.values(curve).items():
-                    drawn.setdefault(name, []).append(value)
-        return {
-            name: tuple(np.percentile(values, (2.5, 97.5)).tolist())
-            for name, values in drawn.items()
-        }
 
     def resamples(self, bootstrap: Bootstrap) -> int:
         """Return how many resamples an interval rests on; each chooses its thresholds anew."""
@@ -218,11 +230,16 @@ class MapProtocol(Settings, ABC):
         return {
             "hit": "IoU >= 0.3, 0.5, 0.7 with any true box of the class",
             "pixels": "inclusive corners, +1; a contour's box is a pixel too large (as published)",
+            "true_boxes": "any true box of the class",
             "guess_box": self.guess_box,
             "frame": "224×224: maps resized (bicubic) and scaled to [0, 1], true boxes truncated",
             "threshold": (
                 f"oracle: best of 0, {self.interval:g}, … on the scored images, for each IoU;"
                 f" beside it fixed at {self.fixed:g}"
+            ),
+            "no_network": (
+                f"centred Gaussian map, sigma {SIGMA:g} of the frame's side (Choe et al. 2020), at"
+                " its best threshold; centred boxes in the frame by the same hit rule"
             ),
         }
 
@@ -235,8 +252,10 @@ class MapProtocol(Settings, ABC):
 
 def _lacking(located: Sequence[MapOutcome]) -> str | None:
     """Return why there are no figures; None where every image has the maps that they need."""
+    if not located:
+        return "no scored image has a true box"
     lacking = sum(None in outcome.hits for outcome in located)
-    if located and not lacking:
+    if not lacking:
         return None
     return (
         f"the true class's map is stored for {len(located) - lacking:,} of"
@@ -255,13 +274,9 @@ class MaxBoxAcc(MapProtocol):
 
     name: Literal["maxboxacc"] = "maxboxacc"
 
-    def level_hits(
-        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
-    ) -> LevelHits:
-        """Tell at which levels the largest contour's box is right; see `MapProtocol`."""
-        if plain:
-            return level_hits_plain(plain_contours(values, largest=True), values, truths, _SHARES)
-        return level_hits(largest_contours(values), values, truths, _SHARES)
+    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+        """Return the largest contour at each level; see `MapProtocol`."""
+        return plain_contours(values, largest=True) if plain else largest_contours(values)
 
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
         """Return the metrics in percent, by name."""
@@ -283,13 +298,9 @@ class MaxBoxAccV2(MapProtocol):
 
     name: Literal["maxboxacc-v2"] = "maxboxacc-v2"
 
-    def level_hits(
-        self, values: NDArray[np.uint8], truths: NDArray[np.int64], *, plain: bool = False
-    ) -> LevelHits:
-        """Tell at which levels any contour's box is right; see `MapProtocol`."""
-        if plain:
-            return level_hits_plain(plain_contours(values), values, truths, _SHARES)
-        return level_hits(contours(values), values, truths, _SHARES)
+    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+        """Return all contours at all levels; see `MapProtocol`."""
+        return plain_contours(values) if plain else contours(values)
 
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
         """Return the metrics in percent, by name."""

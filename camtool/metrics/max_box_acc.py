@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from camtool.metrics.level_hits import OWN_RULES
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -88,12 +91,22 @@ class BoxAccuracyCurve:
 
 
 class BoxAccuracy:
-    """Collects images, 97 bytes each, and counts the right ones at any thresholds."""
+    """Collects images, 99 bytes each, and counts the right ones at any thresholds."""
 
     def __init__(self) -> None:
         """Begin without images."""
         self._bits = bytearray()
         self._peaks = bytearray()
+        self._own = bytearray()
+
+    @classmethod
+    def of(cls, every: Iterable[LevelHits | None]) -> Self:
+        """Collect images, leaving out those without hits."""
+        accuracy = cls()
+        for hits in every:
+            if hits is not None:
+                accuracy.update(hits)
+        return accuracy
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -103,11 +116,13 @@ class BoxAccuracy:
         """Add an image."""
         self._bits += hits.bits.tobytes()
         self._peaks.append(hits.peak)
+        self._own += bytes(hits.own)
 
     def merge(self, other: BoxAccuracy) -> None:
         """Add the images of another collection, behind those that are here."""
         self._bits += other._bits
         self._peaks += other._peaks
+        self._own += other._own
 
     def compute(self, at: NDArray[np.float64]) -> BoxAccuracyCurve:
         """Count the right images at each of the thresholds `at`, each in [0, 1].
@@ -125,18 +140,36 @@ class BoxAccuracy:
     def hits(self, threshold: float) -> NDArray[np.bool_]:
         """Return which images are right at a threshold, bool of shape (images, 3)."""
         peaks = np.frombuffer(self._peaks, np.uint8)
-        levels = (threshold * peaks.astype(np.float64)).astype(np.int64)
+        return self._at((threshold * peaks.astype(np.float64)).astype(np.int64))
+
+    def own(self, rule: str) -> NDArray[np.float64]:
+        """Return the accuracies in percent at each map's own level by one of `OWN_RULES`, (3,)."""
+        levels = np.frombuffer(self._own, np.uint8).reshape(-1, len(OWN_RULES))
+        hits = self._at(levels[:, OWN_RULES.index(rule)].astype(np.int64))
+        result: NDArray[np.float64] = 100 * hits.sum(0, dtype=np.int64) / len(self)
+        return result
+
+    def _at(self, levels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which images are right, each at a level of its own, bool of shape (images, 3)."""
         rows = np.frombuffer(self._bits, np.uint8).reshape(-1, len(IOUS), 32)
         bytes_ = rows[np.arange(len(rows)), :, levels >> 3]
         result: NDArray[np.bool_] = (bytes_ >> (7 - (levels & 7))[:, None] & 1).astype(np.bool_)
         return result
 
-    def matrix(self, at: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Return which images are right at each threshold, uint8 of shape (3, images, n)."""
-        result = np.empty((len(IOUS), len(self), len(at)), np.uint8)
-        for column, threshold in enumerate(at):
-            result[:, :, column] = self.hits(float(threshold)).T
-        return result
+    def blocks(
+        self, at: NDArray[np.float64], most: int = 2048
+    ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+        """Yield up to `most` images and which are right at each threshold, uint8 (k, 3, n)."""
+        peaks = np.frombuffer(self._peaks, np.uint8)
+        rows = np.frombuffer(self._bits, np.uint8).reshape(-1, len(IOUS), 32)
+        for first in range(0, len(self), most):
+            images = slice(first, min(first + most, len(self)))
+            hits = np.unpackbits(rows[images], axis=2)
+            block = np.empty((*hits.shape[:2], len(at)), np.uint8)
+            for peak in np.unique(peaks[images]):
+                same = peaks[images] == peak
+                block[same] = hits[same][:, :, _levels(at, int(peak))]
+            yield images, block
 
     def distinct(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return those of the thresholds that give masks of their own in some image."""

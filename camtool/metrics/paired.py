@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from camtool.metrics.resampling import resampled_sums
 
-    from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
     from camtool.metrics.confidence import Bootstrap
 
@@ -19,8 +19,6 @@ __all__ = ["EXACT_BELOW", "Difference", "McNemar", "mcnemar", "paired_difference
 
 EXACT_BELOW = 25
 """McNemar's test is exact below so many discordant images, where chi-square is a poor fit."""
-
-_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,49 +54,37 @@ class McNemar:
 
 
 def paired_difference(
-    kinds: Mapping[tuple[int, int, int], int], bootstrap: Bootstrap
+    strata: Sequence[Mapping[tuple[int, int, int], int]], bootstrap: Bootstrap
 ) -> Difference:
     """Return the difference of two rates on the same images, with its percentile interval.
 
     The bootstrap draws images, each with what both runs make of it: the pairing stays. Images that
-    count alike are of one kind, and how many of each kind a resample holds is multinomial, as in
-    `Bootstrap.rate`. For one outcome an image there are four kinds.
+    count alike are of one kind, as in `Bootstrap.rate`. For one outcome an image there are four
+    kinds.
 
     Args:
-        kinds: number of images of each kind; a kind is (events of the first run, events of the
-            second, trials), with 0 <= events <= trials and trials >= 1.
+        strata: number of images of each kind, for each stratum; a kind is (events of the first run,
+            events of the second, trials), with 0 <= events <= trials and trials >= 1.
         bootstrap: resamples and seed.
 
     Raises:
         ValueError: there are no images.
     """
-    # Sorted, because the order of the images must not reach the random numbers.
-    ordered = sorted(kind for kind, count in kinds.items() if count)
-    if not ordered:
-        raise ValueError("a difference needs at least one image")
-    images = np.array([kinds[kind] for kind in ordered], np.int64)
-    first, second, trials = np.array(ordered, np.int64).T
-    drawn = np.concatenate(
-        [100 * (draws @ (second - first)) / (draws @ trials) for draws in _draws(images, bootstrap)]
+    first, second, n = (
+        sum(kind[i] * images for kinds in strata for kind, images in kinds.items())
+        for i in (0, 1, 2)
     )
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    n = int(images @ trials)
+    if not n:
+        raise ValueError("a difference needs at least one image")
+    drawn = resampled_sums(strata, bootstrap.samples, bootstrap.seed)
+    low, high = np.percentile(100 * (drawn[:, 1] - drawn[:, 0]) / drawn[:, 2], (2.5, 97.5))
     return Difference(
-        first=100 * int(images @ first) / n,
-        second=100 * int(images @ second) / n,
-        value=100 * int(images @ (second - first)) / n,
+        first=100 * first / n,
+        second=100 * second / n,
+        value=100 * (second - first) / n,
         ci95=(float(low), float(high)),
         n=n,
     )
-
-
-def _draws(images: NDArray[np.int64], bootstrap: Bootstrap) -> Iterator[NDArray[np.int64]]:
-    """Yield numbers of images by kind, (≤ 1000, kinds): images of many objects have many kinds."""
-    generator = np.random.Generator(np.random.PCG64(bootstrap.seed))
-    n = int(images.sum())
-    for done in range(0, bootstrap.samples, _AT_ONCE):
-        size = min(_AT_ONCE, bootstrap.samples - done)
-        yield generator.multinomial(n, images / n, size=size)
 
 
 def mcnemar(better: int, worse: int) -> McNemar:

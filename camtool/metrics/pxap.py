@@ -6,24 +6,33 @@ https://arxiv.org/abs/2001.07437: the pixels of the whole set make one precision
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from camtool.boxes.compiled import compiled
-from camtool.settings import Settings
+from camtool.metrics.curves import Curve, Level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["IGNORED", "PixelCounts", "PxAP", "combine_masks"]
+__all__ = [
+    "BINS",
+    "IGNORED",
+    "PixelCounts",
+    "average_precision",
+    "combine_masks",
+    "pixel_histogram",
+]
 
 IGNORED = 255
 """Value of pixels that do not count; 1 is foreground and 0 background."""
 
 _EDGES = np.append(np.arange(0, 1, 0.001), (1.0, 2.0, 3.0))
+BINS = len(_EDGES) - 1
+"""Number of bins of score; those above 1 are the published program's, and hold nothing but 1."""
 
 
 def combine_masks(
@@ -53,32 +62,83 @@ def combine_masks(
     return result
 
 
+def pixel_histogram(
+    values: NDArray[np.floating[Any]], mask: NDArray[np.uint8], *, plain: bool = False
+) -> NDArray[np.int64]:
+    """Count the background and foreground pixels of an image by score.
+
+    Args:
+        values: score map in [0, 1], shape (h, w).
+        mask: 1 foreground, 255 ignored, 0 background; uint8 of the same shape.
+        plain: without compiled code, for a handful of images; the same result.
+
+    Returns:
+        int64 of shape (2, BINS): background, foreground.
+
+    Raises:
+        ValueError: the shapes differ, or a score is outside [0, 1] or none.
+    """
+    if values.shape != mask.shape:
+        raise ValueError(f"map of shape {values.shape}, mask of shape {mask.shape}")
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError("the map's values are not all within [0, 1]")
+    counts = np.zeros((2, BINS), np.int64)
+    if not plain:
+        _count(np.ravel(values).astype(np.float64), np.ravel(mask), _EDGES, counts)
+        return counts
+    places = np.searchsorted(_EDGES, values.astype(np.float64), side="right") - 1
+    for side in (0, 1):
+        counts[side] = np.bincount(places[mask == side], minlength=BINS)
+    return counts
+
+
+def average_precision(counts: NDArray[np.number[Any]]) -> NDArray[np.float64]:
+    """Return the area under the precision–recall curve, as a share.
+
+    Args:
+        counts: background and foreground pixels by score, shape (…, 2, BINS).
+
+    Returns:
+        float64 of shape (…); NaN where there is no foreground.
+    """
+    background, foreground = np.moveaxis(counts[..., ::-1].cumsum(-1), -2, 0)
+    with np.errstate(invalid="ignore"):
+        recall = foreground / foreground[..., -1:]
+        # No pixel so high, no precision: and no recall is gained there either.
+        precision = foreground / np.maximum(foreground + background, 1)
+    gained = np.diff(recall, prepend=0.0, axis=-1)
+    result: NDArray[np.float64] = (precision * gained).sum(-1)
+    return result
+
+
 class PixelCounts:
     """Histograms of the scores of foreground and background pixels; 16 kB however many images."""
 
     def __init__(self) -> None:
         """Begin without pixels."""
-        self._counts = np.zeros((2, len(_EDGES) - 1), np.int64)
+        self._counts = np.zeros((2, BINS), np.int64)
 
     def update(self, values: NDArray[np.floating[Any]], mask: NDArray[np.uint8]) -> None:
-        """Add an image.
-
-        Args:
-            values: score map in [0, 1], shape (h, w).
-            mask: 1 foreground, 255 ignored, 0 background; uint8 of the same shape.
+        """Add an image; see `pixel_histogram`.
 
         Raises:
             ValueError: the shapes differ, or a score is outside [0, 1] or none.
         """
-        if values.shape != mask.shape:
-            raise ValueError(f"map of shape {values.shape}, mask of shape {mask.shape}")
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise ValueError("the map's values are not all within [0, 1]")
-        _count(np.ravel(values).astype(np.float64), np.ravel(mask), _EDGES, self._counts)
+        self.add(pixel_histogram(values, mask))
+
+    def add(self, histogram: NDArray[np.int64]) -> None:
+        """Add what `pixel_histogram` returned for an image, or the sum of several, (2, BINS)."""
+        self._counts += histogram
 
     def merge(self, other: PixelCounts) -> None:
         """Add the pixels of another collection."""
         self._counts += other._counts
+
+    @property
+    def foreground_share(self) -> float:
+        """Foreground pixels in percent of those that count: PxAP of a map that is constant."""
+        background, foreground = self._counts.sum(1)
+        return float(100 * foreground / max(background + foreground, 1))
 
     def compute(self) -> float:
         """Return PxAP in percent.
@@ -86,15 +146,28 @@ class PixelCounts:
         Raises:
             ValueError: no foreground pixel has been counted.
         """
-        background, foreground = self._counts[:, ::-1].cumsum(1)
-        if not foreground[-1]:
+        if not self._counts[1].any():
             raise ValueError("PxAP needs at least one foreground pixel")
-        recall = foreground / foreground[-1]
-        positive = foreground + background
-        any_positive = positive > 0
-        precision = foreground[any_positive] / positive[any_positive]
-        gained = np.diff(recall, prepend=0.0)[any_positive]
-        return float(100 * (precision * gained).sum())
+        return float(100 * average_precision(self._counts))
+
+    def curve(self) -> Curve:
+        """Return precision against recall, in percent, at each score where recall grows.
+
+        Raises:
+            ValueError: no foreground pixel has been counted.
+        """
+        line = f"all pixels, PxAP {self.compute():.2f}"
+        background, foreground = self._counts[:, ::-1].cumsum(1)
+        grows = np.diff(foreground, prepend=0) > 0
+        recall = 100 * foreground[grows] / foreground[-1]
+        precision = 100 * foreground[grows] / (foreground + background)[grows]
+        return Curve(
+            tuple(recall.tolist()),
+            {line: tuple(precision.tolist())},
+            "recall, %",
+            "precision, %",
+            levels=(Level(line, self.foreground_share, "a map without information"),),
+        )
 
 
 @compiled
@@ -111,14 +184,3 @@ def _count(values: Any, mask: Any, edges: Any, counts: Any) -> None:  # noqa: AN
         while place < last and values[i] >= edges[place + 1]:
             place += 1
         counts[mask[i], place] += 1
-
-
-@final
-class PxAP(Settings):
-    """Area under the precision–recall curve of all pixels of all images."""
-
-    name: Literal["pxap"] = "pxap"
-
-    def figures(self, counts: PixelCounts) -> dict[str, float]:
-        """Return the metric in percent, by name."""
-        return {"pxap": counts.compute()}

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from camtool.errors import shorten
 from camtool.models.poolings import POOLINGS, Gap, Gmp, Lse, PerClass, Pooling
+from camtool.runs.checkpoints import WEIGHTS, checkpoint_folder
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class ModelSettings(Settings):
 
     weights: str = "imagenet"
     """`imagenet`: pretrained, from an installed package or downloaded once by the library;
-    `none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state."""
+    `none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state, or, for
+    `localize`, a checkpoint of `train`, which `--model` puts here."""
 
     output_stride: Literal[8, 16, 32] | None = None
     """Side of the input over side of the last grid: the last stages dilate where they would step,
@@ -109,6 +111,13 @@ class ModelSettings(Settings):
         return build(self, seed, num_classes)
 
     @property
+    def checkpoint(self) -> Path | None:
+        """The folder of `camtool train` that the weights are in; None for other weights."""
+        return None if self.weights in ("imagenet", "none") else checkpoint_folder(self.weights)
+
+    @property
     def weights_file(self) -> Path | None:
         """The weights as a file; None for `imagenet` and `none`."""
+        if (folder := self.checkpoint) is not None:
+            return folder / WEIGHTS
         return None if self.weights in ("imagenet", "none") else Path(self.weights)

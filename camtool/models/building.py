@@ -12,16 +12,15 @@ from camtool.models import ExtraConv, ModelSettings, paper_networks
 from camtool.models.anatomy import Anatomy, dissect
 from camtool.models.backbones import create, leaves, spec_of
 from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
+from camtool.models.dilation import quicken
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
 from camtool.models.layers import Grown, convolution, published_start
-from camtool.models.linear_weights import head_of_weights
+from camtool.models.linear_weights import with_linear_weights
 from camtool.models.poolings import Gap, PerClass
 from camtool.models.weights import load, state_of
 from camtool.models.whole import Unsplit, block_classes, undivided
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
 __all__ = ["build"]
@@ -140,6 +139,7 @@ def _dissected(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> 
 
 def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Classifier:
     features, head, channels = anatomy.features, anatomy.head, anatomy.channels
+    quicken(features)
     if settings.extra_conv is not None:
         features = Grown(features, _extra(settings.extra_conv, channels, settings.backbone))
         channels = settings.extra_conv.channels
@@ -149,18 +149,12 @@ def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Cla
         head.dropout = settings.dropout
     classifier = Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
     if settings.linear_weights is not None:
-        return _with_given_weights(classifier, settings.linear_weights, channels)
+        return with_linear_weights(classifier, settings.linear_weights)
     return classifier
 
 
 def _has_new_end(settings: ModelSettings) -> bool:
     return settings.pooling is not None or settings.linear_weights is not None
-
-
-def _with_given_weights(classifier: Classifier, path: Path, channels: int) -> Classifier:
-    pooling = classifier.head.pooling
-    classifier.head, classifier.class_names = head_of_weights(path, channels, pooling)
-    return classifier
 
 
 def _extra(extra: ExtraConv, inputs: int, backbone: str) -> nn.Module:

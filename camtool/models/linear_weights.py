@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from camtool.models.classifier import Classifier
     from camtool.models.poolings import SpatialPooling
 
-__all__ = ["GivenHead", "head_of_weights"]
+__all__ = ["with_linear_weights"]
 
 # What numpy and zipfile raise on foreign and damaged files.
 _DAMAGED = (
@@ -30,25 +31,33 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-class GivenHead(NamedTuple):
+class _GivenHead(NamedTuple):
     """A head from a file, and the names of its classes in the order of its scores."""
 
     head: LinearHead
     names: tuple[str, ...]
 
 
-def head_of_weights(path: Path, channels: int, pooling: SpatialPooling | None = None) -> GivenHead:
-    """Read a head on pooled features from a file of class vectors.
+def with_linear_weights(classifier: Classifier, path: Path) -> Classifier:
+    """Put the classes of a file in the place of a classifier's own, and return it.
 
     Args:
-        path: `.npz` file; each array is one class by its name: `channels` numbers, and one more
-            for the bias if there is any (such as `coef_` and `intercept_` of a linear SVM).
-        channels: number of feature channels K.
-        pooling: from the grid to K numbers; global average pooling by default.
+        classifier: in evaluation mode; its pooling stays.
+        path: `.npz` file; each array is one class by its name: as many numbers as feature channels,
+            and one more for the bias if there is any (`coef_` and `intercept_` of a linear SVM).
 
     Raises:
         ModelError: not such a file, or a vector does not fit; the message names the class.
     """
+    width, height = classifier.spec.size
+    with torch.no_grad():
+        channels = classifier.features(torch.zeros(1, 3, height, width)).shape[1]
+    pooling = getattr(classifier.head, "pooling", Gap())
+    classifier.head, classifier.class_names = _head_of(path, channels, pooling)
+    return classifier
+
+
+def _head_of(path: Path, channels: int, pooling: SpatialPooling) -> _GivenHead:
     try:
         # Opened here: of a damaged archive, numpy would leave the file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -63,8 +72,8 @@ def head_of_weights(path: Path, channels: int, pooling: SpatialPooling | None = 
         raise ModelError(f"{path}: holds no class")
     rows = [_checked(f"{path}: class '{shorten(n)}'", v, channels) for n, v in vectors.items()]
     table = torch.from_numpy(np.stack(rows))
-    head = LinearHead(table[:, :channels].clone(), table[:, channels].clone(), pooling or Gap())
-    return GivenHead(head.eval(), tuple(vectors))
+    head = LinearHead(table[:, :channels].clone(), table[:, channels].clone(), pooling)
+    return _GivenHead(head.eval(), tuple(vectors))
 
 
 def _checked(place: str, vector: NDArray[np.generic], channels: int) -> NDArray[np.float32]:

@@ -5,7 +5,6 @@ Nothing here needs a network: runs are read from their folders.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,14 +12,18 @@ from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.paired import EXACT_BELOW, mcnemar, paired_difference
+from camtool.metrics.pxap_protocol import PxAP
+from camtool.metrics.resampling import by_stratum
 from camtool.pipelines.comparable import common_images, same_classes
 from camtool.pipelines.comparison import Comparison, PairedMetric, RunPair
 from camtool.pipelines.convention import by_index, convention
+from camtool.pipelines.details_rules import rules as kind_rules
+from camtool.pipelines.kind_changes import kind_changes
 from camtool.pipelines.predictions import load_predictions
 from camtool.pipelines.scoring import annotation_warnings, score_images
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Mapping, Sequence
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
@@ -59,6 +62,9 @@ def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
         RunError: a folder holds no run, or an unfinished one.
     """
     annotations = _annotations(runs, settings)
+    # No figure of a comparison needs the strongest points of maps.
+    asked = settings.diagnosis.model_copy(update={"pointing": False})
+    settings = settings.model_copy(update={"diagnosis": asked})
     for run in runs[1:]:
         same_classes(runs[0], run)
     first = _score(runs[0], annotations, settings)
@@ -74,7 +80,8 @@ def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
     return Comparison(
         protocol=settings.protocol.name,
         measure=settings.protocol.measure,
-        convention=_convention(settings, annotations, first.scoring, rules),
+        convention=_convention(settings, annotations, first.scoring, rules)
+        | kind_rules(settings, kinds=any(pair.kinds for pair in pairs), figures=()),
         pairs=tuple(pairs),
         warnings=(*annotation_warnings(annotations), *dict.fromkeys(warnings)),
     )
@@ -90,6 +97,10 @@ def _annotations(runs: Sequence[Path], settings: EvalSettings) -> AnnotationSet:
             "eval.predictions and eval.baselines_only are for `camtool eval`: a comparison reads "
             "run folders; leave them out"
         )
+    if settings.every_protocol:
+        raise SettingsError("--protocol all: a comparison is by one protocol; name it")
+    if isinstance(settings.protocol, PxAP):
+        raise SettingsError(f"the protocol pxap compares no runs: {settings.protocol.unpaired}")
     return read_annotations(settings.annotations, settings.format)
 
 
@@ -122,15 +133,20 @@ def _pair(first: _Run, second: _Run, settings: EvalSettings) -> RunPair:
     one, two = (_marks(run, common, settings) for run in (first, second))
     kept = [(one.classification, two.classification, scored)]
     kept += [(one.localization, two.localization, located)]
+    classes = _classes(first, settings)
     metrics = {
-        name: _metric(ids, ours[name], theirs[name], settings)
+        name: _metric(ids, ours[name], theirs[name], classes, settings)
         for ours, theirs, ids in kept
         for name in ours
         if name in theirs
     }
     absent = {n: f"{second.path}: {why}" for n, why in two.absent.items()}
     absent |= {n: f"{first.path}: {why}" for n, why in one.absent.items()}
-    return RunPair(str(first.path), str(second.path), len(common), left_out, metrics, absent)
+    before, after = (
+        [j for j in run.scoring.located if j.truth.image_id in common] for run in (first, second)
+    )
+    kinds = kind_changes(before, after, metrics)
+    return RunPair(str(first.path), str(second.path), len(common), left_out, metrics, absent, kinds)
 
 
 def _marks(run: _Run, common: frozenset[str], settings: EvalSettings) -> Marks:
@@ -140,16 +156,28 @@ def _marks(run: _Run, common: frozenset[str], settings: EvalSettings) -> Marks:
     return settings.protocol.marks(scored, located, network_classes=run.network_classes)
 
 
+def _classes(run: _Run, settings: EvalSettings) -> dict[str, Hashable] | None:
+    """Return the stratum of each image, by id; None where nothing is stratified."""
+    truths = [j.truth for j in run.scoring.scored]
+    strata = settings.bootstrap.strata(truths)
+    return None if strata is None else {t.image_id: s for t, s in zip(truths, strata, strict=True)}
+
+
 def _metric(
-    ids: Sequence[str], first: Sequence[Mark], second: Sequence[Mark], settings: EvalSettings
+    ids: Sequence[str],
+    first: Sequence[Mark],
+    second: Sequence[Mark],
+    classes: Mapping[str, Hashable] | None,
+    settings: EvalSettings,
 ) -> PairedMetric:
     pairs = list(zip(ids, first, second, strict=True))
     more = [image_id for image_id, (ours, _), (theirs, _) in pairs if theirs > ours]
     less = [image_id for image_id, (ours, _), (theirs, _) in pairs if theirs < ours]
     better, worse = (less, more) if settings.protocol.measure == "error" else (more, less)
-    kinds = Counter((ours, theirs, trials) for _, (ours, trials), (theirs, _) in pairs)
+    kinds = ((ours, theirs, trials) for _, (ours, trials), (theirs, _) in pairs)
+    strata = None if classes is None else [classes[image_id] for image_id in ids]
     return PairedMetric(
-        paired_difference(kinds, settings.bootstrap),
+        paired_difference(by_stratum(kinds, strata), settings.bootstrap),
         mcnemar(len(better), len(worse)),
         len(better),
         len(worse),
@@ -183,7 +211,4 @@ def _convention(
 
 
 def _interval(bootstrap: Bootstrap) -> str:
-    return (
-        "95 % percentile bootstrap of the difference, images drawn in pairs, "
-        f"{bootstrap.samples:,} resamples, seed {bootstrap.seed}"
-    )
+    return f"95 % percentile bootstrap of the difference, in pairs {bootstrap.describe()}"

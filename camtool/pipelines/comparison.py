@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from camtool.metrics.paired import Difference, McNemar
+    from camtool.pipelines.kind_changes import KindChanges
 
 __all__ = ["Comparison", "PairedMetric", "RunPair"]
 
@@ -46,6 +47,8 @@ class RunPair:
         left_out: images left out because they count in one run only.
         metrics: by name; those that both runs allow.
         absent: why the others are not given, by name.
+        kinds: what became of each kind of error, of the top-1 guess (`top1`) and the true class's
+            box (`gt_known`), where both runs allow it.
     """
 
     first: str
@@ -54,6 +57,7 @@ class RunPair:
     left_out: int
     metrics: dict[str, PairedMetric]
     absent: dict[str, str]
+    kinds: dict[str, KindChanges] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

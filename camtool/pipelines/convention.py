@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from camtool.boxes import PaperBoxes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -11,19 +15,46 @@ if TYPE_CHECKING:
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.pipelines.selection import BlackList
 
-__all__ = ["box_rule_of", "by_index", "convention"]
+__all__ = ["box_rule_of", "boxes_of", "by_index", "convention"]
 
 
 def box_rule_of(manifest: Mapping[str, object]) -> str | None:
     """Return the box rule that a run's manifest names, as text; None where it names none."""
+    rule = _rule(manifest)
+    if rule is None:
+        return None
+    rest = ", ".join(f"{k}={_text(v)}" for k, v in rule.items() if k != "name" and v is not None)
+    return f"{rule.get('name', 'boxes')} ({rest})" if rest else str(rule.get("name"))
+
+
+def boxes_of(manifest: Mapping[str, object]) -> PaperBoxes | None:
+    """Return the box rule that a run's manifest names; None where it names none that is known."""
+    try:
+        return PaperBoxes.model_validate(_rule(manifest))
+    except ValidationError:
+        return None
+
+
+def _rule(manifest: Mapping[str, object]) -> dict[str, object] | None:
     settings = manifest.get("experiment")
     while isinstance(settings, dict):
         rule = settings.get("boxes")
         if isinstance(rule, dict):
-            rest = ", ".join(f"{k}={v}" for k, v in rule.items() if k != "name" and v is not None)
-            return f"{rule.get('name', 'boxes')} ({rest})" if rest else str(rule.get("name"))
+            return rule
         settings = settings.get("localize")
     return None
+
+
+def _text(value: object) -> str:
+    """Return a setting as text; of a rule with a list of classes only how many there are."""
+    if not isinstance(value, dict):
+        return str(value)
+    rest = (
+        f"{len(v):,} {k}" if isinstance(v, dict) else f"{k} {v}"
+        for k, v in value.items()
+        if k != "name"
+    )
+    return " ".join((str(value.get("name")), *rest))
 
 
 def convention(
@@ -49,14 +80,11 @@ def convention(
     return {
         "hit": aspects.pop("hit"),
         "pixels": aspects.pop("pixels"),
-        "true_boxes": f"any true box of the class; difficult objects are {difficult}",
+        "true_boxes": f"{aspects.pop('true_boxes')}; difficult objects are {difficult}",
         "classes": _classes(by_index),
         **aspects,
         "blacklist": _blacklist(blacklist, listed),
-        "interval": (
-            f"95 % percentile bootstrap over images, {resamples:,} resamples, "
-            f"seed {settings.bootstrap.seed}"
-        ),
+        "interval": f"95 % percentile bootstrap {settings.bootstrap.describe(resamples)}",
     }
 
 

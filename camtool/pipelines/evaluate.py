@@ -6,17 +6,27 @@ Nothing here needs a network: predictions come from files.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.baselines import score_baselines
-from camtool.metrics.ilsvrc import Figures, Ilsvrc
+from camtool.metrics.baselines_on_maps import map_baselines, true_boxes
+from camtool.metrics.box_protocol import BoxProtocol
+from camtool.metrics.map_protocols import MapProtocol
+from camtool.metrics.oracle import with_levels
+from camtool.metrics.pxap_protocol import PxAP
+from camtool.metrics.resampling import Strata
+from camtool.pipelines.calibration import calibrate, deployable, recall, store
 from camtool.pipelines.convention import by_index, convention
+from camtool.pipelines.details import details
 from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
 from camtool.pipelines.judging import Judge
 from camtool.pipelines.predictions import load_predictions, name_order
+from camtool.pipelines.progress import progress
+from camtool.pipelines.score_maps import FEW
 from camtool.pipelines.scoring import (
     annotation_warnings,
     blacklist_warnings,
@@ -25,18 +35,25 @@ from camtool.pipelines.scoring import (
     score_images,
 )
 from camtool.pipelines.selection import select_range
+from camtool.pipelines.sweeping import Sweeper, sweeper_of
+from camtool.pipelines.thresholds import with_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
-    from camtool.metrics.map_protocols import MapSource
+    from camtool.boxes import PaperBoxes
+    from camtool.metrics.confidence import Rate
+    from camtool.metrics.figures import Figures
+    from camtool.metrics.sources import MapSource
+    from camtool.pipelines.calibration import Calibration
+    from camtool.pipelines.predictions import Loaded
     from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Prediction
 
-__all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files"]
+__all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files", "evaluate_loaded"]
 
 
 @bulk_creation()
@@ -58,7 +75,22 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
     annotations = read_annotations(settings.annotations, settings.format)
     if settings.baselines_only:
         return evaluate_baselines(annotations, settings)
+    choose = settings.calibrate_on is not None
+    calibration = calibrate(settings, run) if choose else recall(settings, run)
     loaded = load_predictions(settings, run, annotations)
+    result = evaluate_loaded(loaded, annotations, settings, calibration)
+    if choose and calibration is not None and run is not None:
+        result = replace(result, warnings=(*result.warnings, *store(calibration, run)))
+    return result
+
+
+def evaluate_loaded(
+    loaded: Loaded,
+    annotations: AnnotationSet,
+    settings: EvalSettings,
+    calibration: Calibration | None = None,
+) -> Evaluation:
+    """Score predictions that were opened; see `evaluate`."""
     return evaluate(
         loaded.predictions,
         annotations,
@@ -66,6 +98,8 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
         known=loaded.known,
         box_rule=loaded.box_rule,
         maps=loaded.maps,
+        boxes=loaded.boxes,
+        calibration=calibration,
     )
 
 
@@ -78,6 +112,8 @@ def evaluate(
     known: KnownClasses | None = None,
     box_rule: str | None = None,
     maps: MapSource | None = None,
+    boxes: PaperBoxes | None = None,
+    calibration: Calibration | None = None,
 ) -> Evaluation:
     """Score predictions against annotations.
 
@@ -89,6 +125,8 @@ def evaluate(
             prediction could be right; None where they are unknown.
         box_rule: how the predicted boxes were made, for the convention; None where it is unknown.
         maps: where the predictions' maps are, for the protocols that need them.
+        boxes: the box rule, to judge the maps at other thresholds; None where it is unknown.
+        calibration: a threshold that was chosen on images that are not scored.
 
     Raises:
         SettingsError: the range of images makes no sense.
@@ -96,8 +134,21 @@ def evaluate(
         EvaluationError: predictions and annotations do not fit together: ids, missing images.
     """
     settings = settings or EvalSettings()
-    scoring = score_images(predictions, annotations, settings, known=known, maps=maps)
-    figures = _figures(scoring, settings, known)
+    sweeper = sweeper_of(settings, boxes, maps, calibration.chosen if calibration else None)
+    scoring = score_images(
+        predictions,
+        annotations,
+        settings,
+        known=known,
+        maps=maps,
+        sweeper=sweeper if isinstance(sweeper, Sweeper) else None,
+    )
+    calibration, unfit = deployable(calibration, scoring)
+    figures = with_thresholds(_figures(scoring, settings, known), scoring, sweeper, calibration)
+    told = details(scoring.located, settings, figures.absent, known)
+    floor = figures.map_baselines
+    if figures.metrics and not floor:
+        floor = _map_baselines(scoring, settings)
     return Evaluation(
         protocol=settings.protocol.name,
         convention=convention(
@@ -106,15 +157,28 @@ def evaluate(
             blacklist=scoring.blacklist,
             listed=scoring.black,
             by_index=by_index(annotations),
-        ),
+        )
+        | (told.rules if told else {})
+        | ({calibration.rule: calibration.describe()} if calibration else {}),
         counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=figures.absent,
-        baselines=score_baselines((j.truth for j in scoring.located), _iou(settings)),
+        baselines=score_baselines(
+            (j.truth for j in scoring.located), _iou(settings), settings.bootstrap
+        ),
         join=scoring.join,
-        warnings=(*annotation_warnings(annotations), *scoring.warnings),
+        warnings=(
+            *annotation_warnings(annotations),
+            *scoring.warnings,
+            *unfit,
+            *figures.warnings,
+            *settings.bootstrap.warnings(j.truth for j in scoring.scored),
+        ),
         measure=settings.protocol.measure,
         thresholds=figures.thresholds,
+        map_baselines=floor,
+        curves=with_levels(figures.curves, floor),
+        details=told,
     )
 
 
@@ -136,7 +200,7 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
     black = sum(truth.image_id in blacklist.ids for truth in counting) if blacklist else 0
     boxed = [truth for truth in counting if is_located(truth, blacklist)]
     sized = [truth for truth in boxed if truth.size is not None]
-    baselines = score_baselines(sized, _iou(settings))
+    baselines = score_baselines(sized, _iou(settings), settings.bootstrap)
     if not baselines:
         raise EvaluationError(
             f"{annotations.source}: no image has a size and a true box: there is no baseline"
@@ -164,16 +228,38 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
 
 def _iou(settings: EvalSettings) -> float:
     """The intersection over union from which on a baseline's box is right."""
-    return settings.protocol.iou_threshold if isinstance(settings.protocol, Ilsvrc) else 0.5
+    return settings.protocol.iou_threshold if isinstance(settings.protocol, BoxProtocol) else 0.5
 
 
 def _figures(scoring: Scoring, settings: EvalSettings, known: KnownClasses | None) -> Figures:
     # Every outcome comes from this very protocol, which the type checker cannot see.
     classified: list[Any] = [j.outcome for j in scoring.scored]
     boxed: list[Any] = [j.outcome for j in scoring.located]
+    more: dict[str, Any] = {}
+    if isinstance(settings.protocol, PxAP):
+        more["track"] = lambda images: progress(images, len(boxed), 0, "images")
     return settings.protocol.figures(
         classified,
         boxed,
         network_classes=known.number if known else None,
         bootstrap=settings.bootstrap,
+        strata=Strata(
+            settings.bootstrap.strata(j.truth for j in scoring.scored),
+            settings.bootstrap.strata(j.truth for j in scoring.located),
+        ),
+        **more,
+    )
+
+
+def _map_baselines(scoring: Scoring, settings: EvalSettings) -> dict[str, dict[str, Rate]]:
+    """Score a map and boxes that are the same for all images, where maps are scored."""
+    if not isinstance(settings.protocol, MapProtocol):
+        return {}
+    truths = [j.truth for j in scoring.located]
+    return map_baselines(
+        settings.protocol,
+        true_boxes(truths),
+        settings.bootstrap,
+        settings.bootstrap.strata(truths),
+        plain=len(truths) <= FEW,
     )

@@ -51,7 +51,7 @@ def to_frame(prediction: Prediction, size: tuple[int, int] | None) -> Prediction
         return prediction
 
     def moved(guess: ClassPrediction) -> ClassPrediction:
-        boxes = tuple(replace(s, box=scale(s.box, source, size)) for s in guess.boxes[:1])
+        boxes = tuple(replace(s, box=scale(s.box, source, size)) for s in guess.boxes)
         return replace(guess, boxes=boxes)
 
     return replace(prediction, size=size, classes=tuple(moved(c) for c in prediction.classes))

@@ -10,15 +10,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from camtool.errors import shorten
+from camtool.metrics.findings import findings
 from camtool.pipelines.frames import Frame, compare_frames, frame_warnings, to_frame
 from camtool.pipelines.truths import KnownClasses, countable, named_by_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from camtool.metrics.ilsvrc import ImageOutcome
-    from camtool.metrics.map_protocols import MapOutcome, MapSource
+    from camtool.metrics.figures import ImageOutcome
+    from camtool.metrics.map_protocols import MapOutcome
+    from camtool.metrics.pixel_outcomes import PixelOutcome
+    from camtool.metrics.sources import MapSource
+    from camtool.metrics.threshold_sweep import SweptClass
     from camtool.pipelines.evaluation import EvalSettings
+    from camtool.pipelines.sweeping import Sweeper
     from camtool.structures import Annotation, Prediction
 
 __all__ = ["UNREADABLE", "Judge", "Judged", "judging_warnings", "listed"]
@@ -37,14 +42,18 @@ class Judged:
         frame: how the sizes of both sides compare.
         sizes: predicted and annotated size where they differ.
         unknown: true classes that the network does not know.
+        findings: what the image adds to kinds of errors and further figures; see `findings_table`.
+        swept: each true class with boxes at many thresholds, where that is asked for.
     """
 
     truth: Annotation
-    outcome: ImageOutcome | MapOutcome | None = None
+    outcome: ImageOutcome | MapOutcome | PixelOutcome | None = None
     reason: str | None = None
     frame: Frame = Frame.SAME
     sizes: str = ""
     unknown: tuple[str | int, ...] = ()
+    findings: bytes = b""
+    swept: tuple[SweptClass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +63,14 @@ class Judge:
     Attributes:
         settings: protocol, and what counts.
         known: the classes of the network; None where they are unknown.
-        maps: where the maps are; None for protocols that need none.
+        maps: where the maps are; None where there are none.
+        sweeper: judges maps at many thresholds, beside the boxes as stored; None where not asked.
     """
 
     settings: EvalSettings
     known: KnownClasses | None
     maps: MapSource | None = None
+    sweeper: Sweeper | None = None
 
     def truth(self, annotation: Annotation) -> tuple[Annotation, str | None]:
         """Return what of the annotation counts, and the reason when nothing does."""
@@ -71,7 +82,8 @@ class Judge:
         if prediction.error is not None:
             return Judged(annotation, reason=UNREADABLE)
         named, reason = named_by_target(annotation, prediction)
-        if reason is not None:
+        # A map from a file is that of the true class, whatever its name.
+        if reason is not None and not (self.maps and self.maps.of_true_class):
             return Judged(annotation, reason=reason)
         truth, reason = self.truth(named)
         unknown: tuple[str | int, ...] = ()
@@ -80,11 +92,25 @@ class Judge:
         if reason is not None:
             return Judged(truth, reason=reason, unknown=unknown)
         frame = compare_frames(prediction.size, truth.size)
-        outcome = self.settings.protocol.judge(truth, to_frame(prediction, truth.size), self.maps)
+        framed = to_frame(prediction, truth.size)
+        outcome = self.settings.protocol.judge(truth, framed, self.maps)
+        found = self._findings(truth, framed, outcome)
         sizes = "" if frame in (Frame.SAME, Frame.UNKNOWN) else _sizes(prediction, truth)
         if truth.size is None:
             truth = replace(truth, size=prediction.size)
-        return Judged(truth, outcome, None, frame, sizes, unknown)
+        swept = self.sweeper.image(truth, prediction) if self.sweeper else ()
+        return Judged(truth, outcome, None, frame, sizes, unknown, found, swept)
+
+    def _findings(
+        self,
+        truth: Annotation,
+        prediction: Prediction,
+        outcome: ImageOutcome | MapOutcome | PixelOutcome,
+    ) -> bytes:
+        asked = self.settings.diagnosis
+        maps = self.maps if asked.pointing else None
+        rule = self.settings.protocol
+        return findings(truth, prediction, outcome, rule, asked, maps) if asked.enabled else b""
 
 
 def _sizes(prediction: Prediction, truth: Annotation) -> str:

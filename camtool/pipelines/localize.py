@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from camtool.images import find_images
 from camtool.images.decode import quiet_pillow
 from camtool.pipelines.identity import changed_keys, identity_of, manifest_of
 from camtool.pipelines.localizer import Localization, Localizer, Prepared, Seen
-from camtool.pipelines.parallel import ordered_map
+from camtool.pipelines.parallel import cores_here, ordered_map
 from camtool.pipelines.progress import progress
 from camtool.pipelines.targets import has_boxes, label_warnings, targets_of
 from camtool.report.overlay import encode_overlay, overlay_name
@@ -212,7 +211,7 @@ def _until_stopped(results: Iterable[Result], job: _Job) -> Iterator[Result]:
 def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Result]:
     """Decode, see and finish images in order, with a bounded number under way."""
     localizer, run = job.localizer, job.experiment.run
-    cores = _cores()
+    cores = cores_here()
     on_cpu = localizer.device.type == "cpu"
     ahead = 2 * cores if on_cpu else 2 * run.batch_size
 
@@ -236,13 +235,6 @@ def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Result
         else:
             seen = chain.from_iterable(_see_batches(localizer, prepared))
             yield from ordered_map(finish, seen, workers, ahead)
-
-
-def _cores() -> int:
-    # The affinity is what a batch system gave, but not every system tells it.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _see_alone(localizer: Localizer, prepared: Prepared) -> Seen | None:

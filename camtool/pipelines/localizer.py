@@ -19,6 +19,7 @@ from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.names import ClassNames
 from camtool.report.overlay import draw_overlay, thumbnail
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox, ScoreMap
+from camtool.training.trained import build_trained, read_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,6 +108,7 @@ class Localizer:
         seed: int = 0,
         batch_size: int = 32,
         rotate: bool = True,
+        network: tuple[Classifier, ClassNames] | None = None,
     ) -> None:
         """Build the network.
 
@@ -117,6 +119,7 @@ class Localizer:
             seed: of random weights.
             batch_size: images a batch on a GPU.
             rotate: turn pictures upright as EXIF says, where the settings leave it open.
+            network: a network that is there already, in evaluation mode, and its classes.
 
         Raises:
             ModelError: the network cannot be built, lacks what the method of `settings.cam` needs,
@@ -128,10 +131,9 @@ class Localizer:
         self.batch_size = batch_size
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
-        classifier = self.model.build(seed)
+        classifier, self.names = network or _built(self.model, seed)
         self.settings.cam.check(classifier)
         self.sha256 = classifier.sha256()
-        self.names = _names(classifier)
         classifier.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
         self.classifier = classifier.to(self.device)
 
@@ -208,7 +210,10 @@ class Localizer:
             ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in seen.maps
         )
         found = (
-            [self.settings.boxes.boxes(score_map) for score_map in score_maps]
+            [
+                self.settings.boxes.boxes(score_map, self.names.names[index])
+                for score_map, index in zip(score_maps, seen.classes, strict=True)
+            ]
             if seen.boxes is None
             else [_in_image(boxes, prepared) for boxes in seen.boxes[: len(score_maps)]]
         )
@@ -252,12 +257,17 @@ def _in_image(boxes: tuple[ScoredBox, ...], prepared: Prepared) -> tuple[ScoredB
     )
 
 
-def _names(classifier: Classifier) -> ClassNames:
-    if classifier.class_names is not None:
-        return ClassNames(classifier.class_names, [None] * len(classifier.class_names))
+def _built(model: ModelSettings, seed: int) -> tuple[Classifier, ClassNames]:
+    """The network and the names of its classes: of given weights, its checkpoint, or ImageNet's."""
+    folder = model.checkpoint
+    classifier = model.build(seed) if folder is None else build_trained(model, folder, seed)
+    if (given := classifier.class_names) is not None:
+        return classifier, ClassNames(given, [None] * len(given))
+    if folder is not None:
+        return classifier, ClassNames(*read_classes(folder))
     if classifier.num_classes == 1000:
-        return ClassNames.of_imagenet()
-    return ClassNames.numbered(classifier.num_classes)
+        return classifier, ClassNames.of_imagenet()
+    return classifier, ClassNames.numbered(classifier.num_classes)
 
 
 def _device(name: str) -> torch.device:

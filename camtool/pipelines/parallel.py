@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -10,10 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
-__all__ = ["ordered_map"]
+__all__ = ["cores_here", "ordered_map"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def cores_here() -> int:
+    """Return how many cores this process may use."""
+    # The affinity is what a batch system gave, but not every system tells it.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def ordered_map(

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from camtool.annotations import read_guesses
 from camtool.errors import EvaluationError, SettingsError
-from camtool.pipelines.convention import box_rule_of
+from camtool.metrics.pxap_protocol import PxAP
+from camtool.pipelines.convention import box_rule_of, boxes_of
+from camtool.pipelines.mask_files import MaskFiles
 from camtool.pipelines.score_maps import FileMaps, RunMaps, holds_maps
 from camtool.pipelines.selection import select_range
 from camtool.pipelines.truths import KnownClasses
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
-    from camtool.metrics.map_protocols import MapSource
+    from camtool.boxes import PaperBoxes
+    from camtool.metrics.sources import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Prediction
 
@@ -32,7 +35,7 @@ PREDICTION_FORMS: Final = (
         "ILSVRC guess file: `id xmin ymin xmax ymax` up to five times a line, a line an image",
     ),
     (".csv", "Kaggle submission: ImageId,PredictionString"),
-    (".npz", "score maps by image id, for the protocols maxboxacc and maxboxacc-v2"),
+    (".npz", "score maps by image id, for the protocols maxboxacc, maxboxacc-v2 and pxap"),
     (".npy", "the same as a folder of one file an image"),
 )
 """What `load_predictions` takes, by the ending of the path."""
@@ -47,12 +50,14 @@ class Loaded:
         known: the classes of the network; None where the source does not say.
         box_rule: how the boxes were made; None where the source does not say.
         maps: where the maps are; None where the source has none.
+        boxes: the box rule itself; None where the source does not say, or has no maps.
     """
 
     predictions: Iterable[Prediction]
     known: KnownClasses | None = None
     box_rule: str | None = None
     maps: MapSource | None = None
+    boxes: PaperBoxes | None = None
 
 
 def load_predictions(
@@ -70,16 +75,27 @@ def load_predictions(
     if path is None:
         raise SettingsError("nothing to score: give a run folder or --predictions FILE")
     images = len(annotations.annotations)
+    masks = _masks(settings)
     if holds_maps(path) and settings.protocol.needs_maps:
-        maps = FileMaps(path, images)
+        maps = FileMaps(path, images, masks)
         return Loaded(maps.predictions(), maps=maps)
+    if holds_maps(path):
+        raise SettingsError(
+            f"{path}: holds score maps and no boxes, which the protocol {settings.protocol.name} "
+            "scores; it takes a run folder, predictions.jsonl, a guess file or a Kaggle submission"
+        )
     if path.is_dir():
-        return _from_run(path, images)
+        return _from_run(path, images, masks)
     if settings.protocol.needs_maps:
         raise SettingsError(
             f"{path}: holds no maps, which the protocol {settings.protocol.name} scores; it takes a"
             " run folder, an .npz, or a folder of .npy"
         )
+    return _from_file(path, settings, annotations)
+
+
+def _from_file(path: Path, settings: EvalSettings, annotations: AnnotationSet) -> Loaded:
+    """Open a file of boxes by the ending of its name."""
     suffix = path.suffix.lower()
     if suffix == ".txt":
         ordered = name_order(annotations, positions=True)
@@ -94,13 +110,26 @@ def load_predictions(
     )
 
 
-def _from_run(run: Path, images: int) -> Loaded:
+def _masks(settings: EvalSettings) -> MaskFiles | None:
+    """Open the folder of masks, if the protocol needs one."""
+    if not isinstance(settings.protocol, PxAP) or settings.protocol.needs_boxes:
+        return None
+    if settings.masks is None:
+        raise SettingsError(
+            "the protocol pxap scores maps against masks, and a box is no mask: give --masks DIR "
+            "(eval.masks); eval.protocol.masks=boxes takes the true boxes all the same"
+        )
+    return MaskFiles(settings.masks)
+
+
+def _from_run(run: Path, images: int, masks: MaskFiles | None) -> Loaded:
     manifest = read_manifest(run)
     classes = manifest.get("classes")
     rows = [row for row in classes if isinstance(row, dict)] if isinstance(classes, list) else []
     known = KnownClasses.from_manifest(rows) if rows else None
     predictions = read_predictions(run / "predictions.jsonl")
-    return Loaded(predictions, known, box_rule_of(manifest), RunMaps(run, images))
+    maps = RunMaps(run, images, masks)
+    return Loaded(predictions, known, box_rule_of(manifest), maps, boxes_of(manifest))
 
 
 def name_order(annotations: AnnotationSet, *, positions: bool) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
 from camtool.errors import EvaluationError, shorten
-from camtool.metrics.ilsvrc import matches
+from camtool.metrics.box_protocol import matches
 from camtool.metrics.unit_frame import FRAME, map_to_frame
 from camtool.runs import MapFiles
 from camtool.structures import Prediction
@@ -19,13 +21,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from camtool.metrics.sources import MaskSource
     from camtool.structures import ScoreMap
 
-__all__ = ["FileMaps", "RunMaps", "holds_maps"]
+__all__ = ["FEW", "FileMaps", "RunMaps", "holds_maps"]
 
-_FEW: Final = 64
+FEW: Final = 64
 """Up to so many images OpenCV is quicker than compiling."""
 _MAX_CELLS: Final = 64 << 20
+
+# What numpy, zipfile and zlib raise on foreign and damaged files.
+_DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError,
+    zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def holds_maps(path: Path) -> bool:
@@ -39,9 +48,12 @@ def holds_maps(path: Path) -> bool:
 class RunMaps:
     """The maps that `camtool localize` stored."""
 
-    def __init__(self, run: Path, images: int) -> None:
-        """Read from a run folder; `images` is how many will be scored."""
-        self.few = images <= _FEW
+    of_true_class: bool = False
+
+    def __init__(self, run: Path, images: int, masks: MaskSource | None = None) -> None:
+        """Read from a run folder; `images` is how many will be scored, `masks` the true ones."""
+        self.masks = masks
+        self.few = images <= FEW
         self._run = run
         self._files = MapFiles(run)
 
@@ -62,6 +74,10 @@ class RunMaps:
             )
         return map_to_frame(found.values)
 
+    def has(self, prediction: Prediction, label: str | int) -> bool:
+        """Tell whether a map of a class is stored."""
+        return any(matches(label, c) and c.map is not None for c in prediction.classes)
+
     def stored(self, prediction: Prediction, label: str | int) -> ScoreMap | None:
         """Return the low-resolution map of a class as it is stored; None where there is none.
 
@@ -81,15 +97,24 @@ class FileMaps:
     any other is a class map of any range. The map belongs to the image's true class.
     """
 
-    def __init__(self, path: Path, images: int) -> None:
-        """Open the file, or list the folder; `images` is how many will be scored.
+    of_true_class: bool = True
+
+    def __init__(self, path: Path, images: int, masks: MaskSource | None = None) -> None:
+        """Open the file, or list the folder.
+
+        Args:
+            path: `.npz`, or folder of `.npy`.
+            images: how many will be scored.
+            masks: where the true masks are.
 
         Raises:
             EvaluationError: it cannot be read, or holds no map.
         """
-        self.few = images <= _FEW
+        self.few = images <= FEW
+        self.masks = masks
         self._path = path
-        self._archive: np.lib.npyio.NpzFile | None = None
+        self._archive: zipfile.ZipFile | None = None
+        self._opening = threading.Lock()
         if path.is_dir():
             files = {str(f.relative_to(path).with_suffix("")): f for f in path.rglob("*.npy")}
             self._files = dict(sorted(files.items()))
@@ -102,15 +127,20 @@ class FileMaps:
         try:
             if not zipfile.is_zipfile(path):  # numpy would leave the file open
                 raise EvaluationError(f"{path}: not a readable .npz file")
-            self._archive = np.load(path, allow_pickle=False)
+            self._archive = zipfile.ZipFile(path)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise EvaluationError(f"{path}: not a readable .npz file ({error})") from error
-        return list(self._archive.files)
+        return [name.removesuffix(".npy") for name in self._archive.namelist()]
 
     def predictions(self) -> Iterator[Prediction]:
         """Yield an empty prediction for each map."""
         for name, path in self._files.items():
             yield Prediction(name, str(path), None)
+
+    def has(self, prediction: Prediction, label: str | int) -> bool:
+        """Tell whether there is a map of an image."""
+        del label
+        return prediction.image_id in self._files
 
     def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32]:
         """Return the map of an image, in the frame and within [0, 1].
@@ -122,7 +152,7 @@ class FileMaps:
         place = f"{self._path}: {shorten(prediction.image_id)}"
         try:
             values = self._read(prediction.image_id)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise EvaluationError(f"{place}: not a readable map ({error})") from error
         if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
             raise EvaluationError(
@@ -137,10 +167,31 @@ class FileMaps:
             )
         return values.astype(np.float32)
 
+    def stored(self, prediction: Prediction, label: str | int) -> ScoreMap | None:
+        """Return None: how the files' maps lie in their images, nobody says."""
+        del prediction, label
+        return None
+
     def _read(self, name: str) -> NDArray[np.float32]:
         if self._archive is not None:
-            return np.asarray(self._archive[name])
+            return self._unpacked(self._archive, f"{name}.npy")
         mapped = np.load(self._files[name], allow_pickle=False, mmap_mode="r")
-        if mapped.size > _MAX_CELLS:
-            raise ValueError(f"{mapped.size:,} values are too many")
+        _check_cells(mapped.size)
         return np.asarray(mapped)
+
+    def _unpacked(self, archive: zipfile.ZipFile, name: str) -> NDArray[np.float32]:
+        _check_cells(archive.getinfo(name).file_size // 8)
+        # Python counts an archive's open members without a lock, but reads them with one: only
+        # opening and closing must be kept apart, and threads unpack at the same time.
+        with self._opening:
+            member = archive.open(name)
+        try:
+            return np.asarray(np.lib.format.read_array(member, allow_pickle=False))
+        finally:
+            with self._opening:
+                member.close()
+
+
+def _check_cells(cells: int) -> None:
+    if cells > _MAX_CELLS:
+        raise ValueError(f"{cells:,} values are too many")

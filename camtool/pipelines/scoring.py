@@ -10,16 +10,19 @@ from camtool.errors import EvaluationError, shorten
 from camtool.pipelines.evaluation import Counts
 from camtool.pipelines.join import Joined, Joiner
 from camtool.pipelines.judging import Judge, Judged, judging_warnings, listed
+from camtool.pipelines.judging_all import judge_all
 from camtool.pipelines.predictions import name_order
+from camtool.pipelines.progress import progress
 from camtool.pipelines.selection import read_blacklist, select_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from camtool.annotations import AnnotationSet
-    from camtool.metrics.map_protocols import MapSource
+    from camtool.metrics.sources import MapSource
     from camtool.pipelines.evaluation import EvalSettings
     from camtool.pipelines.selection import BlackList
+    from camtool.pipelines.sweeping import Sweeper
     from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Annotation, Prediction
 
@@ -100,8 +103,11 @@ def score_images(
     *,
     known: KnownClasses | None = None,
     maps: MapSource | None = None,
+    sweeper: Sweeper | None = None,
 ) -> Scoring:
     """Join predictions to the annotated images and judge each; see `evaluate`.
+
+    With a `sweeper`, maps are judged at many thresholds as well.
 
     Raises:
         SettingsError: the range of images makes no sense.
@@ -111,7 +117,8 @@ def score_images(
     ordered = name_order(annotations, positions=settings.images is not None)
     selected = select_range(ordered, settings.images)
     blacklist = load_blacklist(settings, annotations, ordered)
-    joined, by_id = _judge_all(predictions, annotations, selected, Judge(settings, known, maps))
+    judge = Judge(settings, known, maps, sweeper)
+    joined, by_id = _judge_all(predictions, annotations, selected, judge)
     missing = [image_id for image_id in selected if image_id not in joined.pairs]
     if missing and not settings.allow_missing:
         raise EvaluationError(
@@ -122,7 +129,8 @@ def score_images(
     scored = [j for j in judged if j.outcome is not None]
     if not scored:
         raise EvaluationError(_nothing_scored(judged, known))
-    located = [j for j in scored if is_located(j.truth, blacklist)]
+    boxes = settings.protocol.needs_boxes
+    located = [j for j in scored if is_located(j.truth, blacklist, needs_boxes=boxes)]
     return Scoring(selected, blacklist, joined, missing, judged, scored, located)
 
 
@@ -147,20 +155,27 @@ def _judge_all(
     """Return the join, and by annotated id how the prediction of the image fares."""
     joiner = Joiner(annotations.annotations)
     inside = set(selected)
-    judged: dict[str, Judged] = {}
-    for prediction in predictions:
-        image_id = joiner.add(prediction.image_id)
-        if image_id in inside:
-            judged[prediction.image_id] = judge.judge(annotations.annotations[image_id], prediction)
+
+    def wanted() -> Iterator[tuple[Annotation, Prediction]]:
+        for prediction in predictions:
+            image_id = joiner.add(prediction.image_id)
+            if image_id in inside:
+                yield annotations.annotations[image_id], prediction
+
+    every = progress(judge_all(judge, wanted()), len(selected), 0, "images")
+    judged = {prediction.image_id: outcome for prediction, outcome in every}
     joined = joiner.resolve()
     return joined, {i: judged[p] for i, p in joined.pairs.items() if i in inside}
 
 
-def is_located(truth: Annotation, blacklist: BlackList | None) -> bool:
-    """Return whether an image counts for localization: it has a box, and is not black-listed."""
+def is_located(truth: Annotation, blacklist: BlackList | None, *, needs_boxes: bool = True) -> bool:
+    """Return whether an image counts for localization.
+
+    It is not black-listed, and has a true box where the protocol needs one.
+    """
     if blacklist is not None and truth.image_id in blacklist.ids:
         return False
-    return any(o.box is not None for o in truth.objects)
+    return not needs_boxes or any(o.box is not None for o in truth.objects)
 
 
 def _nothing_scored(judged: Sequence[Judged], known: KnownClasses | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from camtool.annotations import NO_CLASS
@@ -37,10 +37,12 @@ class KnownClasses:
     Attributes:
         labels: indices (int), names and the titles (str) that only one class has.
         number: how many classes there are.
+        titles: title by index and by name.
     """
 
     labels: frozenset[str | int]
     number: int
+    titles: Mapping[str | int, str] = field(default_factory=dict)
 
     @classmethod
     def from_manifest(cls, classes: Iterable[Mapping[str, Any]]) -> KnownClasses:
@@ -51,7 +53,9 @@ class KnownClasses:
         # which one is true: a guess of either would be right.
         values = [row.get(key) for row in rows for key in ("index", "name")]
         values += [title for title, count in titles.items() if count == 1]
-        return cls(frozenset(v for v in values if isinstance(v, str | int)), len(rows))
+        labels = frozenset(v for v in values if isinstance(v, str | int))
+        named = {row.get(key): row.get("title") for row in rows for key in ("index", "name")}
+        return cls(labels, len(rows), {k: v for k, v in named.items() if k in labels and v})
 
 
 def countable(

@@ -27,6 +27,7 @@ def to_record(comparison: Comparison) -> dict[str, Any]:
                 "counts": {"images": pair.images, "left_out": pair.left_out},
                 "metrics": {name: _metric(metric) for name, metric in pair.metrics.items()},
                 "absent": pair.absent,
+                "kinds": pair.kinds,
             }
             for pair in comparison.pairs
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from camtool.errors import shorten
+from camtool.report.diagnosis_rows import change_tables
 from camtool.report.layout import bullets, columns, escaped, notes, pipes, wrapped
 from camtool.report.rows import convention_rows, joined_reasons, metric_title
 
@@ -27,6 +28,7 @@ def to_table(comparison: Comparison) -> str:
         blocks.append(f"first   {pair.first}\nsecond  {pair.second}\nimages  {_images(pair)}")
         if pair.metrics:
             blocks.append(columns(_HEAD, _rows(pair)))
+        blocks += [columns(head, rows) for head, rows in change_tables(pair.kinds)]
         if changes := _changes(pair):
             blocks.append("images that changed\n" + notes(changes))
         if pair.absent:
@@ -46,6 +48,7 @@ def to_markdown(comparison: Comparison) -> str:
         )
         if pair.metrics:
             blocks.append(pipes(_HEAD, _rows(pair)))
+        blocks += [pipes(head, rows) for head, rows in change_tables(pair.kinds)]
         if changes := _changes(pair):
             blocks.append("#### Images that changed\n\n" + bullets(changes))
         if pair.absent:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
+from camtool.report.diagnosis_json import diagnosis_record, figures_record
+
 if TYPE_CHECKING:
-    from camtool.metrics.ilsvrc import ThresholdChoice
+    from camtool.metrics.confidence import Rate
+    from camtool.metrics.curves import Curve
+    from camtool.metrics.figures import ThresholdChoice
     from camtool.pipelines.evaluation import Evaluation
 
-__all__ = ["SCHEMA_VERSION", "to_json", "to_record"]
+__all__ = ["SCHEMA_VERSION", "as_text", "to_json", "to_record"]
 
 SCHEMA_VERSION = 1
+
+_NUMBERS = re.compile(r"\[\n([-+.\deE,\s]+)\]")
 
 
 def to_record(evaluation: Evaluation) -> dict[str, Any]:
@@ -28,35 +35,68 @@ def to_record(evaluation: Evaluation) -> dict[str, Any]:
             "left_out": counts.left_out,
         },
         "metrics": {
-            name: {"value": rate.value, "ci95": list(rate.ci95), "n": rate.n}
+            name: {**_rate(rate), "measure": evaluation.measure}
             for name, rate in evaluation.metrics.items()
-        },
+        }
+        | figures_record(evaluation.details),
         "baselines": {
             name: {
                 "gt_known_accuracy": baseline.accuracy,
+                "gt_known_accuracy_ci95": list(baseline.rate.ci95),
                 "gt_known_error": baseline.error,
                 "right": baseline.right,
                 "n": baseline.n,
             }
             for name, baseline in evaluation.baselines.items()
         },
-        "absent": evaluation.absent,
+        "absent": evaluation.all_absent,
         "join": evaluation.join,
         "warnings": list(evaluation.warnings),
     }
     if evaluation.thresholds:
         record["thresholds"] = {n: _threshold(c) for n, c in evaluation.thresholds.items()}
+    if best := evaluation.best_centred():
+        record["best_centred_box"] = {"name": best[0], "side": best[1]}
+    if evaluation.map_baselines:
+        record["map_baselines"] = {
+            baseline: {name: _rate(rate) for name, rate in rates.items()}
+            for baseline, rates in evaluation.map_baselines.items()
+        }
+    if evaluation.curves:
+        record["curves"] = {name: _curve(curve) for name, curve in evaluation.curves.items()}
+    if evaluation.details is not None:
+        record["diagnosis"] = diagnosis_record(evaluation.details)
     return record
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return {"value": rate.value, "ci95": list(rate.ci95), "n": rate.n}
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "x_label": curve.x_label,
+        "y_label": curve.y_label,
+        "x": list(curve.x),
+        "y": {label: list(values) for label, values in curve.y.items()},
+    }
 
 
 def _threshold(choice: ThresholdChoice) -> dict[str, Any]:
     return {
-        "oracle": {"threshold": choice.oracle, "value": choice.oracle_value},
-        "fixed": {"threshold": choice.fixed, "value": choice.fixed_value},
-        "gap": choice.oracle_value - choice.fixed_value,
+        **{r: {"threshold": at.threshold, "value": at.value} for r, at in choice.rules.items()},
+        "deployable": choice.deployable,
+        "gap": choice.gap,
     }
 
 
 def to_json(evaluation: Evaluation) -> str:
     """Return the evaluation as one JSON object, without a line end."""
-    return json.dumps(to_record(evaluation), indent=2, ensure_ascii=False, allow_nan=False)
+    return as_text(to_record(evaluation))
+
+
+def as_text(record: dict[str, Any]) -> str:
+    """Return a record as JSON, without a line end."""
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    # Curves are long: their numbers go on one line. No text holds a line end, so none is touched.
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)

@@ -21,7 +21,7 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join(
             cell.rjust(width) if i else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
+        ).rstrip()
         for line in lines
     )
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from camtool.report.diagnosis_rows import detail_tables
 from camtool.report.layout import bullets, columns, escaped, notes, pipes, wrapped
 from camtool.report.rows import (
     baseline_rows,
+    best_side_note,
     convention_rows,
     count_rows,
     joined_reasons,
+    map_baseline_rows,
     metric_rows,
-    threshold_rows,
 )
+from camtool.report.threshold_rows import threshold_tables
 
 if TYPE_CHECKING:
     from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["to_markdown", "to_table"]
 
-_THRESHOLDS = ("accuracy %", "oracle threshold", "fixed threshold", "gap")
-_BASELINES = ("GT-known, no network", "error %", "accuracy % (right)", "n")
+_BASELINES = ("GT-known, no network", "error %", "accuracy % (right)", "its 95 % interval", "n")
+_MAP_BASELINES = ("no network", "these maps", "centred Gaussian", "whole image", "centred box")
 
 
 def to_table(evaluation: Evaluation) -> str:
@@ -28,12 +31,13 @@ def to_table(evaluation: Evaluation) -> str:
     blocks: list[str] = []
     if evaluation.metrics:
         blocks.append(columns(_metrics(evaluation), metric_rows(evaluation)))
-    if evaluation.thresholds:
-        blocks.append(columns(_THRESHOLDS, threshold_rows(evaluation)))
-    if evaluation.baselines:
-        blocks.append(columns(_BASELINES, baseline_rows(evaluation)))
-    if evaluation.absent:
-        blocks.append("not given\n" + notes(joined_reasons(evaluation.absent)))
+    blocks += [columns(head, rows) for head, rows in threshold_tables(evaluation)]
+    if evaluation.baselines or evaluation.map_baselines:
+        below = notes(best_side_note(evaluation))
+        blocks.append(f"{columns(*_baselines(evaluation))}\n{below}".rstrip())
+    blocks += [columns(head, rows) for head, rows in detail_tables(evaluation.details)]
+    if absent := evaluation.all_absent:
+        blocks.append("not given\n" + notes(joined_reasons(absent)))
     blocks.append(notes(count_rows(evaluation)))
     blocks.append("convention\n" + notes(convention_rows(evaluation.convention)))
     if evaluation.warnings:
@@ -46,12 +50,13 @@ def to_markdown(evaluation: Evaluation) -> str:
     blocks = [f"## Evaluation: {escaped(evaluation.protocol)}"]
     if evaluation.metrics:
         blocks.append(pipes(_metrics(evaluation), metric_rows(evaluation)))
-    if evaluation.thresholds:
-        blocks.append(pipes(_THRESHOLDS, threshold_rows(evaluation)))
-    if evaluation.baselines:
-        blocks.append(pipes(_BASELINES, baseline_rows(evaluation)))
-    if evaluation.absent:
-        blocks.append("### Not given\n\n" + bullets(joined_reasons(evaluation.absent)))
+    blocks += [pipes(head, rows) for head, rows in threshold_tables(evaluation)]
+    if evaluation.baselines or evaluation.map_baselines:
+        below = bullets(best_side_note(evaluation))
+        blocks.append(f"{pipes(*_baselines(evaluation))}\n\n{below}".rstrip())
+    blocks += [pipes(head, rows) for head, rows in detail_tables(evaluation.details)]
+    if absent := evaluation.all_absent:
+        blocks.append("### Not given\n\n" + bullets(joined_reasons(absent)))
     blocks.append("### Images\n\n" + bullets(count_rows(evaluation)))
     blocks.append("### Convention\n\n" + bullets(convention_rows(evaluation.convention)))
     if evaluation.warnings:
@@ -62,3 +67,10 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 def _metrics(evaluation: Evaluation) -> tuple[str, ...]:
     return "metric", f"{evaluation.measure} %", "95 % interval", "n"
+
+
+def _baselines(evaluation: Evaluation) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return head and rows: by the protocol's own metrics where it has such baselines."""
+    if evaluation.map_baselines:
+        return _MAP_BASELINES, map_baseline_rows(evaluation)
+    return _BASELINES, baseline_rows(evaluation)

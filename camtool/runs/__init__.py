@@ -5,6 +5,7 @@ RUN/
   predictions.jsonl    one record an image, in the order of the images
   maps/00000.npz …     the low-resolution class maps, 512 images a file
   overlays/…           pictures to look at, where switched on
+  threshold.json       the threshold that `eval --calibrate-on` chose
   manifest.json        written last: a folder without it is unfinished
   parts/               finished pieces of an unfinished run
 """
@@ -16,15 +17,19 @@ from camtool.runs.last import last_run, remember
 from camtool.runs.maps import MapFiles
 from camtool.runs.reading import read_manifest, read_predictions
 from camtool.runs.shard import Shard
+from camtool.runs.threshold import StoredThreshold, read_threshold, write_threshold
 from camtool.runs.writing import write_atomically
 
 __all__ = [
     "MapFiles",
     "RunFolder",
     "Shard",
+    "StoredThreshold",
     "last_run",
     "read_manifest",
     "read_predictions",
+    "read_threshold",
     "remember",
     "write_atomically",
+    "write_threshold",
 ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zipfile
 import zlib
+from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["MapFiles", "pack", "unpack"]
+
+_KEPT_FILES: Final = 4
+"""Some dozen threads that work off images in order are within so many files."""
 
 _KEYS = ("values", "shapes", "regions", "sizes")
 
@@ -87,13 +92,13 @@ def _split(
 
 @final
 class MapFiles:
-    """The stored maps of a run; keeps the file that was read last."""
+    """The stored maps of a run, for any number of threads; keeps the files that were read last."""
 
     def __init__(self, run: Path) -> None:
         """Read from the run folder `run`."""
         self._run = run
-        self._name: str | None = None
-        self._maps: list[ScoreMap] = []
+        self._reading = threading.Lock()
+        self._kept: OrderedDict[str, list[ScoreMap]] = OrderedDict()
 
     def load(self, prediction: Prediction, row: int) -> ScoreMap:
         """Return the map in row `row` of the image's map file.
@@ -104,8 +109,17 @@ class MapFiles:
         name = prediction.maps
         if name is None or Path(name).is_absolute() or ".." in Path(name).parts:
             raise RunError(f"{self._run}: '{prediction.image_id}' has no map file in the run")
-        if name != self._name:
-            self._maps, self._name = unpack(self._run / name), name
-        if not 0 <= row < len(self._maps):
+        maps = self._file(name)
+        if not 0 <= row < len(maps):
             raise RunError(f"{self._run / name}: has no map {row}; localize again")
-        return self._maps[row]
+        return maps[row]
+
+    def _file(self, name: str) -> list[ScoreMap]:
+        # A file serves hundreds of images, so that threads rarely wait here for one that reads.
+        with self._reading:
+            if name not in self._kept:
+                self._kept[name] = unpack(self._run / name)
+                if len(self._kept) > _KEPT_FILES:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(name)
+            return self._kept[name]

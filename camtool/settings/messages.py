@@ -47,10 +47,12 @@ def describe_problems(
             mismatch.wanted.append(WANTED[detail["type"]] or detail["ctx"]["expected"])
         else:
             findings.append(_finding(detail, spot, written))
-    deeper = [finding.path for finding in findings] + list(mismatches)
+    found = [finding.path for finding in findings]
     for path, mismatch in mismatches.items():
-        # Of a union's branches the one that fits best fails deepest: only that one is of interest.
-        if not any(len(other) > len(path) and other[: len(path)] == path for other in deeper):
+        # Of a union's branches the one that fits best fails deepest, or at a value of the right
+        # type: only that one is of interest.
+        deeper = [*found, *(other for other in mismatches if len(other) > len(path))]
+        if not any(other[: len(path)] == path for other in deeper):
             findings.append(_Finding(written.place_of_value(path), path, mismatch.text()))
     findings.sort(key=lambda finding: finding.place.line or 0)
     lines = [problem(finding.place, finding.path, finding.text) for finding in findings]

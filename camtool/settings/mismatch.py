@@ -28,6 +28,7 @@ WANTED: dict[str, str | None] = {
     "int_type": _INTEGER,
     "list_type": _LIST,
     "literal_error": None,
+    "model_attributes_type": _MAPPING,
     "model_type": _MAPPING,
     "none_required": "null",
     "path_type": _TEXT,

@@ -1,1 +1,4 @@
-"""Training from class labels alone. Settings import no torch; what they run does."""
+"""Training: data sets, augmentation, the loop and its parts, checkpoints.
+
+Importing this package does not import torch; the modules that train do.
+"""

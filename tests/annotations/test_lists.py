@@ -7,8 +7,9 @@ import zipfile
 
 import pytest
 
-from camtool.annotations import Cub, TinyImageNet, WsolLists, read_annotations
-from camtool.errors import AnnotationError, DataError
+from camtool.annotations import NO_CLASS, Cub, TinyImageNet, WsolLists, read_annotations
+from camtool.errors import AnnotationError
+from camtool.structures import AnnotatedObject, Annotation
 
 
 def found(result):
@@ -140,12 +141,46 @@ def test_wsol_lists(part, wsol):
     assert [str(p) for p in result.problems] == ([] if part else [missing])
 
 
-def test_wsol_masks_are_refused(wsol):
-    (wsol / "localization.txt").write_text("val/a.jpg,val/a_m.png,val/a_ignore.png\n")
-    with pytest.raises(DataError, match="masks are not supported by this protocol"):
-        read_annotations(wsol)
-    with pytest.raises(DataError, match="masks are not supported by this protocol"):
-        read_annotations(wsol / "localization.txt")
+@pytest.mark.parametrize("part", ["", "localization.txt"])
+def test_wsol_masks(part, wsol):
+    (wsol / "localization.txt").write_text(
+        "val/a.jpg,val/a_m.png,val/a_ignore.png\nval/b.jpg,b.png\nval/a.jpg,val/a_n.png,\n"
+    )
+    result = read_annotations(wsol / part)
+    assert result.format == "wsol-lists"
+    assert result.annotations == {
+        "val/a": Annotation(
+            "val/a",
+            (500, 375),
+            (
+                AnnotatedObject(65, None, mask="val/a_m.png"),
+                AnnotatedObject(65, None, mask="val/a_n.png"),
+            ),
+            "val/a_ignore.png",
+        ),
+        "val/b": Annotation("val/b", None, (AnnotatedObject(970, None, mask="b.png"),)),
+    }
+    assert result.annotations["val/a"].masks(65) == ("val/a_m.png", "val/a_n.png")
+    assert result.annotations["val/a"].masks(1) == ()
+
+
+def test_wsol_mask_lines_that_do_not_fit(wsol):
+    (wsol / "localization.txt").write_text(
+        "val/a.jpg,a.png,\nval/a.jpg,more.png,ignore.png\nval/b.jpg,b.png,b_ignore.png\n,x.png\n"
+    )
+    result = read_annotations(wsol / "localization.txt")
+    assert set(result.annotations) == {"val/b"}
+    assert [(p.place[-2:], p.reason) for p in result.problems] == [
+        (":2", "an ignore mask that is not on the image's first line"),
+        (":4", "a mask without an image id"),
+    ]
+
+
+def test_wsol_masks_without_classes(wsol):
+    (wsol / "localization.txt").write_text("x.jpg,x.png\n")
+    result = read_annotations(wsol / "localization.txt")
+    assert result.annotations["x"].labels == (NO_CLASS,)
+    assert result.warnings[-1].endswith("localization.txt:1: a mask without a class")
 
 
 def test_wsol_class_that_is_no_number(wsol):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 from camtool.boxes import compiled as module
 
@@ -71,11 +73,27 @@ def test_without_a_home_nothing_is_kept(monkeypatch):
 
 
 def test_other_sources_have_another_folder(tmp_path, monkeypatch):
-    before = module._cache_folder()
-    (tmp_path / "boxes").mkdir()
-    (tmp_path / "boxes" / "compiled.py").write_text("# another version")
-    (tmp_path / "geometry.py").write_text("")
+    places = [tmp_path / "boxes" / "a.py", tmp_path / "metrics" / "b.py", tmp_path / "geometry.py"]
+    for place in places:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("")
+    folders = {module._cache_folder()}
     monkeypatch.setattr(module, "__file__", str(tmp_path / "boxes" / "compiled.py"))
-    first = module._cache_folder()
-    (tmp_path / "geometry.py").write_text("# another version")
-    assert len({before, first, module._cache_folder()}) == 3
+    folders.add(module._cache_folder())
+    for place in places:
+        place.write_text("# another version")
+        folders.add(module._cache_folder())
+    assert len(folders) == 2 + len(places)
+
+
+def test_every_compiled_function_is_among_these_sources():
+    """Else an update of its file, of the same size and time, would go on with the old code."""
+    package = Path(module.__file__).parents[1]
+    with_kernels = {
+        path
+        for path in package.rglob("*.py")
+        if re.search(r"^from camtool\.boxes\.compiled import", path.read_text(), re.MULTILINE)
+    }
+    hashed = {path for pattern in module._SOURCES for path in package.glob(pattern)}
+    assert with_kernels
+    assert with_kernels <= hashed

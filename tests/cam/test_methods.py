@@ -56,6 +56,8 @@ def make(network=None, shape=SHAPE):
 
 
 def network_for(name):
+    if name == "class-free":  # of five classes, the five best are all, and their sum never drops
+        return make(lambda: Gap(classes=9))
     return make(TokenNetwork if name in TOKENS else Gap)
 
 

@@ -17,7 +17,8 @@ def test_describe_tells_every_meaning_whole():
     weights = next(line for line in lines if line.startswith("model.weights "))
     assert weights[columns[-1] :] == (
         "`imagenet`: pretrained, from an installed package or downloaded once by the library; "
-        "`none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state."
+        "`none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state, "
+        "or, for `localize`, a checkpoint of `train`, which `--model` puts here."
     )
     sizes = [line for line in lines if line.startswith("localize.preprocess.size ")]
     assert [line[columns[1] : columns[2]].strip() for line in sizes] == ["squeeze", "center-crop"]

@@ -82,7 +82,7 @@ def test_json(boxes, predictions):
     assert values["top1_localization_error"] == 75.0
     assert values["top2_localization_error"] == 50.0
     for metric in report["metrics"].values():
-        assert set(metric) == {"value", "ci95", "n"}
+        assert set(metric) == {"value", "ci95", "n", "measure"}
         low, high = metric["ci95"]
         assert 0 <= low <= metric["value"] <= high <= 100
         assert metric["n"] == 4
@@ -259,7 +259,7 @@ MISTAKES = {
     ),
     "unknown protocol": (
         ["--predictions", "{}/predictions.jsonl", "--boxes", "{}/boxes", "--protocol", "mine"], 2,
-        "no protocol called 'mine'; there are: ilsvrc, maxboxacc, maxboxacc-v2",
+        "no protocol called 'mine'; there are: ilsvrc, ts-cam, adl-first-box, maxboxacc,",
     ),
     "unknown setting": (
         ["--predictions", "{}/predictions.jsonl", "--boxes", "{}/boxes", "--set", "eval.x=1"], 2,

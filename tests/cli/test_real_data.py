@@ -54,9 +54,28 @@ def test_reference_figures(boxes, data, squeezed_run):
     assert accuracy(report, "top5_classification_error") == pytest.approx(94.5, abs=0.4)
     assert accuracy(report, "gt_known_error") == pytest.approx(63.2, abs=0.4)
     assert accuracy(report, "top1_localization_error") == pytest.approx(53.7, abs=0.4)
+    known = report["thresholds"]["gt_known_error"]
+    assert known["fixed"]["value"] == known["run"]["value"]  # 0.2, and once for all thresholds
+    curve = report["curves"]["gt_known"]
+    at = dict(zip(curve["x"], curve["y"]["IoU ≥ 0.5"], strict=True))
+    assert at[0.3] == pytest.approx(64.9, abs=0.4)
+    assert known["oracle"]["value"] == pytest.approx(100 - max(at.values()))
     found = {name: b["gt_known_accuracy"] for name, b in report["baselines"].items()}
     assert found["whole_image"] == pytest.approx(46.6, abs=0.15)
     assert found["centred_0.8"] == pytest.approx(58.0, abs=0.15)
+
+
+def test_kinds_of_errors_add_up(data, squeezed_run):
+    report = evaluated(squeezed_run, "--boxes", data / "ilsvrc-val-227" / "Annotations-native")
+    kinds = {name: k["count"] for name, k in report["diagnosis"]["top1"]["kinds"].items()}
+    assert sum(kinds.values()) == 867
+    # At a threshold of 0.2 boxes are too large, hardly ever too small, and never elsewhere.
+    assert kinds["too_large"] > 5 * kinds["part"]
+    assert kinds["background"] + kinds["other"] < 5
+    found = report["diagnosis"]["gt_known"]
+    assert sum(row["n"] for row in found["by_class"].values()) == 867
+    assert report["metrics"]["pointing_game_0"]["value"] == pytest.approx(88, abs=1.5)
+    assert report["metrics"]["corloc"]["value"] == pytest.approx(62.9, abs=1)
 
 
 def test_reference_figures_at_another_threshold(data, tmp_path):
@@ -122,6 +141,8 @@ def test_birds(data, tmp_path):
     assert sum(p.error is None for p in read_predictions(tmp_path / "run")) == 14
     report = evaluated(tmp_path / "run", "--boxes", folder / "wsoleval")
     assert report["counts"]["scored"] == 14
+    low, high = report["baselines"]["whole_image"].pop("gt_known_accuracy_ci95")
+    assert 0 <= low < 100 * 3 / 14 < high < 100
     assert report["baselines"]["whole_image"] == {
         "gt_known_accuracy": pytest.approx(100 * 3 / 14),
         "gt_known_error": pytest.approx(100 * 11 / 14),

@@ -5,8 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camtool.geometry import iou
-from camtool.metrics.baselines import SIDES, Baseline, centred_box, score_baselines
+from camtool.metrics.baselines import (
+    SIDES,
+    Baseline,
+    best_centred,
+    centred_box,
+    score_baselines,
+)
+from camtool.metrics.confidence import Bootstrap, Rate
 from camtool.structures import AnnotatedObject, Annotation, Box
+
+
+def counted(baseline):
+    return baseline.right, baseline.n
 
 
 def annotation(*objects, size=(100, 80)):
@@ -20,19 +31,20 @@ def test_centred_box_is_that_of_the_formula():
 
 def test_exactly_one_half_is_right():
     whole = score_baselines([annotation(("x", Box(0, 0, 50, 80)))])["whole_image"]
-    assert whole == Baseline(1, 1)
-    assert score_baselines([annotation(("x", Box(0, 0, 49, 80)))])["whole_image"] == Baseline(0, 1)
+    assert counted(whole) == (1, 1)
+    assert counted(score_baselines([annotation(("x", Box(0, 0, 49, 80)))])["whole_image"]) == (0, 1)
 
 
 def test_any_true_box_of_the_class_and_each_class_of_an_image_counts():
     truth = annotation(
         ("x", Box(0, 0, 5, 5)), ("x", Box(0, 0, 100, 80)), ("y", Box(0, 0, 5, 5)), ("z", None)
     )
-    assert score_baselines([truth])["whole_image"] == Baseline(1, 2)
+    assert counted(score_baselines([truth])["whole_image"]) == (1, 2)
 
 
 def test_accuracy_and_error_are_in_percent():
-    assert (Baseline(1, 4).accuracy, Baseline(1, 4).error) == (25.0, 75.0)
+    baseline = Baseline(1, Rate(25.0, (10.0, 40.0), 4))
+    assert (baseline.accuracy, baseline.error) == (25.0, 75.0)
 
 
 def test_images_without_size_or_box_do_not_count():
@@ -61,7 +73,7 @@ def test_equals_box_by_box(images):
             for image in images
             for label in image.labels
         ]
-        assert found.get(name, Baseline(0, 0)) == Baseline(sum(hits), len(hits))
+        assert (counted(found[name]) if found else (0, 0)) == (sum(hits), len(hits))
 
 
 def test_chunks_add_up(monkeypatch):
@@ -69,7 +81,7 @@ def test_chunks_add_up(monkeypatch):
     whole = score_baselines(images)
     monkeypatch.setattr("camtool.metrics.baselines._CHUNK", 4)
     assert score_baselines(images) == whole
-    assert whole["whole_image"] == Baseline(7, 13)
+    assert counted(whole["whole_image"]) == (7, 13)
 
 
 def test_names_of_the_baselines_are_part_of_the_report():
@@ -86,3 +98,26 @@ def test_names_of_the_baselines_are_part_of_the_report():
 def test_threshold(threshold, right):
     truth = annotation(("x", Box(0, 0, 30, 80)))
     assert score_baselines([truth], threshold)["whole_image"].right == right
+
+
+def test_interval_is_that_of_the_images_with_all_their_classes():
+    both = annotation(("x", Box(0, 0, 100, 80)), ("y", Box(0, 0, 90, 80)))
+    neither = annotation(("x", Box(0, 0, 9, 9)), ("y", Box(0, 0, 5, 5)))
+    bootstrap = Bootstrap(samples=500, seed=2)
+    found = score_baselines([both] * 6 + [neither] * 9, bootstrap=bootstrap)["whole_image"]
+    assert found.rate == bootstrap.rate({(2, 2): 6, (0, 2): 9})
+
+
+def test_intervals_by_class():
+    easy, hard = annotation(("x", Box(0, 0, 100, 80))), annotation(("y", Box(0, 0, 9, 9)))
+    images = [easy] * 20 + [hard] * 20
+    by_class = score_baselines(images, bootstrap=Bootstrap(stratify="class"))["whole_image"]
+    assert by_class.rate == Rate(50.0, (50.0, 50.0), 40)
+    assert score_baselines(images)["whole_image"].rate.ci95[0] < 40
+
+
+def test_best_centred_box():
+    assert best_centred({"whole_image": 4, "centred_0.7": 9, "centred_0.6": 9, "x": 99}) == (
+        "centred_0.7"
+    )
+    assert best_centred({"x": 99}) is None

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from camtool.metrics.box_marks import DEPTHS
+from camtool.metrics.box_protocol import matches
 from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.ilsvrc import DEPTHS, Ilsvrc, matches
+from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.protocols import Protocol
 from camtool.structures import (
     AnnotatedObject,

@@ -71,7 +71,7 @@ def test_value_and_interval_of_a_plain_loop():
     first = random.random(400) < 0.4
     second = np.where(random.random(400) < 0.2, random.random(400) < 0.1, first)
     kinds = Counter((int(a), int(b), 1) for a, b in zip(first, second, strict=True))
-    found = paired_difference(kinds, Bootstrap(samples=20_000, seed=1))
+    found = paired_difference([kinds], Bootstrap(samples=20_000, seed=1))
     assert found.first == 100 * first.mean()
     assert found.second == pytest.approx(100 * second.mean(), abs=1e-12)
     change = second.astype(int) - first
@@ -89,7 +89,7 @@ def test_images_with_several_trials_stay_whole():
     trials = random.integers(1, 5, 150)
     first, second = random.binomial(trials, 0.5), random.binomial(trials, 0.7)
     kinds = Counter(zip(first.tolist(), second.tolist(), trials.tolist(), strict=True))
-    found = paired_difference(kinds, Bootstrap(samples=20_000))
+    found = paired_difference([kinds], Bootstrap(samples=20_000))
     assert found.n == trials.sum()
     assert found.value == pytest.approx(100 * (second - first).sum() / trials.sum(), abs=1e-12)
     rows = random.integers(0, 150, (20_000, 150))
@@ -100,19 +100,19 @@ def test_images_with_several_trials_stay_whole():
 def test_order_and_seed():
     kinds = {(0, 0, 1): 20, (0, 1, 1): 7, (1, 0, 1): 3, (1, 1, 1): 9}
     turned = dict(reversed(kinds.items()))
-    one = paired_difference(kinds, Bootstrap(seed=4))
-    assert one == paired_difference(turned, Bootstrap(seed=4))
-    assert one.ci95 != paired_difference(kinds, Bootstrap(seed=5, samples=101)).ci95
+    one = paired_difference([kinds], Bootstrap(seed=4))
+    assert one == paired_difference([turned], Bootstrap(seed=4))
+    assert one.ci95 != paired_difference([kinds], Bootstrap(seed=5, samples=101)).ci95
 
 
 def test_runs_that_agree_have_no_difference():
-    found = paired_difference({(1, 1, 1): 3, (0, 0, 1): 1}, Bootstrap())
+    found = paired_difference([{(1, 1, 1): 3, (0, 0, 1): 1}], Bootstrap())
     assert (found.first, found.second, found.value, found.ci95) == (75, 75, 0, (0, 0))
 
 
 def test_no_images():
     with pytest.raises(ValueError, match="a difference needs at least one image"):
-        paired_difference({(0, 0, 1): 0}, Bootstrap())
+        paired_difference([{(0, 0, 1): 0}], Bootstrap())
 
 
 def test_marks_of_images():

@@ -4,7 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from camtool.metrics.pxap import IGNORED, PixelCounts, PxAP, combine_masks
+from camtool.metrics.pxap import (
+    BINS,
+    IGNORED,
+    PixelCounts,
+    average_precision,
+    combine_masks,
+    pixel_histogram,
+)
 from tests.metrics.wsol_golden import expected, maps, needs_golden, truths
 
 
@@ -17,7 +24,7 @@ def test_the_figure_of_the_reference():
             foreground[y0 : y1 + 1, x0 : x1 + 1] = 1
         around = cv2.dilate(foreground, np.ones((9, 9), np.uint8)) > 0
         counts.update(maps()[name], combine_masks([foreground > 0], around))
-    assert PxAP().figures(counts)["pxap"] == pytest.approx(expected()["pxap"], abs=1e-9)
+    assert counts.compute() == pytest.approx(expected()["pxap"], abs=1e-9)
 
 
 def reference(scores, labels):
@@ -116,3 +123,39 @@ def test_masks_that_do_not_fit():
     with pytest.raises(ValueError) as caught:
         combine_masks([np.zeros((2, 3), bool)], np.zeros((3, 2), bool))
     assert str(caught.value) == "masks of different shapes: [(2, 3), (3, 2)]"
+
+
+def test_without_compiled_code_the_same():
+    random = np.random.default_rng(2)
+    values = (random.integers(0, 1001, (50, 60)) / 1000).astype(np.float32)
+    mask = random.choice(np.array([0, 1, IGNORED], np.uint8), (50, 60))
+    compiled, plain = (pixel_histogram(values, mask, plain=plain) for plain in (False, True))
+    assert (compiled == plain).all()
+    assert compiled.sum() == (mask <= 1).sum()
+
+
+def test_many_sets_at_once():
+    random = np.random.default_rng(3)
+    counts = random.integers(0, 50, (4, 5, 2, BINS))
+    found = average_precision(counts)
+    assert found.shape == (4, 5)
+    one = PixelCounts()
+    one.add(counts[2, 3])
+    assert 100 * found[2, 3] == pytest.approx(one.compute(), abs=1e-12)
+    counts[0, 0, 1] = 0
+    assert np.isnan(average_precision(counts)[0, 0])
+
+
+def test_the_curve_by_hand():
+    counts = PixelCounts()
+    counts.update(np.array([[0.9, 0.8], [0.2, 0.1]]), np.array([[1, 0], [1, 0]], np.uint8))
+    curve = counts.curve()
+    assert curve.x == (50.0, 100.0)
+    ((line, precision),) = curve.y.items()
+    assert line == "all pixels, PxAP 83.33"
+    assert precision == pytest.approx((100.0, 200 / 3))
+    # A map without information finds foreground as often as there is some.
+    assert [(level.line, level.y) for level in curve.levels] == [(line, 50.0)]
+    flat = PixelCounts()
+    flat.update(np.zeros((2, 2)), np.array([[1, 0], [1, 0]], np.uint8))
+    assert flat.compute() == 50.0

@@ -7,6 +7,7 @@ import pytest
 
 from camtool.errors import EvaluationError, RunError, SettingsError
 from camtool.metrics.confidence import Bootstrap
+from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.pipelines.compare import compare_runs
 from camtool.pipelines.evaluate import EvalSettings, evaluate_files
@@ -73,6 +74,33 @@ def settings(boxes, **more):
 def runs(tmp_path):
     """Of eight images, three gain a box, one gains the class, two lose: the box, the class."""
     return write_run(tmp_path / "a", "RRRBBBCR"), write_run(tmp_path / "b", "RBCRRRRR")
+
+
+def test_what_became_of_each_kind(runs, boxes):
+    found = compare_runs(runs, settings(boxes))
+    (pair,) = found.pairs
+    top1 = {
+        before: {after: n for after, n in row.items() if n}
+        for before, row in pair.kinds["top1"].items()
+    }
+    # The wrong box lies on the background; the true class's own box is right in every other image.
+    assert top1 == {
+        "right": {"right": 2, "background": 1, "wrong_class": 1},
+        "background": {"right": 3},
+        "wrong_class": {"right": 1},
+    }
+    known = pair.kinds["gt_known"]
+    assert sum(sum(row.values()) for row in known.values()) == 8
+    assert known["background"]["right"] == 3
+    assert found.convention["error_kinds"].startswith("Gao et al. 2021")
+
+
+def test_kinds_need_what_their_figure_needs(runs, boxes):
+    off = settings(boxes, diagnosis=DiagnosisSettings(enabled=False))
+    assert compare_runs(runs, off).pairs[0].kinds == {}
+    maps = compare_runs(runs, settings(boxes, protocol=MaxBoxAcc()))
+    assert maps.pairs[0].kinds == {}
+    assert "error_kinds" not in maps.convention
 
 
 def test_figures_by_hand(runs, boxes):
@@ -155,7 +183,7 @@ def test_maps_at_the_fixed_threshold(runs, boxes, protocol, whole, n):
     )
     scored = evaluate_files(settings(boxes, protocol=protocol), runs[0])
     assert scored.metrics[whole].value == 100
-    assert scored.thresholds["max_box_acc_50"].fixed_value == half.difference.first
+    assert scored.thresholds["max_box_acc_50"].rules["fixed"].value == half.difference.first
     higher = protocol.model_copy(update={"fixed": 0.95})
     (pair,) = compare_runs(runs, settings(boxes, protocol=higher)).pairs
     assert pair.metrics[whole].difference.first == 100

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
 
-import camtool.pipelines.localize as pipeline
 from camtool.errors import ModelError, RunError, SettingsError
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.localize import localize
@@ -100,11 +98,3 @@ def _network(seed: int) -> dict[str, object]:
 
     torch.manual_seed(seed)
     return timm.create_model(TINY_MODEL.backbone.removeprefix("timm/")).state_dict()
-
-
-def test_cores_where_the_system_tells_no_affinity(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
-    assert pipeline._cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 5)
-    assert pipeline._cores() == 5

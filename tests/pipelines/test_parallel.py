@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import sys
 import threading
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from camtool.pipelines import progress as progress_module
-from camtool.pipelines.parallel import ordered_map
+from camtool.pipelines.parallel import cores_here, ordered_map
 from camtool.pipelines.progress import progress
 
 
@@ -75,6 +76,14 @@ def test_what_has_not_begun_is_cancelled():
         results.close()
         release.set()
     assert begun in ([0], [0, 1])
+
+
+def test_cores_where_the_system_tells_no_affinity(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    assert cores_here() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert cores_here() == 5
 
 
 def test_progress_passes_everything_on_and_is_silent_in_a_short_run(capsys, caplog):

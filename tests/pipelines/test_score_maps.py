@@ -72,8 +72,11 @@ def test_maps_in_files(tmp_path, kind, protocol):
     assert found.metrics[name].n == 3
     assert found.measure == "accuracy"
     choice = found.thresholds["max_box_acc_50"]
-    assert (choice.fixed, choice.oracle_value) == (0.2, pytest.approx(100 * hits / 3))
-    assert choice.fixed_value <= choice.oracle_value
+    assert (choice.rules["fixed"].threshold, choice.oracle_value) == (
+        0.2,
+        pytest.approx(100 * hits / 3),
+    )
+    assert choice.rules["fixed"].value <= choice.oracle_value
     text = to_table(found)
     assert "accuracy %" in text
     assert "oracle threshold" in text
@@ -81,7 +84,7 @@ def test_maps_in_files(tmp_path, kind, protocol):
     assert "| oracle threshold |" in to_markdown(found)
     record = json.loads(json.dumps(to_record(found), allow_nan=False))
     assert record["thresholds"]["max_box_acc_50"]["gap"] >= 0
-    assert set(record["metrics"][name]) == {"value", "ci95", "n"}
+    assert set(record["metrics"][name]) == {"value", "ci95", "n", "measure"}
 
 
 def test_intervals_choose_the_threshold_anew(tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from camtool.metrics.diagnosis import KINDS
 from camtool.metrics.paired import Difference, McNemar
 from camtool.pipelines.comparison import Comparison, PairedMetric, RunPair
 from camtool.report.comparison_json import to_json
@@ -31,6 +32,7 @@ def comparison():
             ),
         },
         absent={f"top{n}_localization_error": "runs/a: too few guesses" for n in (4, 5)},
+        kinds={"gt_known": {"part": {**dict.fromkeys(KINDS, 0), "right": 62, "part": 1000}}},
     )
     return Comparison("ilsvrc", "error", {"hit": "IoU >= 0.5"}, (pair,), ("see <b>",))
 
@@ -51,6 +53,13 @@ def test_table_as_a_whole(comparison):
         "       0      0   1.0000  1,200",
         "GT-known localization    25.00     20.00   -5.00  -7.50 to -2.46"
         "      62      2  <0.0001  1,200",
+        "",
+        "true class's box: first run, then  right   part  too large  "
+        "several  backgr.  other      n",
+        "---------------------------------  -----  -----  ---------  "
+        "-------  -------  -----  -----",
+        "part                                  62  1,000          0  "
+        "      0        0      0  1,062",
         "",
         "images that changed",
         "  GT-known localization: 62 better (i1, i2, i3, i4, i5 …); 2 worse (j_1, j2)",

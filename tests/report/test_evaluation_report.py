@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from camtool.metrics.baselines import Baseline
 from camtool.metrics.confidence import Rate
+from camtool.metrics.curves import Curve
 from camtool.pipelines.evaluation import Counts, Evaluation
 from camtool.report.evaluation_json import to_json
 from camtool.report.tables import to_markdown, to_table
 
+FLOOR = {"centred_gaussian": 60.0, "whole_image": 30.0, "centred_0.7": 55.0, "centred_0.6": 50.0}
 LACKING = "the predictions carry 1 guess an image, not 2"
 
 
@@ -24,7 +27,10 @@ def evaluation():
             "gt_known_error": Rate(25.0, (20.0, 30.0), 1196),
         },
         absent={"top2_classification_error": LACKING, "top2_localization_error": LACKING},
-        baselines={"whole_image": Baseline(598, 1196), "centred_0.9": Baseline(299, 1196)},
+        baselines={
+            "whole_image": Baseline(598, Rate(50.0, (47.2, 52.8), 1196)),
+            "centred_0.9": Baseline(299, Rate(25.0, (22.5, 27.5), 1196)),
+        },
         join={"exact": 1000, "without_extension": 198, "base_name": 0},
         warnings=("sizes differ for <b>a_b|c</b>",),
     )
@@ -39,11 +45,12 @@ def test_table_as_a_whole(evaluation):
         "top-1 classification     43.77  42.80 to 44.75  1,198",
         "GT-known localization    25.00  20.00 to 30.00  1,196",
         "",
-        "GT-known, no network            error %  accuracy % (right)      n",
-        "------------------------------  -------  ------------------  -----",
-        "these predictions                 25.00         75.00 (897)  1,196",
-        "whole image                       50.00         50.00 (598)  1,196",
-        "centred box, 90 % of each side    75.00         25.00 (299)  1,196",
+        "GT-known, no network            error %  accuracy % (right)  its 95 % interval      n",
+        "------------------------------  -------  ------------------  -----------------  -----",
+        "these predictions                 25.00         75.00 (897)     70.00 to 80.00  1,196",
+        "whole image *                     50.00         50.00 (598)     47.20 to 52.80  1,196",
+        "centred box, 90 % of each side    75.00         25.00 (299)     22.50 to 27.50  1,196",
+        "  *: best side: 1; chosen on these images, as an oracle chooses its threshold",
         "",
         "not given",
         "  top-2 classification, top-2 localization: the predictions carry 1 guess an image, not 2",
@@ -68,9 +75,11 @@ def test_long_sentences_are_wrapped(evaluation):
 
 def test_table_of_baselines_alone():
     counts = Counts(4, 0, 4, {})
-    found = Evaluation("ilsvrc", {}, counts, {}, {}, {"whole_image": Baseline(1, 4)})
+    found = Evaluation(
+        "ilsvrc", {}, counts, {}, {}, {"whole_image": Baseline(1, Rate(25.0, (0.0, 75.0), 4))}
+    )
     table = to_table(found)
-    assert "95 % interval" not in table
+    assert "metric" not in table
     assert "these predictions" not in table
     assert "  left out: none" in table
     assert "warnings" not in table
@@ -88,18 +97,30 @@ def test_json_is_the_contract(evaluation):
             "left_out": {"no prediction": 1, "image could not be read": 1},
         },
         "metrics": {
-            "top1_classification_error": {"value": 43.774, "ci95": [42.8, 44.746], "n": 1198},
-            "gt_known_error": {"value": 25.0, "ci95": [20.0, 30.0], "n": 1196},
+            "top1_classification_error": {
+                "value": 43.774,
+                "ci95": [42.8, 44.746],
+                "n": 1198,
+                "measure": "error",
+            },
+            "gt_known_error": {
+                "value": 25.0,
+                "ci95": [20.0, 30.0],
+                "n": 1196,
+                "measure": "error",
+            },
         },
         "baselines": {
             "whole_image": {
                 "gt_known_accuracy": 50.0,
+                "gt_known_accuracy_ci95": [47.2, 52.8],
                 "gt_known_error": 50.0,
                 "right": 598,
                 "n": 1196,
             },
             "centred_0.9": {
                 "gt_known_accuracy": 25.0,
+                "gt_known_accuracy_ci95": [22.5, 27.5],
                 "gt_known_error": 75.0,
                 "right": 299,
                 "n": 1196,
@@ -108,7 +129,34 @@ def test_json_is_the_contract(evaluation):
         "absent": {"top2_classification_error": LACKING, "top2_localization_error": LACKING},
         "join": {"exact": 1000, "without_extension": 198, "base_name": 0},
         "warnings": ["sizes differ for <b>a_b|c</b>"],
+        "best_centred_box": {"name": "whole_image", "side": 1.0},
     }
+
+
+def test_curves_and_baselines_of_maps(evaluation):
+    curve = Curve((0.0, 0.5), {"IoU ≥ 0.5": (40.0, 62.5)}, "threshold", "accuracy, %")
+    rates = {name: {"max_box_acc": Rate(v, (v - 9, v + 9), 8)} for name, v in FLOOR.items()}
+    found = replace(
+        evaluation,
+        metrics={"max_box_acc": Rate(62.5, (50.0, 75.0), 8)},
+        map_baselines=rates,
+        curves={"box_accuracy": curve},
+    )
+    record = json.loads(to_json(found))
+    assert record["curves"]["box_accuracy"] == {
+        "x_label": "threshold",
+        "y_label": "accuracy, %",
+        "x": [0.0, 0.5],
+        "y": {"IoU ≥ 0.5": [40.0, 62.5]},
+    }
+    assert '"x": [0.0, 0.5]' in to_json(found)
+    assert record["map_baselines"]["centred_0.7"]["max_box_acc"]["value"] == 55.0
+    lines = to_table(found).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("no network"))
+    assert lines[start + 2].split("  ")[-1].strip() == "55.00 (46.0–64.0), 0.7 *"
+    assert "60.00 (51.0–69.0)" in lines[start + 2]
+    assert "chosen on these images" in to_table(found)
+    assert "55.00 (46.0–64.0), 0.7 \\*" in to_markdown(found)
 
 
 def test_markdown(evaluation):
@@ -121,6 +169,6 @@ def test_markdown(evaluation):
         "| top-1 classification | 43.77 | 42.80 to 44.75 | 1,198 |",
         "| GT-known localization | 25.00 | 20.00 to 30.00 | 1,196 |",
     ]
-    assert "| whole image | 50.00 | 50.00 (598) | 1,196 |" in lines
+    assert "| whole image \\* | 50.00 | 50.00 (598) | 47.20 to 52.80 | 1,196 |" in lines
     assert "- **hit**: IoU \\>= 0.5" in lines
     assert lines[-1] == "- sizes differ for \\<b\\>a\\_b\\|c\\</b\\>"

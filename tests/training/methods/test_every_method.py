@@ -154,6 +154,17 @@ def test_wrapped_for_many_processes(method, tmp_path):
 
 
 @every_method
+def test_in_mixed_precision(method):
+    trainee = method.trainee(small(), 0)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = stepped(method, trainee)
+    assert result.logits.dtype == torch.bfloat16
+    assert result.loss.dtype == torch.float32
+    result.loss.backward()
+    assert all(p.grad.isfinite().all() for p in trainee.parameters())
+
+
+@every_method
 @pytest.mark.filterwarnings("ignore")  # of the compiler itself
 def test_compiled(method):
     """By the compiler's front: traced and differentiated, without a C++ compiler at the end."""

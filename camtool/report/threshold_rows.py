@@ -1,0 +1,69 @@
+"""The tables of an evaluation under several rules for the threshold, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from camtool.report.rows import metric_title
+
+if TYPE_CHECKING:
+    from camtool.metrics.figures import AtThreshold, ThresholdChoice
+    from camtool.pipelines.evaluation import Evaluation
+
+__all__ = ["threshold_tables"]
+
+_FURTHER: Final = frozenset(f"top{n}_localization_error" for n in (2, 3, 4, 5))
+"""Figures that only the JSON gives under each rule."""
+
+_RULES: Final = {
+    "run": "boxes as stored",
+    "fixed": "fixed",
+    "otsu": "Otsu",
+    "percentile": "percentile",
+    "calibrated": "calibrated on other images",
+    "stored": "calibrated before",
+    "oracle": "oracle: best on these images",
+}
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def threshold_tables(evaluation: Evaluation) -> list[Table]:
+    """Return head and rows of two tables; none where no figure has a threshold.
+
+    The first holds, for each of the main figures, what one may expect on new images against the
+    best threshold on these, and the gap; the second the same figures under each rule.
+    """
+    shown = {n: c for n, c in evaluation.thresholds.items() if n not in _FURTHER}
+    if not shown:
+        return []
+    measure = f"{evaluation.measure} %"
+    head = (measure, "deployable threshold", "oracle threshold", "gap")
+    rules = dict.fromkeys(rule for choice in shown.values() for rule in choice.rules)
+    return [
+        (head, [_summary(name, choice) for name, choice in shown.items()]),
+        (
+            (f"threshold, {measure}", *(metric_title(name) for name in shown)),
+            [
+                (_RULES[rule], *(_cell(choice.rules.get(rule)) for choice in shown.values()))
+                for rule in rules
+            ],
+        ),
+    ]
+
+
+def _summary(name: str, choice: ThresholdChoice) -> tuple[str, ...]:
+    deployable = _cell(choice.rules[choice.deployable])
+    return (
+        metric_title(name),
+        f"{deployable}, {choice.deployable}",
+        _cell(choice.rules["oracle"]),
+        f"{choice.gap:.2f}",
+    )
+
+
+def _cell(at: AtThreshold | None) -> str:
+    if at is None:
+        return ""
+    where = at.threshold if isinstance(at.threshold, str) else f"{at.threshold:.3g}"
+    return f"{at.value:.2f} at {where}"

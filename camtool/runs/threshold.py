@@ -1,0 +1,122 @@
+"""A threshold that was chosen on annotated images, kept in the run: `threshold.json`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from camtool.errors import RunError
+from camtool.runs.writing import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ChosenOn", "StoredThreshold", "read_threshold", "write_threshold"]
+
+_NAME: Final = "threshold.json"
+_SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenOn:
+    """What a threshold was chosen on.
+
+    Attributes:
+        annotations: path of the true boxes.
+        run: the run whose maps were used.
+        protocol: by which protocol boxes were judged.
+        metric: the figure that is best at the threshold, on these images.
+        accuracy: this figure there, as an accuracy in percent.
+        iou: intersection over union from which on a box was right.
+        image_ids: the images, in order; a figure on any of them is no honest one.
+    """
+
+    annotations: str
+    run: str
+    protocol: str
+    metric: str
+    accuracy: float
+    iou: float
+    image_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredThreshold:
+    """A threshold and where it comes from.
+
+    Attributes:
+        value: the threshold, in [0, 1).
+        chosen_on: see there.
+        boxes: settings of the box rule that it is for, as JSON data; None for the contours of the
+            map protocols.
+        classes: thresholds of single classes, by name; all others have `value`.
+        min_images: with thresholds of classes, how many images a class needed for its own.
+        at_iou: for the map protocols, the threshold by intersection over union in percent.
+        version: the version of camtool that chose it.
+    """
+
+    value: float
+    chosen_on: ChosenOn
+    boxes: dict[str, Any] | None = None
+    classes: dict[str, float] = field(default_factory=dict)
+    min_images: int | None = None
+    at_iou: dict[int, float] = field(default_factory=dict)
+    version: str = field(default_factory=lambda: importlib.metadata.version("camtool"))
+
+    def __post_init__(self) -> None:
+        """Check the thresholds."""
+        every = [self.value, *self.classes.values(), *self.at_iou.values()]
+        if not all(isinstance(v, int | float) and 0 <= v < 1 for v in every):
+            raise ValueError("a threshold is not in [0, 1)")
+
+
+def write_threshold(run: Path, threshold: StoredThreshold) -> Path:
+    """Write `threshold.json` into a run folder, whole or not at all; returns its path.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    record = {"schema_version": _SCHEMA_VERSION, **asdict(threshold)}
+    record["chosen_on"]["images"] = len(threshold.chosen_on.image_ids)
+    # Long; so it comes last.
+    record["chosen_on"]["image_ids"] = record["chosen_on"].pop("image_ids")
+    path = run / _NAME
+    write_atomically(path, json.dumps(record, indent=2, ensure_ascii=True) + "\n")
+    return path
+
+
+def read_threshold(path: Path) -> StoredThreshold | None:
+    """Read the threshold that is stored in a run folder, or in a file; None where there is none.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    if path.is_dir():
+        path = path / _NAME
+    try:
+        return _parsed(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise RunError(
+            f"{path}: not a readable threshold ({error}); choose it again with"
+            " `camtool eval RUN --calibrate-on PATH`"
+        ) from error
+
+
+def _parsed(record: dict[str, Any]) -> StoredThreshold:
+    if record["schema_version"] != _SCHEMA_VERSION:
+        raise ValueError(f"schema version {record['schema_version']}")
+    chosen_on = {k: v for k, v in record["chosen_on"].items() if k != "images"}
+    chosen_on["image_ids"] = tuple(chosen_on["image_ids"])
+    return StoredThreshold(
+        value=record["value"],
+        chosen_on=ChosenOn(**chosen_on),
+        boxes=record["boxes"],
+        classes=dict(record["classes"]),
+        min_images=record["min_images"],
+        at_iou={int(iou): value for iou, value in record["at_iou"].items()},
+        version=record["version"],
+    )
