@@ -14,6 +14,7 @@ def command() -> None:
     """List the ways from pictures to input, maps and boxes, of scoring and of training."""
     from camtool.boxes import BOX_RULES, THRESHOLD_RULES
     from camtool.cam import CAMS
+    from camtool.cam.method import PASSES_NOTE
     from camtool.images import PREPROCESSES
     from camtool.metrics.protocols import PROTOCOLS
     from camtool.models import POOLINGS
@@ -34,7 +35,8 @@ def command() -> None:
     poolings = [(_name(p), p.summary, p.paper) for p in POOLINGS]
     methods = [(_name(m), m.summary, m.paper) for m in METHODS]
     losses = [(_name(one), one.summary) for one in LOSSES]
-    click.echo(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]), nl=True)
+    click.echo(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]))
+    click.echo(PASSES_NOTE)
     click.echo("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
     click.echo("\n" + format_rows([("localize.boxes.threshold", "what it is"), *thresholds]))
     click.echo("\n" + format_rows([("localize.preprocess", "what it does"), *fits]))

@@ -90,6 +90,10 @@ class ModelSettings(Settings):
     """Probability that training drops an input of the last linear layer. Null: the network's own;
     0 where the end is new."""
 
+    linear_weights: Path | None = None
+    """An `.npz` file with one vector a class by its name, as many numbers as feature channels and
+    perhaps a bias: the classes of the network are then these, learned or not. Null: its own."""
+
     def build(self, seed: int = 0, num_classes: int | None = None) -> Classifier:
         """Return the network in evaluation mode, on the CPU.
 
@@ -99,8 +103,8 @@ class ModelSettings(Settings):
                 new and all else is loaded. None: as published.
 
         Raises:
-            ModelError: unknown name, weights not to be had, an end that allows no exact map, or an
-                output stride that the network does not have.
+            ModelError: unknown name, weights not to be had, or no such pooling, convolution or
+                output stride on the network. One whose end allows no exact map is kept whole.
         """
         from camtool.models.building import build
 

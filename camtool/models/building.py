@@ -15,8 +15,10 @@ from camtool.models.classifier import Classifier, InputSpec, modules_with_weight
 from camtool.models.dilation import quicken
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
 from camtool.models.layers import Grown, convolution, published_start
+from camtool.models.linear_weights import with_linear_weights
 from camtool.models.poolings import Gap, PerClass
 from camtool.models.weights import load, state_of
+from camtool.models.whole import Unsplit, block_classes, undivided
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,14 +116,25 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def _dissected(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> Anatomy:
     width, height = spec.size
     example = torch.linspace(-1, 1, 3 * width * height).view(1, 3, height, width)
-    return dissect(
-        settings.backbone,
-        network,
-        example,
-        *leaves(settings.backbone),
-        any_end=settings.pooling is not None,
-        output_stride=settings.output_stride,
-    )
+    modules, functions = leaves(settings.backbone)
+    try:
+        return dissect(
+            settings.backbone,
+            network,
+            example,
+            [*modules, *block_classes(network)],
+            functions,
+            any_end=_has_new_end(settings),
+            output_stride=settings.output_stride,
+        )
+    except ModelError as error:
+        # With something asked of the network's inside, it cannot be taken as it is.
+        inside = settings.extra_conv is not None or settings.output_stride is not None
+        if inside or _has_new_end(settings):
+            raise
+        features, head = undivided(network, example, str(error))
+        classes = len(head.bias())
+        return Anatomy(features, head, classes, classes, untrainable=str(error))
 
 
 def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Classifier:
@@ -130,10 +143,18 @@ def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Cla
     if settings.extra_conv is not None:
         features = Grown(features, _extra(settings.extra_conv, channels, settings.backbone))
         channels = settings.extra_conv.channels
-    head = _head(settings, head, channels, anatomy.classes)
+    if not isinstance(head, Unsplit):
+        head = _head(settings, head, channels, anatomy.classes)
     if settings.dropout is not None:
         head.dropout = settings.dropout
-    return Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
+    classifier = Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
+    if settings.linear_weights is not None:
+        return with_linear_weights(classifier, settings.linear_weights)
+    return classifier
+
+
+def _has_new_end(settings: ModelSettings) -> bool:
+    return settings.pooling is not None or settings.linear_weights is not None
 
 
 def _extra(extra: ExtraConv, inputs: int, backbone: str) -> nn.Module:

@@ -75,6 +75,8 @@ class Classifier(nn.Module):
         self.features = features
         self.head = head
         self.spec = spec
+        self.class_names: tuple[str, ...] | None = None
+        """Names of the classes in the order of the logits, where the weights came with them."""
 
     def forward(self, images: Tensor) -> Forward:
         """Return features and logits of `images`, float of shape (B, 3, H, W), normalised."""

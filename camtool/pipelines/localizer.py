@@ -18,7 +18,7 @@ from camtool.models import ModelSettings
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.names import ClassNames
 from camtool.report.overlay import draw_overlay, thumbnail
-from camtool.structures import ClassPrediction, Prediction, ScoreMap
+from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox, ScoreMap
 from camtool.training.trained import build_trained, read_classes
 
 if TYPE_CHECKING:
@@ -54,12 +54,14 @@ class Seen:
         scores: their probabilities, shape (n,).
         ranks: their places among all classes, 1 = most probable; no two are equal.
         maps: shape (n, h, w), float32.
+        boxes: for each class, in pixels of the input; None where the box rule makes them of maps.
     """
 
     classes: list[int]
     scores: list[float]
     ranks: list[int]
     maps: NDArray[np.float32]
+    boxes: list[tuple[ScoredBox, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class Localizer:
             network: a network that is there already, in evaluation mode, and its classes.
 
         Raises:
-            ModelError: the network cannot be built, or the device is not there.
+            ModelError: the network cannot be built, lacks what the method of `settings.cam` needs,
+                or the device is not there.
         """
         self.settings = settings or LocalizeSettings()
         self.model = model or ModelSettings()
@@ -129,6 +132,7 @@ class Localizer:
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
         classifier, self.names = network or _built(self.model, seed)
+        self.settings.cam.check(classifier)
         self.sha256 = classifier.sha256()
         classifier.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
         self.classifier = classifier.to(self.device)
@@ -165,9 +169,13 @@ class Localizer:
         photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
         return Prepared(source, targets, pixels, region, image.size, photo, decoded.warnings)
 
-    @torch.inference_mode()
     def see(self, batch: Sequence[Prepared]) -> list[Seen]:
         """Run the network on readable pictures, and make the maps of the chosen classes."""
+        # What inference mode computed can take part in no gradient.
+        with torch.inference_mode(not self.settings.cam.gradients), torch.no_grad():
+            return self._see(batch)
+
+    def _see(self, batch: Sequence[Prepared]) -> list[Seen]:
         images = torch.from_numpy(np.stack([p.pixels for p in batch if p.pixels is not None]))
         images = images.to(self.device).contiguous(memory_format=torch.channels_last)
         forward = self.classifier(images)
@@ -178,40 +186,49 @@ class Localizer:
             self.settings.classes.choose(row, p.targets, self.names)
             for row, p in zip(order, batch, strict=True)
         ]
-        maps = self._maps(images, forward, chosen)
+        maps, boxes = self._maps(images, forward, chosen)
         return [
-            Seen(c, p[c].tolist(), [1 + int(np.flatnonzero(o == i)[0]) for i in c], m[: len(c)])
-            for c, p, o, m in zip(chosen, logits.softmax(1).numpy(), order, maps, strict=True)
+            Seen(c, p[c].tolist(), [1 + int(np.flatnonzero(o == i)[0]) for i in c], m[: len(c)], b)
+            for c, p, o, m, b in zip(
+                chosen, logits.softmax(1).numpy(), order, maps, boxes, strict=True
+            )
         ]
 
     def _maps(
         self, images: Tensor, forward: Forward, chosen: list[list[int]]
-    ) -> NDArray[np.float32]:
-        """Maps of shape (B, n, h, w), n the largest number of classes that an image has."""
+    ) -> tuple[NDArray[np.float32], Sequence[list[tuple[ScoredBox, ...]] | None]]:
+        """Maps of shape (B, n, h, w), n the largest number of classes that an image has; boxes."""
         width = max(1, *map(len, chosen))
         padded = [c + [0] * (width - len(c)) for c in chosen]
         classes = torch.tensor(padded, device=self.device)
-        maps = self.settings.cam.maps(self.classifier, images, forward, classes)
-        result: NDArray[np.float32] = maps.float().cpu().numpy()
-        return result
+        maps, boxes = self.settings.cam.localized(self.classifier, images, forward, classes)
+        return maps.float().cpu().numpy(), boxes or [None] * len(chosen)
 
     def finish(self, prepared: Prepared, seen: Seen) -> Localization:
         """Make boxes of the maps, and the record of the image."""
         score_maps = tuple(
             ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in seen.maps
         )
+        found = (
+            [
+                self.settings.boxes.boxes(score_map, self.names.names[index])
+                for score_map, index in zip(score_maps, seen.classes, strict=True)
+            ]
+            if seen.boxes is None
+            else [_in_image(boxes, prepared) for boxes in seen.boxes[: len(score_maps)]]
+        )
         classes = tuple(
             ClassPrediction(
                 name=self.names.names[index],
                 score=score,
-                boxes=self.settings.boxes.boxes(score_map, self.names.names[index]),
+                boxes=boxes,
                 rank=rank,
                 index=index,
                 title=self.names.titles[index],
                 target=index in prepared.targets,
             )
-            for index, score, rank, score_map in zip(
-                seen.classes, seen.scores, seen.ranks, score_maps, strict=True
+            for index, score, rank, boxes in zip(
+                seen.classes, seen.scores, seen.ranks, found, strict=True
             )
         )
         source = prepared.source
@@ -219,11 +236,35 @@ class Localizer:
         return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
 
 
+def _in_image(boxes: tuple[ScoredBox, ...], prepared: Prepared) -> tuple[ScoredBox, ...]:
+    """Bring boxes from pixels of the network's input to those of the image."""
+    if prepared.pixels is None:
+        return ()
+    left, top, right, bottom = prepared.region
+    across = (right - left) / prepared.pixels.shape[2]
+    down = (bottom - top) / prepared.pixels.shape[1]
+    return tuple(
+        ScoredBox(
+            Box(
+                left + b.box.x0 * across,
+                top + b.box.y0 * down,
+                left + b.box.x1 * across,
+                top + b.box.y1 * down,
+            ),
+            b.score,
+        )
+        for b in boxes
+    )
+
+
 def _built(model: ModelSettings, seed: int) -> tuple[Classifier, ClassNames]:
-    """The network and the names of its classes: those of its checkpoint, ImageNet's, or numbers."""
-    if (folder := model.checkpoint) is not None:
-        return build_trained(model, folder, seed), ClassNames(*read_classes(folder))
-    classifier = model.build(seed)
+    """The network and the names of its classes: of given weights, its checkpoint, or ImageNet's."""
+    folder = model.checkpoint
+    classifier = model.build(seed) if folder is None else build_trained(model, folder, seed)
+    if (given := classifier.class_names) is not None:
+        return classifier, ClassNames(given, [None] * len(given))
+    if folder is not None:
+        return classifier, ClassNames(*read_classes(folder))
     if classifier.num_classes == 1000:
         return classifier, ClassNames.of_imagenet()
     return classifier, ClassNames.numbered(classifier.num_classes)

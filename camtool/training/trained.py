@@ -54,9 +54,11 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
     import safetensors
     import safetensors.torch
 
+    from camtool.models.linear_weights import with_linear_weights
+
     description = read_checkpoint(folder)
     names, _ = read_classes(folder)
-    bare = model.model_copy(update={"weights": "none"})
+    bare = model.model_copy(update={"weights": "none", "linear_weights": None})
     classifier = _method(description, folder).prepare(bare.build(seed, len(names)))
     path = folder / WEIGHTS
     try:
@@ -73,6 +75,8 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
             )
     classifier.load_state_dict(state)
     classifier.spec = _input_of(description, folder, classifier.spec)
+    if model.linear_weights is not None:
+        with_linear_weights(classifier.eval(), model.linear_weights)
     return classifier.eval()
 
 
