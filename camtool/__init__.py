@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from camtool.pipelines.experiment import Experiment, LocalizeSettings
     from camtool.pipelines.localize import localize
     from camtool.pipelines.localizer import Localization, Localizer
+    from camtool.pipelines.train import TrainResult, train
     from camtool.runs import MapFiles, read_manifest, read_predictions
     from camtool.settings import load_settings
     from camtool.structures import (
@@ -50,6 +51,7 @@ _HOMES = {
     "camtool.pipelines.experiment": ("Experiment", "LocalizeSettings"),
     "camtool.pipelines.localize": ("localize",),
     "camtool.pipelines.localizer": ("Localization", "Localizer"),
+    "camtool.pipelines.train": ("TrainResult", "train"),
     "camtool.runs": ("MapFiles", "read_manifest", "read_predictions"),
     "camtool.settings": ("load_settings",),
     "camtool.structures": (
@@ -86,6 +88,7 @@ __all__ = [
     "ScoreMap",
     "ScoredBox",
     "Squeeze",
+    "TrainResult",
     "__version__",
     "evaluate",
     "evaluate_files",
@@ -95,6 +98,7 @@ __all__ = [
     "read_labels",
     "read_manifest",
     "read_predictions",
+    "train",
 ]
 
 

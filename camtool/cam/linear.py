@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.settings import Settings
+from camtool.cam.method import MapMethod, check_classes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,11 +15,12 @@ __all__ = ["Cam"]
 
 
 @final
-class Cam(Settings):
+class Cam(MapMethod):
     """Class activation map: `M_c(x, y) = Σ_k w_ck f_k(x, y)`.
 
     Zhou, Khosla, Lapedriza, Oliva, Torralba: Learning Deep Features for Discriminative
-    Localization, CVPR 2016, arXiv:1512.04150. The map's mean plus the bias is the class's logit.
+    Localization, CVPR 2016, arXiv:1512.04150. With GAP the map's mean plus the bias is the class's
+    logit; `camtool.models.heads` says what holds for other poolings.
     Needs a head that is linear in the pooled features; costs nothing beyond the forward pass.
     """
 
@@ -29,22 +30,16 @@ class Cam(Settings):
 
     name: Literal["cam"] = "cam"
 
+    def check(self, classifier: Classifier) -> None:
+        """Refuse a network whose scores are not linear in pooled features."""
+        from camtool.cam.layers import check_linear
+
+        check_linear(classifier)
+
     def maps(
-        self,
-        classifier: Classifier,
-        images: Tensor,  # noqa: ARG002 (the methods' common signature)
-        forward: Forward,
-        classes: Tensor,
+        self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
     ) -> Tensor:
-        """Return the maps of some classes of each image.
-
-        Args:
-            classifier: the network.
-            images: its input, shape (B, 3, H, W); not needed here.
-            forward: what the network answered to `images`.
-            classes: class indices, int64 of shape (B, n).
-
-        Returns:
-            Maps of shape (B, n, h, w), on the grid of the features, any range.
-        """
+        """Return the maps; see `MapMethod.maps`."""
+        del images
+        check_classes(classes, classifier.num_classes)
         return classifier.head.class_maps(forward.features, classes)

@@ -8,6 +8,7 @@ import click
 
 from camtool.cli.options import (
     PATH,
+    check_out,
     load_experiment,
     settings_options,
     show_messages,
@@ -47,6 +48,7 @@ def command(
     those of the first run unless --config names others. Maps are scored at a fixed threshold.
     """
     show_messages()
+    check_out(out)
     from camtool.pipelines.compare import compare_runs
     from camtool.report.comparison_json import to_json
     from camtool.report.comparison_tables import to_markdown, to_table

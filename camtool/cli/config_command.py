@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from camtool.cli.options import format_rows, load_experiment, settings_options
+from camtool.errors import shorten
 
 __all__ = ["command"]
 
@@ -51,8 +52,13 @@ def describe() -> None:
     from camtool.pipelines.experiment import Experiment
     from camtool.settings import describe as rows_of
 
+    # A long list of names would make its column wider than all others together.
     rows = [
-        (r.key, r.when.rpartition("=")[2], r.type, r.default or "", " ".join(r.doc.split()))
+        (r.key, r.when.rpartition("=")[2], shorten(r.type), r.default or "", _line(r.doc))
         for r in rows_of(Experiment)
     ]
     click.echo(format_rows([("setting", "only with", "type", "default", "meaning"), *rows]))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -9,6 +9,7 @@ import click
 
 from camtool.cli.options import (
     PATH,
+    check_out,
     load_experiment,
     settings_options,
     show_messages,
@@ -73,6 +74,7 @@ def command(
     box reaches without any network.
     """
     show_messages()
+    check_out(out)
     from camtool.pipelines.evaluate import evaluate_files
     from camtool.report.evaluation_json import to_json
     from camtool.report.tables import to_markdown, to_table

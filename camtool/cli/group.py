@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "camtool", "main"]
 
 COMMANDS: Final = {
     "localize": "Class activation maps and boxes of images.",
+    "train": "Train a network from class labels, and validate its boxes.",
     "eval": "Score a run, or other predictions, against annotations.",
     "compare": "Compare runs on the same images: paired differences, images that changed side.",
     "models": "List the backbones, or look into one.",

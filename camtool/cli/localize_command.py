@@ -34,6 +34,13 @@ _ROWS: Final = 20
 @click.option("-o", "--out", type=PATH, metavar="DIR", help="Run folder [runs/localize].")
 @settings_options
 @click.option(
+    "-m",
+    "--model",
+    type=PATH,
+    metavar="PATH",
+    help="Checkpoint or run of `camtool train`, with its classes, preprocessing and threshold.",
+)
+@click.option(
     "--labels", type=PATH, metavar="PATH",
     help="True classes (csv `file,class`, or annotations): their map and box are stored too.",
 )  # fmt: skip
@@ -46,6 +53,7 @@ def command(
     out: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
+    model: Path | None,
     labels: Path | None,
     device: str | None,
     shard: str | None,
@@ -59,7 +67,7 @@ def command(
     kind of end, the command goes on where it stopped.
     """
     show_messages()
-    experiment = load_experiment(config, overrides, dir=out, device=device)
+    experiment = load_experiment(config, overrides, model, dir=out, device=device)
     chosen = _shard(shard)
     if chosen is not None and overwrite:
         raise SettingsError(

@@ -11,12 +11,20 @@ __all__ = ["command"]
 
 @click.command("methods")
 def command() -> None:
-    """List the ways from pictures to input, to maps and to boxes, and the protocols of eval."""
+    """List the ways from pictures to input, maps and boxes, of scoring and of training."""
     from camtool.boxes import BOX_RULES, THRESHOLD_RULES
     from camtool.cam import CAMS
+    from camtool.cam.method import PASSES_NOTE
     from camtool.images import PREPROCESSES, VIEWS
     from camtool.metrics.protocols import PROTOCOLS
+    from camtool.models import POOLINGS
     from camtool.pipelines.classes import CLASS_CHOICES
+    from camtool.training.augment import AUGMENTATIONS
+    from camtool.training.data import DATA_SETS
+    from camtool.training.losses import LOSSES
+    from camtool.training.methods import METHODS
+    from camtool.training.optimizer import OPTIMIZERS
+    from camtool.training.schedule import SCHEDULES
 
     cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
     rules = [(_name(r), r.summary, r.paper) for r in BOX_RULES]
@@ -25,13 +33,28 @@ def command() -> None:
     views = [(_name(v), v.summary, v.passes, v.paper) for v in VIEWS]
     protocols = [(_name(p), p.measure, p.paper) for p in PROTOCOLS]
     choices = [(_name(c), c.summary) for c in CLASS_CHOICES]
-    click.echo(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]), nl=True)
+    poolings = [(_name(p), p.summary, p.paper) for p in POOLINGS]
+    methods = [(_name(m), m.summary, m.paper) for m in METHODS]
+    losses = [(_name(one), one.summary) for one in LOSSES]
+    click.echo(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]))
+    click.echo(PASSES_NOTE)
     click.echo("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
     click.echo("\n" + format_rows([("localize.boxes.threshold", "what it is"), *thresholds]))
     click.echo("\n" + format_rows([("localize.preprocess", "what it does"), *fits]))
     click.echo("\n" + format_rows([("localize.views", "what it does", "passes", "paper"), *views]))
     click.echo("\n" + format_rows([("localize.classes", "which classes get a map"), *choices]))
     click.echo("\n" + format_rows([("eval.protocol", "measures", "paper"), *protocols]))
+    click.echo("\n" + format_rows([("model.pooling", "what it does", "paper"), *poolings]))
+    click.echo("\n" + format_rows([("train.method", "what it does", "paper"), *methods]))
+    click.echo("\n" + format_rows([("train.loss", "what it is"), *losses]))
+    for title, parts in (
+        ("data", DATA_SETS),
+        ("train.augment", AUGMENTATIONS),
+        ("train.optimizer", OPTIMIZERS),
+        ("train.schedule", SCHEDULES),
+    ):
+        rows = [(_name(part), part.summary) for part in parts]
+        click.echo("\n" + format_rows([(title, "what it is"), *rows]))
 
 
 def _name(part: type) -> str:

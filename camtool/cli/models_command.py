@@ -22,9 +22,9 @@ def command(pattern: str, probe: bool) -> None:
     """List the backbones whose name matches PATTERN (`timm/resnet*`), the bundled ones first."""
     show_messages()
     from camtool.models import BUNDLED
-    from camtool.models.backbones import names
+    from camtool.models.backbones import LIBRARIES, names
 
-    every = [*BUNDLED, *(f"{lib}/{n}" for lib in ("torchvision", "timm") for n in names(lib))]
+    every = [*BUNDLED, *(f"{lib}/{n}" for lib in LIBRARIES for n in names(lib))]
     found = [n for n in dict.fromkeys(every) if fnmatch.fnmatchcase(n, pattern)]
     if not found:
         raise ModelError(f"no backbone matches '{pattern}'; try '*{pattern.strip('*')}*'")
@@ -39,12 +39,16 @@ def _probe(name: str) -> tuple[str, str, str, str]:
     import torch
 
     from camtool.models import ModelSettings
+    from camtool.models.whole import Unsplit
 
     try:
         classifier = ModelSettings(backbone=name, weights="none").build()
     except ModelError as error:
         return name, "", "", str(error).removeprefix(f"{name}: ").split(";")[0]
     width, height = classifier.spec.size
+    if isinstance(classifier.head, Unsplit):
+        reason = classifier.head.reason.removeprefix(f"{name}: ").split(";")[0]
+        return name, f"{width}×{height}", "", f"no CAM: {reason}; grid at {classifier.head.layer}"
     with torch.inference_mode():
         features = classifier(torch.zeros(1, 3, height, width)).features
     grid = f"{features.shape[3]}×{features.shape[2]}×{features.shape[1]}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from camtool.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PATH",
+    "check_out",
     "format_rows",
     "load_experiment",
     "settings_options",
@@ -41,13 +45,23 @@ def settings_options(command: F) -> F:
 
 
 def load_experiment(
-    config: Path | None, overrides: Sequence[str], **run: Path | str | None
+    config: Path | None,
+    overrides: Sequence[str],
+    model: Path | None = None,
+    **run: Path | str | None,
 ) -> Experiment:
-    """Read the settings: defaults < file < `--set` < the given values of the section `run`."""
+    """Read the settings: defaults < file < `--set` < the given values of the section `run`.
+
+    With `model`, a checkpoint, its settings stand in for the defaults.
+    """
     from camtool.pipelines.experiment import Experiment
+    from camtool.pipelines.trained import with_model
     from camtool.settings import load_settings
 
-    experiment = load_settings(Experiment, config, overrides)
+    if model is not None:
+        experiment = with_model(model, config, overrides)
+    else:
+        experiment = load_settings(Experiment, config, overrides)
     given = {key: value for key, value in run.items() if value is not None}
     section = experiment.run.model_copy(update=given)
     return experiment.model_copy(update={"run": section})
@@ -79,6 +93,26 @@ def format_rows(rows: Sequence[Sequence[str]]) -> str:
     ]
     lines.insert(1, "  ".join("─" * w for w in widths))
     return "\n".join(lines)
+
+
+def check_out(out: Path | None) -> None:
+    """Refuse what a report cannot be written to, before the work that it would be the end of.
+
+    Raises:
+        RunError: a folder has its name, or there is no folder to write it into.
+    """
+    if out is None:
+        return
+    if out.is_dir():
+        raise RunError(f"{out}: cannot be written: it is a folder; --out takes a file")
+    if any(part.is_file() for part in out.parents):
+        raise RunError(
+            f"{out}: cannot be written: a part of the path is a file; choose another --out"
+        )
+    if not out.parent.is_dir():
+        raise RunError(f"{out}: cannot be written: no such folder as {out.parent}")
+    if not os.access(out.parent, os.W_OK):
+        raise RunError(f"{out}: cannot be written: no permission to write into {out.parent}")
 
 
 def show_report(

@@ -17,7 +17,7 @@ from camtool.metrics.resampling import by_stratum
 from camtool.structures import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,11 +87,19 @@ def score_baselines(
     truths: Iterable[Annotation],
     iou_threshold: float = 0.5,
     bootstrap: Bootstrap | None = None,
+    judge: Callable[[Box, Sequence[Box], tuple[int, int]], bool] | None = None,
 ) -> dict[str, Baseline]:
     """Return the baselines on the images that have a size and a true box; empty if none has.
 
     A box is right for a class of an image when its intersection over union with any true box of
     this class is at least `iou_threshold`, as for the GT-known error.
+
+    Args:
+        truths: the images.
+        iou_threshold: see above.
+        bootstrap: how the intervals are drawn.
+        judge: tells whether a box is right, from the box, the true boxes of the class and the size
+            (width, height) of the image; for protocols with another rule than that above.
     """
     bootstrap = bootstrap or Bootstrap()
     counting = (truth for truth in truths if truth.size is not None and any(_boxes(truth)))
@@ -102,7 +110,7 @@ def score_baselines(
         classes = [len(of_image) for of_image in boxes]
         sized = zip((truth.size for truth in chunk if truth.size), boxes, strict=True)
         pairs = [(size, of_class) for size, of_image in sized for of_class in of_image]
-        right = _right(pairs, iou_threshold)
+        right = _right(pairs, iou_threshold) if judge is None else _judged(pairs, judge)
         for column, name in enumerate(SIDES):
             marks[name] += image_marks(right[:, column, None], classes)
         strata += bootstrap.strata(chunk) or []
@@ -119,6 +127,20 @@ def score_baselines(
 def _boxes(truth: Annotation) -> list[tuple[Box, ...]]:
     """Return the true boxes of each class that has any."""
     return [boxes for label in truth.labels if (boxes := truth.boxes(label))]
+
+
+def _judged(
+    pairs: Sequence[tuple[tuple[int, int], tuple[Box, ...]]],
+    judge: Callable[[Box, Sequence[Box], tuple[int, int]], bool],
+) -> NDArray[np.bool_]:
+    """Tell the same as `_right` by a rule of any kind, box by box."""
+    return np.array(
+        [
+            [judge(centred_box(size, side), boxes, size) for side in SIDES.values()]
+            for size, boxes in pairs
+        ],
+        np.bool_,
+    )
 
 
 def _right(

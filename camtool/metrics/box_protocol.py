@@ -15,7 +15,7 @@ from pydantic import Field
 from camtool.errors import EvaluationError, shorten
 from camtool.geometry import iou
 from camtool.metrics.box_marks import box_marks
-from camtool.metrics.box_rules import Hit, TopN, TrueBoxes
+from camtool.metrics.box_rules import Hit, OriginalFrame, TopN, TrueBoxes
 from camtool.metrics.figures import Figures, ImageOutcome
 from camtool.metrics.resampling import ONE_STRATUM, by_stratum
 from camtool.settings import Settings
@@ -96,6 +96,12 @@ class BoxProtocol(Settings, ABC):
         """
         rule = self.known_hit if known else self.guess_hit
         return rule.holds(overlap, self.iou_threshold if at is None else at)
+
+    @property
+    def plain_known(self) -> bool:
+        """GT-known counts any true box, as it is, from the threshold on: the official rule."""
+        plain = self.known_hit is Hit.AT_LEAST and self.true_boxes is TrueBoxes.ANY
+        return plain and isinstance(self.box_frame, OriginalFrame)
 
     def resamples(self, bootstrap: Bootstrap) -> int:
         """Return how many resamples an interval rests on."""

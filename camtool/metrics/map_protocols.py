@@ -8,7 +8,6 @@ stands the accuracy at a threshold that was fixed before, and the gap between th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 import numpy as np
@@ -26,6 +25,7 @@ from camtool.metrics.level_hits import (
     level_hits_plain,
     own_levels,
 )
+from camtool.metrics.map_outcome import MapOutcome, flat, lacking
 from camtool.metrics.map_thresholds import map_choices
 from camtool.metrics.marks import Mark, Marks, image_marks
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
@@ -43,19 +43,12 @@ if TYPE_CHECKING:
     from camtool.metrics.sources import MapSource
     from camtool.structures import Annotation, Prediction
 
-__all__ = ["MapOutcome", "MapProtocol", "MaxBoxAcc", "MaxBoxAccV2"]
+__all__ = ["MapProtocol", "MaxBoxAcc", "MaxBoxAccV2"]
 
 MOST_RESAMPLES = 1000
 """Resamples of a figure that is no plain share cost a pass over all images each."""
 
 _SHARES = tuple(iou / 100 for iou in IOUS)
-
-
-@dataclass(frozen=True, slots=True)
-class MapOutcome:
-    """One image: for each true class with boxes the levels at which it is hit; None without map."""
-
-    hits: tuple[LevelHits | None, ...]
 
 
 class MapProtocol(Settings, ABC):
@@ -147,8 +140,8 @@ class MapProtocol(Settings, ABC):
     ) -> Figures:
         """Return the figures; absent where a map is missing. See `BoxProtocol.figures`."""
         del classified, network_classes
-        if lacking := _lacking(located):
-            return Figures({}, dict.fromkeys(self.metrics, lacking))
+        if reason := lacking(located):
+            return Figures({}, dict.fromkeys(self.metrics, reason))
         accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
         classes = [len(outcome.hits) for outcome in located]
         curve = accuracy.compute(thresholds(self.interval))
@@ -158,6 +151,7 @@ class MapProtocol(Settings, ABC):
             {},
             choices,
             {BOX_ACCURACY: accuracy_curve(accuracy, curve, choices)},
+            warnings=flat(accuracy),
         )
 
     def rates(
@@ -193,8 +187,8 @@ class MapProtocol(Settings, ABC):
         Each true class with boxes is a trial; for a mean over IoUs, one at each of them.
         """
         del classified, network_classes
-        if lacking := _lacking(located):
-            return Marks(absent=dict.fromkeys(self.metrics, lacking))
+        if reason := lacking(located):
+            return Marks(absent=dict.fromkeys(self.metrics, reason))
         accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
         classes = [len(outcome.hits) for outcome in located]
         return Marks(localization=self.marks_of(accuracy.hits(self.fixed), classes))
@@ -232,7 +226,10 @@ class MapProtocol(Settings, ABC):
             "pixels": "inclusive corners, +1; a contour's box is a pixel too large (as published)",
             "true_boxes": "any true box of the class",
             "guess_box": self.guess_box,
-            "frame": "224×224: maps resized (bicubic) and scaled to [0, 1], true boxes truncated",
+            "frame": (
+                "224×224: maps resized (bicubic) and scaled to [0, 1], zeros where flat or NaN;"
+                " true boxes truncated"
+            ),
             "threshold": (
                 f"oracle: best of 0, {self.interval:g}, … on the scored images, for each IoU;"
                 f" beside it fixed at {self.fixed:g}"
@@ -248,19 +245,6 @@ class MapProtocol(Settings, ABC):
     """Name of the protocol's own metric."""
     whole_ious: ClassVar[list[int]] = []
     """Which of `IOUS` it is the mean over, by place."""
-
-
-def _lacking(located: Sequence[MapOutcome]) -> str | None:
-    """Return why there are no figures; None where every image has the maps that they need."""
-    if not located:
-        return "no scored image has a true box"
-    lacking = sum(None in outcome.hits for outcome in located)
-    if not lacking:
-        return None
-    return (
-        f"the true class's map is stored for {len(located) - lacking:,} of"
-        f" {len(located):,} images; `camtool localize --labels` stores it for all"
-    )
 
 
 @final

@@ -112,6 +112,11 @@ class BoxAccuracy:
         """Return the number of images."""
         return len(self._peaks)
 
+    @property
+    def flat(self) -> int:
+        """Number of images whose 8-bit map is zero everywhere: flat, or not finite."""
+        return self._peaks.count(0)
+
     def update(self, hits: LevelHits) -> None:
         """Add an image."""
         self._bits += hits.bits.tobytes()

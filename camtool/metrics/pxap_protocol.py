@@ -195,8 +195,8 @@ class PxAP(Settings):
             ),
             "true_boxes": self._truth(),
             "frame": (
-                "224×224: maps resized (bicubic) and scaled to [0, 1], masks by nearest neighbour, "
-                "foreground above one half"
+                "224×224: maps resized (bicubic) and scaled to [0, 1], zeros where flat or NaN; "
+                "masks by nearest neighbour, foreground above one half"
             ),
             "threshold": "none chosen: every threshold is a point of the curve, so no oracle",
             "resampling": (

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from camtool.metrics.box_marks import DEPTHS
+from camtool.metrics.box_rules import Hit
 from camtool.metrics.curves import Curve, Point
 from camtool.metrics.figures import AtThreshold, ThresholdChoice
 from camtool.metrics.threshold_sweep import IOUS
@@ -14,6 +15,7 @@ from camtool.metrics.threshold_table import GT_KNOWN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from camtool.metrics.box_protocol import BoxProtocol
     from camtool.metrics.confidence import Rate
     from camtool.metrics.threshold_sweep import Sweep
     from camtool.metrics.threshold_table import ThresholdTable
@@ -92,11 +94,12 @@ def _choice(
 
 
 def threshold_curves(
-    table: ThresholdTable, choices: Mapping[str, ThresholdChoice], iou: float
+    table: ThresholdTable, choices: Mapping[str, ThresholdChoice], protocol: BoxProtocol
 ) -> dict[str, Curve]:
     """Return the accuracy against the threshold for GT-known and top-1, a line for each IoU.
 
-    The rules' figures are points of the line of the protocol's own `iou`, where it has a line.
+    The rules' figures are points of the line of the protocol's own IoU, where it has a line. A
+    line's label states the protocol's hit rule, which for guesses may be another than for GT-known.
     """
     x = tuple(table.shares.tolist())
     curves = {}
@@ -104,8 +107,9 @@ def threshold_curves(
         if name not in choices:
             continue
         n = FIGURES[name]
+        hit = protocol.known_hit if n == GT_KNOWN else protocol.guess_hit
         lines = {
-            f"IoU ≥ {at:g}": tuple((100 * table.right(n, at)[: len(x)] / table.total(n)).tolist())
+            _label(hit, at): tuple((100 * table.right(n, at)[: len(x)] / table.total(n)).tolist())
             for at in IOUS
         }
         curves[curve] = Curve(
@@ -113,16 +117,20 @@ def threshold_curves(
             lines,
             "threshold of the map, share of its maximum",
             "localization accuracy, %",
-            _points(choices[name], iou),
+            _points(choices[name], hit, protocol.iou_threshold),
         )
     return curves
 
 
-def _points(choice: ThresholdChoice, iou: float) -> tuple[Point, ...]:
+def _label(hit: Hit, iou: float) -> str:
+    return f"IoU {'≥' if hit is Hit.AT_LEAST else '>'} {iou:g}"
+
+
+def _points(choice: ThresholdChoice, hit: Hit, iou: float) -> tuple[Point, ...]:
     """Return the oracle and what one may expect, where they have a number for a threshold."""
     shown = ((rule, choice.rules[rule]) for rule in (choice.deployable, "oracle"))
     return tuple(
-        Point(f"IoU ≥ {iou:g}", float(at.threshold), 100 - at.value, rule)
+        Point(_label(hit, iou), float(at.threshold), 100 - at.value, rule)
         for rule, at in shown
         if isinstance(at.threshold, int | float) and iou in IOUS
     )

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 from torch import Tensor, nn
 
+from camtool.errors import ModelError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from camtool.models.heads import Head
 
-__all__ = ["Classifier", "Forward", "InputSpec"]
+__all__ = ["Classifier", "Forward", "InputSpec", "modules_with_weights"]
+
+
+def modules_with_weights(module: nn.Module) -> list[nn.Module]:
+    """Return those modules within, itself included, that have weights of their own."""
+    return [one for one in module.modules() if any(True for _ in one.parameters(recurse=False))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +56,66 @@ class Classifier(nn.Module):
     `forward` returns both, so that maps cost no second pass; the classifier itself knows no map.
     """
 
-    def __init__(self, name: str, features: nn.Module, head: Head, spec: InputSpec) -> None:
-        """Join the parts: `features` maps images (B, 3, H, W) to (B, K, h, w)."""
+    def __init__(
+        self,
+        name: str,
+        features: nn.Module,
+        head: Head,
+        spec: InputSpec,
+        untrainable: str | None = None,
+    ) -> None:
+        """Join the parts: `features` maps images (B, 3, H, W) to (B, K, h, w).
+
+        `untrainable` tells why the features cannot act as in training, if they cannot.
+        """
         super().__init__()
+        self.untrainable = untrainable
+        self._new: tuple[str, ...] | None = None
         self.name = name
         self.features = features
         self.head = head
         self.spec = spec
+        self.class_names: tuple[str, ...] | None = None
+        """Names of the classes in the order of the logits, where the weights came with them."""
 
     def forward(self, images: Tensor) -> Forward:
         """Return features and logits of `images`, float of shape (B, 3, H, W), normalised."""
         features: Tensor = self.features(images)
         return Forward(features, self.head(features))
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Go into training mode, or out of it.
+
+        Raises:
+            ModelError: the features would not act as in training.
+        """
+        if mode and self.untrainable is not None:
+            raise ModelError(f"{self.name} cannot be trained: {self.untrainable}")
+        return super().train(mode)
+
+    def mark_new(self, modules: Iterable[nn.Module]) -> None:
+        """Remember which modules hold weights that are new, where all others are pretrained."""
+        names = {id(module): name for name, module in self.named_modules()}
+        self._new = tuple(names[id(module)] for module in modules)
+
+    def new_modules(self) -> list[nn.Module]:
+        """Return the modules whose own weights are new beside pretrained ones, none twice.
+
+        Empty where nothing is pretrained: all layers are then alike.
+        """
+        return [self.get_submodule(name) for name in self._new or ()]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether weights were loaded when the network was built."""
+        return self._new is not None
+
+    def replace_head(self, head: Head) -> None:
+        """Put another head, with new weights, on the features."""
+        kept = [m for m in self.new_modules() if m not in set(self.head.modules())]
+        self.head = head.train(self.training)
+        if self.pretrained:
+            self.mark_new([*kept, *modules_with_weights(head)])
 
     @property
     def num_classes(self) -> int:

@@ -1,11 +1,15 @@
 """What turns features into class scores, and the same scores spread over the grid.
 
-Every head is linear in the features once its image is fixed, so each keeps, for every image and
-class, the exact equality
+A head's `class_maps` and `bias` are the parts of the logits. What they satisfy, for every image
+and class, follows from where the pooling acts:
 
-    mean over (y, x) of class_maps[b, n]  +  bias[classes[b, n]]  =  logits[b, classes[b, n]]
+    GAP          mean over (y, x) of class_maps[b, n]  +  bias[c]  =  logits[b, c]
+    per class    pool(class_maps[b, n])                +  bias[c]  =  logits[b, c]
+    GMP and LSE  Σ_k w_bck pool(f_bk)                  +  bias[c]  =  logits[b, c]
 
-(Zhou et al. 2016, section 2). The bias is no part of the map.
+with `c = classes[b, n]`. In the last line the pooling acts on features, and the map is the same
+weighted sum without it: `class_maps[b, n] = Σ_k w_bck f_bk`. For GAP the two are one
+(Zhou et al. 2016, section 2 and its comparison with GMP). The bias is no part of the map.
 """
 
 from __future__ import annotations
@@ -17,11 +21,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Head", "LinearHead", "NormLinearHead", "PerClassHead"]
+from camtool.models.poolings import Gap, SpatialPooling
+
+__all__ = ["ClassMapHead", "Head", "LinearHead", "NormLinearHead", "PerClassHead"]
 
 
 class Head(nn.Module, ABC):
-    """Global average pooling and what follows it up to the logits."""
+    """Pooling and what follows it up to the logits."""
+
+    pooling: SpatialPooling
+    """From a grid to numbers; acts on features, or on class maps where the head says so."""
+
+    dropout: float = 0.0
+    """Probability that training drops what the linear layer reads."""
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
@@ -35,6 +47,15 @@ class Head(nn.Module, ABC):
     def bias(self) -> Tensor:
         """Return what the maps leave out of the logits, shape (C,)."""
 
+    @property
+    def channels(self) -> int:
+        """Number of feature channels K."""
+        return self.get_parameter("weight").shape[1]
+
+    def dropped(self, values: Tensor) -> Tensor:
+        """Return `values` with dropout in training, and as they are otherwise."""
+        return F.dropout(values, self.dropout, self.training) if self.dropout else values
+
 
 def _weighted(features: Tensor, weights: Tensor) -> Tensor:
     """A 1×1 convolution with weights of its own, shape (B, n, K), for each image."""
@@ -44,17 +65,20 @@ def _weighted(features: Tensor, weights: Tensor) -> Tensor:
 
 @final
 class LinearHead(Head):
-    """GAP + linear: `M_c = Σ_k w_ck f_k` (Zhou et al. 2016, eq. 2)."""
+    """Pooling of features, then a linear layer: `M_c = Σ_k w_ck f_k` (Zhou et al. 2016, eq. 2)."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Take the classifier's weight, shape (C, K), and bias, shape (C,)."""
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, pooling: SpatialPooling | None = None
+    ) -> None:
+        """Take the classifier's weight, shape (C, K), its bias, shape (C,), and GAP or another."""
         super().__init__()
+        self.pooling = pooling or Gap()
         self.weight = nn.Parameter(weight)
         self.offset = nn.Parameter(weight.new_zeros(len(weight)) if bias is None else bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits."""
-        return F.linear(features.mean((2, 3)), self.weight, self.offset)
+        return F.linear(self.dropped(self.pooling.pool(features)), self.weight, self.offset)
 
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return the class activation maps."""
@@ -67,7 +91,7 @@ class LinearHead(Head):
 
 @final
 class NormLinearHead(Head):
-    """GAP + LayerNorm + linear (ConvNeXt).
+    """Pooling of features, LayerNorm, linear (ConvNeXt).
 
     With p the pooled vector and σ its standard deviation, the logit is
     `Σ_k w_ck γ_k (p_k - mean(p)) / σ + (w_c·β + b_c)`: linear in p once σ is known. So the map of
@@ -75,10 +99,15 @@ class NormLinearHead(Head):
     """
 
     def __init__(
-        self, norm: tuple[Tensor | None, Tensor | None, float], weight: Tensor, bias: Tensor | None
+        self,
+        norm: tuple[Tensor | None, Tensor | None, float],
+        weight: Tensor,
+        bias: Tensor | None,
+        pooling: SpatialPooling | None = None,
     ) -> None:
-        """Take the norm's (γ, β, ε), the classifier's weight (C, K) and bias (C,)."""
+        """Take the norm's (γ, β, ε), the classifier's weight (C, K), its bias (C,), the pooling."""
         super().__init__()
+        self.pooling = pooling or Gap()
         gamma, beta, self.eps = norm
         channels = weight.shape[1]
         self.gamma = nn.Parameter(weight.new_ones(channels) if gamma is None else gamma)
@@ -88,16 +117,20 @@ class NormLinearHead(Head):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits."""
-        pooled = features.mean((2, 3))
+        pooled = self.pooling.pool(features)
         normed = F.layer_norm(pooled, pooled.shape[1:], self.gamma, self.beta, self.eps)
-        return F.linear(normed, self.weight, self.offset)
+        return F.linear(self.dropped(normed), self.weight, self.offset)
 
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return the class activation maps, scaled by each image's own norm."""
-        variance = features.mean((2, 3)).var(1, correction=0)
+        return _weighted(features, self.map_weights(features, classes))
+
+    def map_weights(self, features: Tensor, classes: Tensor) -> Tensor:
+        """Return the weights of the maps, shape (B, n, K), which depend on the image."""
+        variance = self.pooling.pool(features).var(1, correction=0)
         scaled = self.weight[classes] * self.gamma
         centred = scaled - scaled.mean(2, keepdim=True)
-        return _weighted(features, centred / (variance + self.eps).sqrt()[:, None, None])
+        return centred / (variance + self.eps).sqrt()[:, None, None]
 
     def bias(self) -> Tensor:
         """Return the linear layer's bias and what the norm's shift adds to it."""
@@ -105,17 +138,53 @@ class NormLinearHead(Head):
 
 
 @final
+class ClassMapHead(Head):
+    """A 1×1 convolution to one map a class, then pooling of these: `S_c = pool(M_c) + b_c`.
+
+    Each pooling commutes with adding a constant, so the bias stays out of the maps.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, pooling: SpatialPooling | None = None
+    ) -> None:
+        """Take the convolution's weight, shape (C, K), its bias, shape (C,), and the pooling."""
+        super().__init__()
+        self.pooling = pooling or Gap()
+        self.weight = nn.Parameter(weight)
+        self.offset = nn.Parameter(weight.new_zeros(len(weight)) if bias is None else bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits."""
+        maps = F.conv2d(self.dropped(features), self.weight[:, :, None, None])
+        return self.pooling.pool(maps) + self.offset
+
+    def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
+        """Return the class maps before pooling."""
+        return _weighted(features, self.weight[classes])
+
+    def bias(self) -> Tensor:
+        """Return the convolution's bias."""
+        return self.offset
+
+
+@final
 class PerClassHead(Head):
     """Pooling of per-class maps (NIN, SqueezeNet): feature c is the map of class c."""
 
-    def __init__(self, classes: int) -> None:
-        """Take the number of classes, which is that of the feature channels."""
+    def __init__(self, classes: int, pooling: SpatialPooling | None = None) -> None:
+        """Take the number of classes, which is that of the feature channels, and the pooling."""
         super().__init__()
+        self.pooling = pooling or Gap()
         self.register_buffer("zeros", torch.zeros(classes), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits."""
-        return features.mean((2, 3))
+        return self.pooling.pool(features)
+
+    @property
+    def channels(self) -> int:
+        """Number of feature channels, which is that of the classes."""
+        return len(self.bias())
 
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return the features of the given classes."""

@@ -81,8 +81,14 @@ def recall(settings: EvalSettings, run: Path | None) -> Calibration | None:
     """Return the threshold that the run keeps from an earlier choice, if it fits the protocol.
 
     Raises:
+        SettingsError: a run to choose on is named, and no images of it.
         RunError: it is there and cannot be read.
     """
+    if settings.calibrate_run is not None:
+        raise SettingsError(
+            f"--calibrate-run {settings.calibrate_run}: says whose maps to choose a threshold on;"
+            " --calibrate-on PATH must name the true boxes of its images, too"
+        )
     if run is None or settings.predictions is not None or settings.sweep is None:
         return None
     found = read_threshold(run)

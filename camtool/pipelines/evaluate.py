@@ -39,11 +39,12 @@ from camtool.pipelines.sweeping import Sweeper, sweeper_of
 from camtool.pipelines.thresholds import with_thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
     from camtool.boxes import PaperBoxes
+    from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
     from camtool.metrics.figures import Figures
     from camtool.metrics.sources import MapSource
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from camtool.pipelines.predictions import Loaded
     from camtool.pipelines.scoring import Scoring
     from camtool.pipelines.truths import KnownClasses
-    from camtool.structures import Prediction
+    from camtool.structures import Annotation, Box, Prediction
 
 __all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files", "evaluate_loaded"]
 
@@ -163,9 +164,7 @@ def evaluate(
         counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=figures.absent,
-        baselines=score_baselines(
-            (j.truth for j in scoring.located), _iou(settings), settings.bootstrap
-        ),
+        baselines=_baselines((j.truth for j in scoring.located), settings),
         join=scoring.join,
         warnings=(
             *annotation_warnings(annotations),
@@ -200,7 +199,7 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
     black = sum(truth.image_id in blacklist.ids for truth in counting) if blacklist else 0
     boxed = [truth for truth in counting if is_located(truth, blacklist)]
     sized = [truth for truth in boxed if truth.size is not None]
-    baselines = score_baselines(sized, _iou(settings), settings.bootstrap)
+    baselines = _baselines(sized, settings)
     if not baselines:
         raise EvaluationError(
             f"{annotations.source}: no image has a size and a true box: there is no baseline"
@@ -226,9 +225,18 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
     )
 
 
-def _iou(settings: EvalSettings) -> float:
-    """The intersection over union from which on a baseline's box is right."""
-    return settings.protocol.iou_threshold if isinstance(settings.protocol, BoxProtocol) else 0.5
+def _baselines(truths: Iterable[Annotation], settings: EvalSettings) -> dict[str, Baseline]:
+    """Score boxes that need no network by the GT-known rule of the protocol, if it has one."""
+    protocol = settings.protocol
+    if not isinstance(protocol, BoxProtocol):
+        return score_baselines(truths, bootstrap=settings.bootstrap)
+    if protocol.plain_known:
+        return score_baselines(truths, protocol.iou_threshold, settings.bootstrap)
+
+    def judge(box: Box, true_boxes: Sequence[Box], size: tuple[int, int]) -> bool:
+        return protocol.is_right(protocol.overlap(box, true_boxes, size), known=True)
+
+    return score_baselines(truths, bootstrap=settings.bootstrap, judge=judge)
 
 
 def _figures(scoring: Scoring, settings: EvalSettings, known: KnownClasses | None) -> Figures:

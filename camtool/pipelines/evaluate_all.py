@@ -9,6 +9,7 @@ from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import CamtoolError, SettingsError
 from camtool.metrics.protocols import PROTOCOLS
+from camtool.pipelines.calibration import recall
 from camtool.pipelines.evaluate import evaluate_loaded
 from camtool.pipelines.predictions import load_predictions
 
@@ -70,7 +71,7 @@ def evaluate_all(settings: EvalSettings, run: Path | None = None) -> EvaluationO
             one = settings.model_copy(update={"protocol": kind(), "every_protocol": False})
             try:
                 loaded = load_predictions(one, run, annotations)
-                found[name] = evaluate_loaded(loaded, annotations, one)
+                found[name] = evaluate_loaded(loaded, annotations, one, recall(one, run))
             except CamtoolError as error:
                 absent[name] = str(error)
                 errors.append(error)

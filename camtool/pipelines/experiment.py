@@ -15,6 +15,8 @@ from camtool.pipelines.classes import ClassChoice, TopK
 from camtool.pipelines.evaluate import EvalSettings
 from camtool.report.overlay import OverlaySettings
 from camtool.settings import Settings
+from camtool.training.data import Data
+from camtool.training.settings import TrainSettings
 
 __all__ = ["Experiment", "LocalizeSettings", "RunSettings"]
 
@@ -33,7 +35,8 @@ class RunSettings(Settings):
     """Where the network runs; `--device`."""
 
     workers: Annotated[int, Field(ge=0, le=256)] = 2
-    """Threads that read and decode images; 0: none beside the program's own."""
+    """Threads (of `localize`) or processes (of `train`, for each of its own) that read and decode
+    images; 0: none beside the program's own."""
 
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
     """Images per batch on a GPU. A CPU sees images one by one, on all cores: that is faster there,
@@ -75,6 +78,12 @@ class Experiment(Settings):
 
     model: ModelSettings = ModelSettings()
     """The network."""
+
+    data: Data | None = None
+    """What `camtool train` trains and validates on."""
+
+    train: TrainSettings = TrainSettings()
+    """`camtool train`."""
 
     localize: LocalizeSettings = LocalizeSettings()
     """`camtool localize`."""

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["changed_keys", "identity_of", "manifest_of"]
 
-_INPUTS = {"inputs": "the set of images or labels", "weights": "the content of model.weights"}
+_INPUTS = {
+    "inputs": "the set of images or labels",
+    "weights": "the content of model.weights",
+    "linear_weights": "the content of model.linear_weights",
+}
 
 
 def identity_of(
@@ -38,6 +42,9 @@ def identity_of(
     # A file that is missing is the network's to refuse.
     if file is not None and file.is_file():
         identity["weights"] = _file_digest(file)
+    given = experiment.model.linear_weights
+    if given is not None and given.is_file():
+        identity["linear_weights"] = _file_digest(given)
     return identity
 
 

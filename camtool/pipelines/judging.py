@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from camtool.metrics.figures import ImageOutcome
-    from camtool.metrics.map_protocols import MapOutcome
+    from camtool.metrics.map_outcome import MapOutcome
     from camtool.metrics.pixel_outcomes import PixelOutcome
     from camtool.metrics.sources import MapSource
     from camtool.metrics.threshold_sweep import SweptClass

@@ -18,15 +18,17 @@ from camtool.images.views import View
 from camtool.models import ModelSettings
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.names import ClassNames
+from camtool.pipelines.several_views import merge_boxes, merge_logits
 from camtool.report.overlay import draw_overlay, thumbnail
 from camtool.structures import ClassPrediction, Prediction, ScoredBox, ScoreMap
+from camtool.training.trained import build_trained, read_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
 
-    from camtool.models.classifier import Forward
+    from camtool.models.classifier import Classifier, Forward
 
 __all__ = ["Localization", "Localizer", "Prepared", "Seen"]
 
@@ -60,12 +62,14 @@ class Seen:
         scores: their probabilities, shape (n,).
         ranks: their places among all classes, 1 = most probable; no two are equal.
         maps: shape (n, h, w), float32.
+        boxes: for each class, in pixels of the image; None where the box rule makes them of maps.
     """
 
     classes: list[int]
     scores: list[float]
     ranks: list[int]
     maps: NDArray[np.float32]
+    boxes: list[tuple[ScoredBox, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class Localizer:
         seed: int = 0,
         batch_size: int = 32,
         rotate: bool = True,
+        network: tuple[Classifier, ClassNames] | None = None,
     ) -> None:
         """Build the network.
 
@@ -122,9 +127,11 @@ class Localizer:
             seed: of random weights.
             batch_size: images a batch on a GPU.
             rotate: turn pictures upright as EXIF says, where the settings leave it open.
+            network: a network that is there already, in evaluation mode, and its classes.
 
         Raises:
-            ModelError: the network cannot be built, or the device is not there.
+            ModelError: the network cannot be built, lacks what the method of `settings.cam` needs,
+                or the device is not there.
         """
         self.settings = settings or LocalizeSettings()
         self.model = model or ModelSettings()
@@ -132,13 +139,9 @@ class Localizer:
         self.batch_size = batch_size
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
-        classifier = self.model.build(seed)
+        classifier, self.names = network or _built(self.model, seed)
+        self.settings.cam.check(classifier)
         self.sha256 = classifier.sha256()
-        self.names = (
-            ClassNames.of_imagenet()
-            if classifier.num_classes == 1000
-            else ClassNames.numbered(classifier.num_classes)
-        )
         classifier.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
         self.classifier = classifier.to(self.device)
 
@@ -179,12 +182,16 @@ class Localizer:
             source, targets, views, region, image.size, photo, decoded.warnings, picture=picture
         )
 
-    @torch.inference_mode()
     def see(self, batch: Sequence[Prepared]) -> list[Seen]:
         """Run the network on readable pictures, and make the maps of the chosen classes."""
+        # What inference mode computed can take part in no gradient.
+        with torch.inference_mode(not self.settings.cam.gradients), torch.no_grad():
+            return self._see(batch)
+
+    def _see(self, batch: Sequence[Prepared]) -> list[Seen]:
         inputs = [self._input(of_one) for of_one in zip(*(p.views for p in batch), strict=True)]
         forwards = [self.classifier(images) for images in inputs]
-        logits = _merged([forward.logits.float() for forward in forwards]).cpu()
+        logits = merge_logits([forward.logits.float() for forward in forwards]).cpu()
         # Stable: classes of equal score stand in the order of their index.
         order = torch.argsort(logits, dim=1, descending=True, stable=True).numpy()
         chosen = [
@@ -192,15 +199,23 @@ class Localizer:
             for row, p in zip(order, batch, strict=True)
         ]
         of_views = [self._maps(i, f, chosen) for i, f in zip(inputs, forwards, strict=True)]
-        how = self.settings.views
-        maps = [
-            merge_maps([m[i] for m in of_views], p.views, p.region, merge=how.merge, relu=how.relu)
-            for i, p in enumerate(batch)
-        ]
-        return [
-            Seen(c, p[c].tolist(), [1 + int(np.flatnonzero(o == i)[0]) for i in c], m[: len(c)])
-            for c, p, o, m in zip(chosen, logits.softmax(1).numpy(), order, maps, strict=True)
-        ]
+        how, seen = self.settings.views, []
+        for i, (prepared, classes, scores) in enumerate(
+            zip(batch, chosen, logits.softmax(1).numpy(), strict=True)
+        ):
+            maps = [of_view[i][: len(classes)] for of_view, _ in of_views]
+            seen.append(
+                Seen(
+                    classes,
+                    scores[classes].tolist(),
+                    [1 + int(np.flatnonzero(order[i] == c)[0]) for c in classes],
+                    merge_maps(
+                        maps, prepared.views, prepared.region, merge=how.merge, relu=how.relu
+                    ),
+                    merge_boxes([of_view[i] for _, of_view in of_views], prepared.views),
+                )
+            )
+        return seen
 
     def _input(self, views: Sequence[View]) -> Tensor:
         """The same view of each picture of a batch, as input of the network."""
@@ -209,32 +224,35 @@ class Localizer:
 
     def _maps(
         self, images: Tensor, forward: Forward, chosen: list[list[int]]
-    ) -> NDArray[np.float32]:
-        """Maps of shape (B, n, h, w), n the largest number of classes that an image has."""
+    ) -> tuple[NDArray[np.float32], Sequence[list[tuple[ScoredBox, ...]] | None]]:
+        """Maps of shape (B, n, h, w), n the largest number of classes that an image has; boxes."""
         width = max(1, *map(len, chosen))
         padded = [c + [0] * (width - len(c)) for c in chosen]
         classes = torch.tensor(padded, device=self.device)
-        maps = self.settings.cam.maps(self.classifier, images, forward, classes)
-        result: NDArray[np.float32] = maps.float().cpu().numpy()
-        return result
+        maps, boxes = self.settings.cam.localized(self.classifier, images, forward, classes)
+        return maps.float().cpu().numpy(), boxes or [None] * len(chosen)
 
     def finish(self, prepared: Prepared, seen: Seen) -> Localization:
         """Make boxes of the maps, and the record of the image."""
         score_maps = tuple(
             ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in seen.maps
         )
+        found = seen.boxes or [
+            self._boxes(score_map, index, rank, prepared)
+            for score_map, index, rank in zip(score_maps, seen.classes, seen.ranks, strict=True)
+        ]
         classes = tuple(
             ClassPrediction(
                 name=self.names.names[index],
                 score=score,
-                boxes=self._boxes(score_map, index, rank, prepared),
+                boxes=boxes,
                 rank=rank,
                 index=index,
                 title=self.names.titles[index],
                 target=index in prepared.targets,
             )
-            for index, score, rank, score_map in zip(
-                seen.classes, seen.scores, seen.ranks, score_maps, strict=True
+            for index, score, rank, boxes in zip(
+                seen.classes, seen.scores, seen.ranks, found[: len(score_maps)], strict=True
             )
         )
         source = prepared.source
@@ -248,11 +266,17 @@ class Localizer:
         return rule.entered(rule.boxes(score_map, self.names.names[index], prepared.picture), rank)
 
 
-def _merged(logits: list[Tensor]) -> Tensor:
-    """Logits whose softmax is the mean of the views' softmax outputs; those of one view as is."""
-    if len(logits) == 1:
-        return logits[0]
-    return torch.stack([each.softmax(1) for each in logits]).mean(0).log()
+def _built(model: ModelSettings, seed: int) -> tuple[Classifier, ClassNames]:
+    """The network and the names of its classes: of given weights, its checkpoint, or ImageNet's."""
+    folder = model.checkpoint
+    classifier = model.build(seed) if folder is None else build_trained(model, folder, seed)
+    if (given := classifier.class_names) is not None:
+        return classifier, ClassNames(given, [None] * len(given))
+    if folder is not None:
+        return classifier, ClassNames(*read_classes(folder))
+    if classifier.num_classes == 1000:
+        return classifier, ClassNames.of_imagenet()
+    return classifier, ClassNames.numbered(classifier.num_classes)
 
 
 def _device(name: str) -> torch.device:

@@ -95,7 +95,7 @@ class Sweeper:
         threshold = self.boxes.threshold
         run = threshold if isinstance(threshold, float) else threshold.name
         choices = threshold_choices(table, metrics, self.sweep, run, chosen)
-        curves = threshold_curves(table, choices, self.protocol.iou_threshold)
+        curves = threshold_curves(table, choices, self.protocol)
         lacking = table.lacking(GT_KNOWN)
         if not lacking or "gt_known_error" in choices:
             return choices, curves, {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from camtool.report.evaluation_json import as_text, to_record
 from camtool.report.layout import bullets, columns, escaped, notes, pipes, wrapped
 from camtool.report.rows import joined_reasons, metric_title
+from camtool.report.threshold_rows import SUMMARY, threshold_summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
 Errors are those of `ilsvrc`: TS-CAM and ADL have others of the same names. Box accuracy at an IoU
 is that of `maxboxacc-v2`; of `maxboxacc` comes its own metric alone.
 """
+_THRESHOLDS = ("by threshold, %", *SUMMARY)
 _ASPECTS = ("hit", "true_boxes", "guess_box", "top_n", "pixels", "frame", "threshold")
 """What of a convention tells the protocols apart; the rest is the same for all."""
 
@@ -35,6 +37,8 @@ _ASPECTS = ("hit", "true_boxes", "guess_box", "top_n", "pixels", "frame", "thres
 def to_table(result: EvaluationOfAll) -> str:
     """Return the report as plain text."""
     blocks = [columns(_head(result), _rows(result))]
+    if chosen := _thresholds(result):
+        blocks.append(columns(_THRESHOLDS, chosen))
     if not_given := _not_given(result):
         blocks.append("not given\n" + notes(not_given))
     blocks += ["images\n" + notes(_counts(result)), "conventions\n" + notes(_conventions(result))]
@@ -48,6 +52,8 @@ def to_table(result: EvaluationOfAll) -> str:
 def to_markdown(result: EvaluationOfAll) -> str:
     """Return the report as Markdown."""
     blocks = ["## Evaluation: every protocol", pipes(_head(result), _rows(result))]
+    if chosen := _thresholds(result):
+        blocks.append(pipes(_THRESHOLDS, chosen))
     if not_given := _not_given(result):
         blocks.append("### Not given\n\n" + bullets(not_given))
     blocks.append("### Images\n\n" + bullets(_counts(result)))
@@ -105,6 +111,15 @@ def _rows(result: EvaluationOfAll) -> list[tuple[str, ...]]:
             ),
         )
         for name in names
+    ]
+
+
+def _thresholds(result: EvaluationOfAll) -> list[tuple[str, ...]]:
+    """Return what one may expect of each figure on new images, the oracle and the gap."""
+    return [
+        (f"{name}: {title}", *cells)
+        for name, evaluation in result.protocols.items()
+        for title, *cells in threshold_summary(evaluation)
     ]
 
 

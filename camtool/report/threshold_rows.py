@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from camtool.metrics.figures import AtThreshold, ThresholdChoice
     from camtool.pipelines.evaluation import Evaluation
 
-__all__ = ["threshold_tables"]
+__all__ = ["SUMMARY", "threshold_summary", "threshold_tables"]
 
 _FURTHER: Final = frozenset(f"top{n}_localization_error" for n in (2, 3, 4, 5))
 """Figures that only the JSON gives under each rule."""
+
+SUMMARY: Final = ("deployable threshold", "oracle threshold", "gap")
+"""Head of what `threshold_summary` returns, behind the title."""
 
 _RULES: Final = {
     "run": "boxes as stored",
@@ -34,14 +37,13 @@ def threshold_tables(evaluation: Evaluation) -> list[Table]:
     The first holds, for each of the main figures, what one may expect on new images against the
     best threshold on these, and the gap; the second the same figures under each rule.
     """
-    shown = {n: c for n, c in evaluation.thresholds.items() if n not in _FURTHER}
+    shown = _shown(evaluation)
     if not shown:
         return []
     measure = f"{evaluation.measure} %"
-    head = (measure, "deployable threshold", "oracle threshold", "gap")
     rules = dict.fromkeys(rule for choice in shown.values() for rule in choice.rules)
     return [
-        (head, [_summary(name, choice) for name, choice in shown.items()]),
+        ((measure, *SUMMARY), threshold_summary(evaluation)),
         (
             (f"threshold, {measure}", *(metric_title(name) for name in shown)),
             [
@@ -50,6 +52,15 @@ def threshold_tables(evaluation: Evaluation) -> list[Table]:
             ],
         ),
     ]
+
+
+def threshold_summary(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """Return title, deployable figure, oracle and gap of each main figure with a threshold."""
+    return [_summary(name, choice) for name, choice in _shown(evaluation).items()]
+
+
+def _shown(evaluation: Evaluation) -> dict[str, ThresholdChoice]:
+    return {n: c for n, c in evaluation.thresholds.items() if n not in _FURTHER}
 
 
 def _summary(name: str, choice: ThresholdChoice) -> tuple[str, ...]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from camtool.errors import RunError
 from camtool.runs.writing import write_atomically
@@ -68,8 +71,10 @@ class StoredThreshold:
     def __post_init__(self) -> None:
         """Check the thresholds."""
         every = [self.value, *self.classes.values(), *self.at_iou.values()]
-        if not all(isinstance(v, int | float) and 0 <= v < 1 for v in every):
+        if not all(0 <= v < 1 for v in every):
             raise ValueError("a threshold is not in [0, 1)")
+        if not math.isfinite(self.chosen_on.accuracy):
+            raise ValueError("chosen_on.accuracy is no number")
 
 
 def write_threshold(run: Path, threshold: StoredThreshold) -> Path:
@@ -96,27 +101,24 @@ def read_threshold(path: Path) -> StoredThreshold | None:
     if path.is_dir():
         path = path / _NAME
     try:
-        return _parsed(json.loads(path.read_bytes()))
+        return _parsed(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RunError(
-            f"{path}: not a readable threshold ({error}); choose it again with"
-            " `camtool eval RUN --calibrate-on PATH`"
-        ) from error
-
-
-def _parsed(record: dict[str, Any]) -> StoredThreshold:
-    if record["schema_version"] != _SCHEMA_VERSION:
-        raise ValueError(f"schema version {record['schema_version']}")
-    chosen_on = {k: v for k, v in record["chosen_on"].items() if k != "images"}
-    chosen_on["image_ids"] = tuple(chosen_on["image_ids"])
-    return StoredThreshold(
-        value=record["value"],
-        chosen_on=ChosenOn(**chosen_on),
-        boxes=record["boxes"],
-        classes=dict(record["classes"]),
-        min_images=record["min_images"],
-        at_iou={int(iou): value for iou, value in record["at_iou"].items()},
-        version=record["version"],
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        why = f"{place}: {first['msg']}" if place else first["msg"]
+    except (OSError, ValueError, RecursionError) as error:
+        why = str(error)
+    raise RunError(
+        f"{path}: not a readable threshold ({why}); choose it again with"
+        " `camtool eval RUN --calibrate-on PATH`"
     )
+
+
+def _parsed(text: bytes) -> StoredThreshold:
+    record = json.loads(text)
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version != _SCHEMA_VERSION:
+        raise ValueError(f"schema version {version}, not {_SCHEMA_VERSION}")
+    return TypeAdapter(StoredThreshold).validate_json(text, strict=True)

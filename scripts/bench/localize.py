@@ -32,7 +32,7 @@ from torchcam.methods import CAM
 from torchvision import transforms
 
 from camtool.images import FoundImages, find_images
-from camtool.models.backbones import bundled_state
+from camtool.models.weights import bundled_state
 from camtool.pipelines.experiment import Experiment, LocalizeSettings, RunSettings
 from camtool.pipelines.localize import localize
 from camtool.pipelines.localizer import Localizer, Prepared

@@ -24,5 +24,5 @@ def test_the_map_is_the_weighted_sum_of_the_features():
 
 
 def test_the_method_is_listed():
-    assert CAMS == (Cam,)
+    assert CAMS[0] is Cam
     assert Cam().model_dump() == {"name": "cam"}

@@ -26,10 +26,12 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _handlers_restored():
-    """`localize` takes two signals over; the tests' own process gets them back."""
+    """`localize` and `train` take two signals over; the tests' own process gets them back."""
     numbers = (signal.SIGTERM, signal.SIGUSR1)
     before = [signal.getsignal(n) for n in numbers]
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
 

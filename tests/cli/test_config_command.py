@@ -17,7 +17,8 @@ def test_describe_tells_every_meaning_whole():
     weights = next(line for line in lines if line.startswith("model.weights "))
     assert weights[columns[-1] :] == (
         "`imagenet`: pretrained, from an installed package or downloaded once by the library; "
-        "`none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state."
+        "`none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state, "
+        "or, for `localize`, a checkpoint of `train`, which `--model` puts here."
     )
     sizes = [line for line in lines if line.startswith("localize.preprocess.size ")]
     assert [line[columns[1] : columns[2]].strip() for line in sizes] == ["squeeze", "center-crop"]
@@ -27,5 +28,5 @@ def test_describe_tells_every_meaning_whole():
 def test_a_backbone_without_its_library(name):
     ran = run_here("config", "show", "--set", f"model.backbone={name!r}")
     assert ran.code == 2
-    assert "model.backbone: expected timm/NAME or torchvision/NAME, got '" in ran.err
+    assert "model.backbone: expected timm/NAME, torchvision/NAME or paper/NAME, got '" in ran.err
     assert ran.err.endswith("; `camtool models` lists them\n")

@@ -94,6 +94,19 @@ def test_what_tells_the_box_protocols_apart(boxes, guesses):
     assert {"schema_version", "counts", "baselines", "metrics"} <= set(found)
 
 
+def test_baselines_are_scored_by_the_rule_of_the_protocol(boxes, guesses):
+    """The predictions are the whole picture: so is a baseline, and both are right alike."""
+    found = report("--protocol", "all", "--predictions", guesses, "--boxes", boxes)
+    right = {
+        name: (record["baselines"]["whole_image"]["right"], record["baselines"]["whole_image"]["n"])
+        for name, record in found["protocols"].items()
+    }
+    assert right == {"ilsvrc": (3, 4), "ts-cam": (3, 4), "adl-first-box": (1, 4)}
+    for record in found["protocols"].values():
+        whole = record["baselines"]["whole_image"]["gt_known_error"]
+        assert whole == record["metrics"]["gt_known_error"]["value"]
+
+
 def test_each_equals_its_own_evaluation(boxes, guesses):
     given = ("--predictions", guesses, "--boxes", boxes)
     found = report("--protocol", "all", *given)["protocols"]

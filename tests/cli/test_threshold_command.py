@@ -82,6 +82,8 @@ def test_localize_by_a_rule(desk, rule):
         (("--calibrate-on", "{}/score"), 5, "4 images of --calibrate-on are scored, too"),
         (("--calibrate-on", "{}/none"), 3, "none"),
         (("--calibrate-on", "{}/choose", "--calibrate-run", "{}/none"), 6, "not a run folder"),
+        (("--calibrate-run", "{}/run"), 2, "--calibrate-on PATH must name the true boxes"),
+        (("--calibrate-run", "{}/run", "--protocol", "all"), 2, "--calibrate-on PATH must name"),
         (("--calibrate-on", "{}/choose", "--protocol", "pxap"), 2, "no threshold to choose"),
         (("--calibrate-on", "{}/choose", "--protocol", "all"), 2, "instead of --protocol all"),
     ],
@@ -97,3 +99,16 @@ def test_localize_without_a_stored_threshold(desk):
     ran = run_here("localize", desk / "pictures", "-o", desk / "no", "--set", rule)
     assert ran.code == 2
     assert "no threshold is stored there" in ran.err
+
+
+@pytest.mark.parametrize("command", [("eval",), ("compare", "{}/run")])
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(desk, tmp_path, command):
+    given = [argument.format(desk) for argument in command]
+    for out, reason in (
+        (tmp_path, "it is a folder; --out takes a file"),
+        (tmp_path / "none" / "report.md", f"no such folder as {tmp_path / 'none'}"),
+    ):
+        # The true boxes are not there either, which the work would find out.
+        ran = run_here(*given, desk / "run", "--boxes", tmp_path / "boxes.xml", "-o", out)
+        assert (ran.code, ran.out) == (6, "")
+        assert ran.err == f"camtool: {out}: cannot be written: {reason}\n"

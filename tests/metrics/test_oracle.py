@@ -8,7 +8,8 @@ import pytest
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.figures import AtThreshold, ThresholdChoice
 from camtool.metrics.level_hits import LevelHits
-from camtool.metrics.map_protocols import MapOutcome, MaxBoxAccV2
+from camtool.metrics.map_outcome import MapOutcome
+from camtool.metrics.map_protocols import MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
 from camtool.metrics.oracle import accuracy_curve
 from camtool.metrics.resampling import Strata

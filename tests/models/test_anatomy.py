@@ -10,6 +10,7 @@ from torch import nn
 from camtool.errors import ModelError
 from camtool.models.anatomy import dissect
 from camtool.models.heads import LinearHead, NormLinearHead, PerClassHead
+from camtool.models.poolings import Gap, Gmp
 
 EXAMPLE = torch.linspace(-1, 1, 3 * 8 * 12).view(1, 3, 8, 12)
 
@@ -81,6 +82,13 @@ KNOWN = {
         Network(lambda m, x: m.fc(F.layer_norm(x.mean((2, 3)), (4,), eps=0.1)), fc=nn.Linear(4, 5)),
     ),
     "maps of classes": (PerClassHead, Network(lambda _, x: x.mean((2, 3)))),
+    "max pooling": (
+        LinearHead,
+        Network(
+            lambda m, x: m.fc(m.pool(x).flatten(1)),
+            pool=nn.AdaptiveMaxPool2d(1), fc=nn.Linear(4, 5),
+        ),
+    ),
     "channels last": (
         LinearHead,
         Network(lambda m, x: m.fc(x.permute(0, 2, 3, 1).relu().mean((1, 2))), fc=nn.Linear(4, 5)),
@@ -92,16 +100,21 @@ KNOWN = {
 @torch.inference_mode()
 def test_known_ends(name):
     kind, network = KNOWN[name]
-    features, head = cut(network)
+    features, head, channels, classes, untrainable = cut(network)
     assert type(head) is kind
+    assert untrainable is None
     batch = torch.randn(2, 3, 6, 10, generator=torch.Generator().manual_seed(0))
     grid = features(batch)
     assert grid.shape == (2, 4, 3, 5)
+    assert channels == 4
     logits = network(batch)
+    assert classes == logits.shape[1]
     torch.testing.assert_close(head(grid), logits)
-    classes = torch.arange(logits.shape[1]).expand(2, -1)
-    means = head.class_maps(grid, classes).mean((2, 3)) + head.bias()
-    torch.testing.assert_close(means, logits)
+    assert head.pooling == (Gmp() if name == "max pooling" else Gap())
+    if head.pooling == Gap():
+        classes = torch.arange(logits.shape[1]).expand(2, -1)
+        means = head.class_maps(grid, classes).mean((2, 3)) + head.bias()
+        torch.testing.assert_close(means, logits)
 
 
 REFUSED = {
@@ -114,9 +127,6 @@ REFUSED = {
     ),
     "layer 'soft' (Softmax) lies between": Network(
         lambda m, x: m.soft(m.fc(x.mean((2, 3)))), soft=nn.Softmax(1), fc=nn.Linear(4, 5)
-    ),
-    "layer 'pool' (AdaptiveMaxPool2d) lies between": Network(
-        lambda m, x: m.fc(m.pool(x).flatten(1)), pool=nn.AdaptiveMaxPool2d(1), fc=nn.Linear(4, 5)
     ),
     "layer 'pool' (AdaptiveAvgPool2d) lies between": Network(
         lambda m, x: m.fc(m.pool(x).flatten(1)), pool=nn.AdaptiveAvgPool2d(2), fc=nn.Linear(16, 5)

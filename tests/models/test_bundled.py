@@ -11,8 +11,8 @@ from PIL import Image
 
 from camtool.images.preprocess import Squeeze, prepare
 from camtool.models import ModelSettings
-from camtool.models.backbones import bundled_state
 from camtool.models.classifier import InputSpec
+from camtool.models.weights import bundled_state
 
 SHA256 = "e986e840f94522738cc15907edc457c3e593f825d21f037d6c9e414037d0d7c9"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

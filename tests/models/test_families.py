@@ -130,7 +130,7 @@ def test_dropout_is_off_and_nothing_changes_between_passes(build):
 BETWEEN = (
     " lies between the pooling and the scores, so the scores are not linear in the features; a map"
     " that is exact needs global average pooling straight before the scores: train a GAP head on"
-    " this backbone, or use a gradient method"
+    " this backbone (model.pooling: {name: gap}), or use a gradient method"
 )
 
 
@@ -147,8 +147,12 @@ BETWEEN = (
     ],
 )  # fmt: skip
 def test_networks_without_an_exact_map(name, message):
+    network = ModelSettings(backbone=name, weights="none").build()
     with pytest.raises(ModelError) as raised:
-        ModelSettings(backbone=name, weights="none").build()
+        network.head.class_maps(torch.zeros(1, 1000, 1, 1), torch.zeros(1, 1, dtype=torch.int64))
     assert str(raised.value).startswith(f"{name}: ")
     assert message in str(raised.value)
-    assert "train a GAP head on this backbone, or use a gradient method" in str(raised.value)
+    assert (
+        "train a GAP head on this backbone (model.pooling: {name: gap}), or use a gradient method"
+        in str(raised.value)
+    )

@@ -9,11 +9,13 @@ import pytest
 
 from camtool.boxes import DtBoxes, PaperBoxes
 from camtool.errors import EvaluationError, SettingsError
+from camtool.metrics.crop_protocols import TsCam
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.pxap_protocol import PxAP
 from camtool.pipelines.evaluate import EvalSettings, evaluate_files
 from camtool.pipelines.evaluate_all import evaluate_all
+from camtool.report import side_by_side
 from camtool.report.evaluation_json import to_record
 from camtool.report.tables import to_markdown, to_table
 from camtool.runs import read_threshold
@@ -213,6 +215,32 @@ def test_choosing_is_for_one_protocol_that_has_a_threshold(desk, run):
     )
     with pytest.raises(SettingsError, match="instead of --protocol all"):
         evaluate_all(settings, run)
+
+
+def test_every_protocol_shows_what_is_stored_and_the_oracle(desk, run):
+    boxes = desk / "score-all.csv"
+    scored(run, boxes, protocol=Ilsvrc(), calibrate_on=desk / "choose-all.csv")
+    found = evaluate_all(EvalSettings(annotations=boxes, every_protocol=True), run)
+    alone = scored(run, boxes, protocol=Ilsvrc())
+    assert alone.thresholds["gt_known_error"].deployable == "stored"
+    assert found.protocols["ilsvrc"].thresholds == alone.thresholds
+    assert found.protocols["ilsvrc"].convention["stored"] == alone.convention["stored"]
+    # It was chosen for boxes: what judges contours has its fixed one.
+    assert found.protocols["maxboxacc"].thresholds["max_box_acc_50"].deployable == "fixed"
+    row = next(r for r in side_by_side.to_table(found).splitlines() if "ilsvrc: GT-known" in r)
+    choice = alone.thresholds["gt_known_error"]
+    told = f"{choice.deployable_value:.2f} at {choice.rules['stored'].threshold:.3g}, stored"
+    assert told in row
+    assert row.endswith(f"{choice.gap:.2f}")
+    assert "| maxboxacc: box accuracy, IoU \\>= 0.5 |" in side_by_side.to_markdown(found)
+
+
+def test_curves_state_the_hit_rule(desk):
+    found = scored(desk / "run", desk / "score-all.csv", protocol=TsCam())
+    known, top1 = (found.curves[name] for name in ("gt_known", "top1_localization"))
+    assert list(known.y) == ["IoU ≥ 0.3", "IoU ≥ 0.5", "IoU ≥ 0.7"]
+    assert list(top1.y) == ["IoU > 0.3", "IoU > 0.5", "IoU > 0.7"]
+    assert {point.line for point in top1.points} == {"IoU > 0.5"}
 
 
 def test_why_other_thresholds_are_not_given(desk, run, tmp_path):

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from camtool import Box, CenterCrop, Localizer, LocalizeSettings, ModelSettings, Squeeze
+from camtool.cam import Backprop, GradCam, Occlusion, SelfTaught
 from camtool.errors import ImageReadError, ModelError
 from camtool.images.sources import FileSource
 from camtool.pipelines.classes import Labels, Listed, TopK
@@ -16,10 +17,10 @@ from tests.drawn import draw
 RANDOM = ModelSettings(backbone="torchvision/mobilenet_v2", weights="none")
 
 
-def localizer(**settings):
+def localizer(model=RANDOM, **settings):
     settings.setdefault("preprocess", Squeeze(size=96))
     settings.setdefault("overlays", OverlaySettings(enabled=False))
-    return Localizer(RANDOM, LocalizeSettings(**settings), batch_size=4)
+    return Localizer(model, LocalizeSettings(**settings), batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +156,48 @@ def test_building_leaves_the_random_numbers_alone():
     first = Localizer(RANDOM, seed=1).sha256
     assert torch.equal(torch.rand(3), expected)
     assert Localizer(RANDOM, seed=1).sha256 == first != Localizer(RANDOM, seed=2).sha256
+
+
+@pytest.mark.parametrize("method", [GradCam(), Backprop(stride=8), Occlusion(side=32, stride=32)])
+def test_other_methods_one_by_one_and_in_batches(files, method):
+    chosen = localizer(ModelSettings(), cam=method)
+    items = prepared(chosen, files[:3])
+    together = chosen.see(items)
+    for item, seen in zip(items, together, strict=True):
+        (alone,) = chosen.see([item])
+        scale = np.abs(alone.maps).max()
+        assert scale > 0
+        np.testing.assert_allclose(seen.maps, alone.maps, rtol=0, atol=1e-3 * scale)
+
+
+def test_a_method_with_boxes_of_its_own(tmp_path):
+    path = tmp_path / "wide.png"
+    draw(3).resize((200, 120)).save(path)
+    method = SelfTaught(scales=(50,), spaces=("rgb",), boxes=2)
+    crop = CenterCrop(size=96)
+    chosen = localizer(ModelSettings(), cam=method, preprocess=crop, classes=TopK(k=3))
+    item = chosen.prepare(FileSource("a", str(path)))
+    (seen,) = chosen.see([item])
+    found = chosen.finish(item, seen)
+    x0, y0, x1, y1 = item.region
+    assert any(c.boxes for c in found.classes)
+    pixels = torch.from_numpy(item.pixels)[None]
+    with torch.inference_mode():
+        forward = chosen.classifier(pixels)
+        raw = method.localized(chosen.classifier, pixels, forward, torch.tensor([seen.classes]))[1][
+            0
+        ]
+    for prediction, own in zip(found.classes, raw, strict=True):
+        assert len(prediction.boxes) == len(own) <= 2
+        for box, before in zip(prediction.boxes, own, strict=True):
+            assert box.score == before.score
+            assert box.box.x0 == pytest.approx(x0 + before.box.x0 * (x1 - x0) / 96)
+            assert box.box.y1 == pytest.approx(y0 + before.box.y1 * (y1 - y0) / 96)
+
+
+def test_what_a_method_needs_is_asked_before_the_first_image():
+    whole = ModelSettings(backbone="torchvision/mobilenet_v3_small", weights="none")
+    with pytest.raises(ModelError, match="or use a gradient method"):
+        Localizer(whole)
+    with pytest.raises(ModelError, match=r"has no layer 'layer9'; its layers, nearest first"):
+        Localizer(RANDOM, LocalizeSettings(cam=GradCam(layer="layer9")))

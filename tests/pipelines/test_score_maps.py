@@ -215,3 +215,16 @@ def test_golden_through_the_command_line(tmp_path, mode, protocol):
     for iou, value in expected[f"{mode}_0.001"]["max_box_acc"].items():
         assert metrics[f"max_box_acc_{iou}"]["value"] == pytest.approx(value, abs=1e-9)
         assert metrics[f"max_box_acc_{iou}"]["n"] == 100
+
+
+@pytest.mark.parametrize("protocol", [MaxBoxAcc(), MaxBoxAccV2()])
+def test_flat_maps_and_nan_are_counted(tmp_path, protocol):
+    maps = {"a": ramp(), "b": np.ones((7, 7)), "c": np.full((7, 7), np.nan), "d": ramp() * 0}
+    np.savez(tmp_path / "maps.npz", **maps)
+    given = settings(write_boxes(tmp_path / "boxes.xml", maps), tmp_path / "maps.npz", protocol)
+    found = evaluate_files(given)
+    assert found.metrics["max_box_acc_50"].value == 25
+    assert "3 of 4 maps are flat or hold NaN: they count as zeros" in found.warnings[0]
+    assert "zeros where flat or NaN" in found.convention["frame"]
+    np.savez(tmp_path / "maps.npz", **dict.fromkeys(maps, ramp()))
+    assert evaluate_files(given).warnings == ()

@@ -1,0 +1,120 @@
+"""Attention of a vision transformer, taken from the network as it runs.
+
+Fused kernels never write their attention down, so within the `with` each call is made again as the
+product it stands for: `softmax(Q Kᵀ / √d) V`. Only the calls of this thread are, and no module is
+touched.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["AttentionTap"]
+
+_FUSED = F.scaled_dot_product_attention
+_FUSED_NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+_MULTI_HEAD = F.multi_head_attention_forward
+_MULTI_HEAD_NAMES = tuple(inspect.signature(_MULTI_HEAD).parameters)
+_SOFTMAXES = (Tensor.softmax, torch.softmax, F.softmax)
+
+
+@final
+class AttentionTap(TorchFunctionMode):
+    """Within the `with`, keeps every self-attention of this thread's passes.
+
+    Attributes:
+        maps: attention of each call, rows adding up to 1, shape (B, heads, N, N); with `leaves`
+            these are leaves of the graph, at which gradients can be asked for.
+    """
+
+    def __init__(self, *, leaves: bool = False) -> None:
+        """Begin without a call."""
+        super().__init__()
+        self.maps: list[Tensor] = []
+        self._leaves = leaves
+
+    def __torch_function__(  # noqa: D105 (documented by torch)
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        del types
+        given = dict(kwargs or {})
+        if func is _FUSED:
+            return self._fused(**dict(zip(_FUSED_NAMES, args, strict=False)), **given)
+        if func is _MULTI_HEAD:
+            return self._multi_head(dict(zip(_MULTI_HEAD_NAMES, args, strict=False)) | given)
+        result = func(*args, **given)
+        square = isinstance(result, Tensor) and result.ndim == 4
+        if func in _SOFTMAXES and square and result.shape[2] == result.shape[3]:
+            return self._kept(result)
+        return result
+
+    def _kept(self, attention: Tensor) -> Tensor:
+        if self._leaves:
+            attention = attention.detach().requires_grad_()
+        self.maps.append(attention)
+        return attention
+
+    def _fused(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        **others: Any,  # noqa: ANN401
+    ) -> Tensor:
+        if is_causal or others.get("enable_gqa") or query.shape[-2] != key.shape[-2]:
+            rest = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal}
+            return _FUSED(query, key, value, **rest, scale=scale, **others)  # type: ignore[arg-type]
+        factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+        return self._kept(_softmax(query * factor @ key.mT, attn_mask)) @ value
+
+    def _multi_head(self, given: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+        """The attention of `torch.nn.MultiheadAttention`; inputs are (N, B, K)."""
+        wanted, averaged = given.get("need_weights", True), given.get("average_attn_weights", True)
+        asked = {**given, "need_weights": True, "average_attn_weights": False}
+        output, attention = _MULTI_HEAD(**asked)
+        if attention is None:
+            return output, None
+        value, heads = given["value"], given["num_heads"]
+        own = given["query"] is given["key"] or torch.equal(given["query"], given["key"])
+        if own and given["in_proj_weight"] is not None and attention.ndim == 4:
+            attention = self._kept(attention)
+            output = _joined(attention, value, heads, given)
+        if not wanted:
+            return output, None
+        return output, attention.mean(1) if averaged else attention
+
+
+def _softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    return scores.softmax(-1)
+
+
+def _joined(attention: Tensor, value: Tensor, heads: int, given: dict[str, Any]) -> Tensor:
+    """What multi-head attention gives, (N, B, K), from the attention (B, heads, N, N)."""
+    tokens, batch, width = value.shape
+    bias = given["in_proj_bias"]
+    projected = F.linear(
+        value, given["in_proj_weight"][2 * width :], None if bias is None else bias[2 * width :]
+    )
+    split = projected.view(tokens, batch, heads, -1).permute(1, 2, 0, 3)
+    joined = (attention @ split).permute(2, 0, 1, 3).reshape(tokens, batch, width)
+    return F.linear(joined, given["out_proj_weight"], given["out_proj_bias"])

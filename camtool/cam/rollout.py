@@ -1,0 +1,175 @@
+"""Maps of vision transformers from attention: rollout, LeGrad, and TS-CAM's coupling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
+
+from pydantic import Field
+
+from camtool.cam.method import MapMethod, check_classes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from camtool.cam.transformer import Attended
+    from camtool.models.classifier import Classifier, Forward
+
+__all__ = ["AttentionRollout", "LeGrad", "TsCam"]
+
+
+class AttentionMethod(MapMethod):
+    """A method that looks at the attentions of a vision transformer."""
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse a network without an attention over all parts of the picture."""
+        import torch
+
+        from camtool.cam.transformer import attend
+
+        width, height = classifier.spec.size
+        weight = next(classifier.parameters())
+        with torch.no_grad():
+            attend(classifier, weight.new_zeros(1, 3, height, width))
+
+
+@final
+class AttentionRollout(AttentionMethod):
+    """Attention rollout: the row of the class token in `Π_l (½ A_l + ½ I)`.
+
+    `A_l` is the mean of the heads' attentions in block l; the identity stands for the residual
+    connection. Abnar, Zuidema: Quantifying Attention Flow in Transformers, ACL 2020,
+    arXiv:2005.00928. The same map for every class. Without a class token, the mean of all rows.
+    """
+
+    paper: ClassVar[str] = "Abnar, Zuidema, ACL 2020, arXiv:2005.00928"
+    needs: ClassVar[str] = "attention over all tokens; no class"
+    passes: ClassVar[str] = "2 forward"
+
+    name: Literal["attention-rollout"] = "attention-rollout"
+
+    heads: Literal["mean", "max", "min"] = "mean"
+    """How the heads of a block become one attention; the paper takes the mean."""
+
+    def maps(
+        self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
+    ) -> Tensor:
+        """Return the maps; see `MapMethod.maps`."""
+        import torch
+
+        from camtool.cam.transformer import attend, to_patches
+
+        del forward
+        check_classes(classes, classifier.num_classes)
+        with torch.no_grad():
+            seen = attend(classifier, images)
+            flow = torch.eye(seen.maps[0].shape[-1], device=images.device)
+            for attention in seen.maps:
+                joined = self._joined(attention.float())
+                mixed = joined + torch.eye(joined.shape[-1], device=images.device)
+                flow = mixed / mixed.sum(-1, keepdim=True) @ flow
+            maps = to_patches(flow, seen.layout)
+            return maps[:, None].repeat(1, classes.shape[1], 1, 1)
+
+    def _joined(self, attention: Tensor) -> Tensor:
+        if self.heads == "mean":
+            return attention.mean(1)
+        return attention.amax(1) if self.heads == "max" else attention.amin(1)
+
+
+@final
+class LeGrad(AttentionMethod):
+    """LeGrad: `M_c = mean over blocks l of mean over heads and rows of ReLU(∂S^l_c / ∂A_l)`.
+
+    `A_l` is the attention of block l, and `S^l_c` the class score of the mean of the tokens that
+    the block gives, read by the network's own end. Bousselham, Boggust, Chaybouti, Strobelt,
+    Kuehne: LeGrad, 2024, arXiv:2404.03214.
+    """
+
+    paper: ClassVar[str] = "Bousselham et al., 2024, arXiv:2404.03214"
+    needs: ClassVar[str] = "gradient, attention over all tokens"
+    passes: ClassVar[str] = "2 + L forward, L backward a class (L blocks)"
+    gradients: ClassVar[bool] = True
+
+    name: Literal["legrad"] = "legrad"
+
+    blocks: Annotated[int, Field(ge=1)] | None = None
+    """How many blocks count, from the last; by default all."""
+
+    def maps(
+        self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
+    ) -> Tensor:
+        """Return the maps; see `MapMethod.maps`."""
+        import torch
+
+        from camtool.cam.transformer import attend
+
+        del forward
+        check_classes(classes, classifier.num_classes)
+        torch.clear_autocast_cache()
+        with torch.inference_mode(False), torch.enable_grad():
+            images = images.detach().clone()
+            seen = attend(classifier, images, leaves=True)
+            chosen = range(len(seen.maps))[-(self.blocks or 0) :]
+            maps = [self._of_block(classifier, images, seen, i, classes) for i in chosen]
+        return torch.stack(maps).mean(0)
+
+    def _of_block(
+        self, classifier: Classifier, images: Tensor, seen: Attended, number: int, classes: Tensor
+    ) -> Tensor:
+        """Maps (B, n, h, w) of one block."""
+        import torch
+
+        from camtool.cam.transformer import scores_of_tokens
+
+        layout, tokens = seen.layout, seen.blocks[number].tokens
+        mean = tokens.mean(1, keepdim=True).expand_as(tokens)
+        logits = scores_of_tokens(classifier, images, seen.blocks[-1].module, mean)
+        maps = []
+        for column in classes.unbind(1):
+            score = logits.gather(1, column[:, None]).sum()
+            (gradient,) = torch.autograd.grad(score, seen.maps[number], retain_graph=True)
+            row = gradient.float().relu().mean((1, 2))
+            maps.append(row[:, layout.prefix :].reshape(-1, layout.height, layout.width))
+        return torch.stack(maps, 1)
+
+
+@final
+class TsCam(AttentionMethod):
+    """TS-CAM: `M_c = A* ⊙ S_c`, the class-free attention times the map of the class.
+
+    `A*` is the attention of the class token to the patches, the mean of all heads and blocks; `S_c`
+    the class activation map of the patches' features. Gao, Wan, Pan, Peng, Tian, Han, Zhou, Ye:
+    TS-CAM, ICCV 2021, arXiv:2103.14862.
+    """
+
+    paper: ClassVar[str] = "Gao et al., ICCV 2021, arXiv:2103.14862"
+    needs: ClassVar[str] = "attention over all tokens, linear head on the grid of the patches"
+    passes: ClassVar[str] = "2 forward"
+
+    name: Literal["ts-cam"] = "ts-cam"
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse a network without such an attention, or without such a head."""
+        from camtool.cam.layers import check_linear
+
+        check_linear(classifier)
+        super().check(classifier)
+
+    def maps(
+        self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
+    ) -> Tensor:
+        """Return the maps; see `MapMethod.maps`."""
+        import torch
+        import torch.nn.functional as F
+
+        from camtool.cam.transformer import attend, to_patches
+
+        check_classes(classes, classifier.num_classes)
+        semantic = classifier.head.class_maps(forward.features, classes).float()
+        with torch.no_grad():
+            seen = attend(classifier, images)
+            mean = torch.stack([m.float().mean(1) for m in seen.maps]).mean(0)
+            attention = to_patches(mean, seen.layout)[:, None]
+        if attention.shape[2:] != semantic.shape[2:]:
+            attention = F.interpolate(attention, semantic.shape[2:], mode="bilinear")
+        return attention * semantic

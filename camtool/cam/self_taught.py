@@ -1,0 +1,151 @@
+"""Self-taught localization: segments whose boxes, filled with the mean colour, cost the score."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, final
+
+from pydantic import Field
+
+from camtool.cam.method import Chunk, MapMethod, check_classes
+from camtool.errors import ModelError
+from camtool.geometry import iou
+from camtool.structures import Box, ScoredBox
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from camtool.cam.masking import MaskedBoxes
+    from camtool.cam.segments import Bounds, Segment
+    from camtool.models.classifier import Classifier, Forward
+
+__all__ = ["SelfTaught"]
+
+
+class _Hypothesis(NamedTuple):
+    bounds: Bounds
+    score: float
+
+
+@final
+class SelfTaught(MapMethod):
+    """Self-taught localization: a segment is worth the drop of the score without its box.
+
+    The picture is cut into segments (Felzenszwalb, Huttenlocher) at several scales and in two
+    colour spaces. The two neighbours that are most alike by
+    `¼ (similar worth + small size + good fill + similar colours)` are merged until one is left.
+    Every segment's box is a hypothesis; its score here is `drop · (1 - share of the picture)`,
+    since without the whole picture nothing is left of any score, and non-maximum suppression
+    leaves the best of those that overlap. The map's value at a pixel is the mean score of the
+    hypotheses over it. Bergamo, Bazzani, Anguelov, Torresani: Self-taught Object Localization with
+    Deep Networks, 2014, arXiv:1409.3964.
+    """
+
+    paper: ClassVar[str] = "Bergamo et al., 2014, arXiv:1409.3964"
+    needs: ClassVar[str] = "nothing but scores; package scikit-image"
+    passes: ClassVar[str] = "1 + N forward (N different boxes: some hundred)"
+
+    name: Literal["self-taught"] = "self-taught"
+
+    drop: Literal["class", "class-free"] = "class"
+    """Whose score drops: that of the class, or the sum of the image's five best, without a class.
+    """
+
+    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (100, 200)
+    """Scales of the segmentation; larger gives larger segments."""
+
+    spaces: Annotated[tuple[Literal["rgb", "lab"], ...], Field(min_length=1)] = ("rgb", "lab")
+    """Colour spaces of the segmentation."""
+
+    min_segment: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Least size of a segment, as a share of the picture."""
+
+    overlap: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Intersection over union above which the weaker of two hypotheses is left out."""
+
+    boxes: Annotated[int, Field(ge=1)] = 1
+    """Boxes of an image and class, best first."""
+
+    stride: Annotated[int, Field(ge=1, le=64)] = 8
+    """Side of the square of pixels whose mean is one value of the map."""
+
+    chunk: Chunk = 32
+    """Masked images that pass the network at once: the bound on memory."""
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse to begin without the library that makes segments."""
+        del classifier
+        if importlib.util.find_spec("skimage") is None:
+            raise ModelError("self-taught needs scikit-image: pip install 'camtool[segments]'")
+
+    def maps(
+        self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
+    ) -> Tensor:
+        """Return the maps; see `MapMethod.maps`."""
+        return self.localized(classifier, images, forward, classes)[0]
+
+    def localized(
+        self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
+    ) -> tuple[Tensor, list[list[tuple[ScoredBox, ...]]]]:
+        """Return maps, and boxes in pixels of the input; see `MapMethod.localized`."""
+        import torch
+
+        from camtool.cam.masking import MaskedBoxes
+        from camtool.cam.sliding import pooled, spread
+
+        check_classes(classes, classifier.num_classes)
+        maps, boxes = [], []
+        image_hw = (images.shape[2], images.shape[3])
+        for i, wanted in enumerate(classes.tolist()):
+            masked = MaskedBoxes(classifier, images[i], forward.logits[i], self.chunk)
+            groups = self._segments(masked.rgb())
+            masked.see([s.bounds for group in groups for s in group])
+            found = {c: self._hypotheses(masked, groups, c) for c in dict.fromkeys(wanted)}
+            values = [
+                spread(
+                    torch.tensor([[h.score] for h in found[c]], device=images.device),
+                    [h.bounds for h in found[c]],
+                    image_hw,
+                )
+                for c in wanted
+            ]
+            maps.append(torch.cat(values))
+            boxes.append([self._best(found[c]) for c in wanted])
+        return pooled(torch.stack(maps), self.stride), boxes
+
+    def _segments(self, rgb: NDArray[np.float64]) -> list[list[Segment]]:
+        from camtool.cam.segments import segments
+
+        least = max(1, round(self.min_segment * rgb.shape[0] * rgb.shape[1]))
+        return [segments(rgb, space, s, least) for space in self.spaces for s in self.scales]
+
+    def _hypotheses(
+        self, masked: MaskedBoxes, groups: list[list[Segment]], index: int
+    ) -> list[_Hypothesis]:
+        """The boxes of all segments, each box once, with their scores."""
+        from camtool.cam.segments import merged
+
+        def worth(bounds: Bounds) -> float:
+            return masked.drop(bounds, index if self.drop == "class" else None)
+
+        chosen: dict[Bounds, float] = {}
+        for group in groups:
+            for segment in (*group, *merged(group, worth, masked.area)):
+                y0, x0, y1, x1 = segment.bounds
+                left = 1 - (y1 - y0) * (x1 - x0) / masked.area
+                chosen[segment.bounds] = worth(segment.bounds) * left
+        return [_Hypothesis(*item) for item in chosen.items()]
+
+    def _best(self, found: list[_Hypothesis]) -> tuple[ScoredBox, ...]:
+        """The best hypotheses after non-maximum suppression; none that costs no score."""
+        kept: list[ScoredBox] = []
+        for hypothesis in sorted(found, key=lambda h: -h.score):
+            if len(kept) == self.boxes or hypothesis.score <= 0:
+                break
+            y0, x0, y1, x1 = hypothesis.bounds
+            box = Box(float(x0), float(y0), float(x1), float(y1))
+            if all(iou(box, other.box) <= self.overlap for other in kept):
+                kept.append(ScoredBox(box, hypothesis.score))
+        return tuple(kept)

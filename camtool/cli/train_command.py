@@ -1,0 +1,85 @@
+"""camtool train."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from camtool.cli.options import (
+    PATH,
+    format_rows,
+    load_experiment,
+    settings_options,
+    show_messages,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["command"]
+
+_COLUMNS: Final = (
+    ("train", "loss", "training loss"),
+    ("val", "loss", "validation loss"),
+    ("val", "top1", "top-1 %"),
+    ("val", "top1_localization", "top-1 localization %"),
+    ("val", "gt_known", "GT-known %"),
+)
+
+
+@click.command("train")
+@click.option("-o", "--out", type=PATH, metavar="DIR", help="Run folder [runs/train].")
+@settings_options
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="[auto]")
+def command(
+    out: Path | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    device: str | None,
+) -> None:
+    """Train a network from class labels, and validate its classes and boxes.
+
+    The run folder gets checkpoints/best and checkpoints/last, for `camtool localize --model`, and
+    history.jsonl. Killed at any time, the command goes on with --resume. On SIGTERM and SIGUSR1 it
+    saves and exits with 75. Under torchrun or srun the processes share every batch.
+    """
+    stop = _on_signal()
+    show_messages()
+    experiment = load_experiment(config, overrides, dir=out, device=device)
+    if "dir" not in experiment.run.model_fields_set:
+        experiment = load_experiment(config, overrides, dir=Path("runs/train"), device=device)
+    from camtool.pipelines.train import train
+
+    result = train(experiment, resume=resume, stop=stop)
+    rows = [("epoch", *(title for *_, title in _COLUMNS))]
+    rows += [(str(row["epoch"]), *_cells(row)) for row in result.history]
+    click.echo(format_rows(rows))
+    boxes = "looks at boxes" if result.uses_boxes else "uses no box"
+    click.echo(
+        f"best: epoch {result.best_epoch} by {result.best_rule}, which {boxes}:"
+        f" {result.folder}/checkpoints/best"
+    )
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    values = [(row.get(part) or {}).get(key) for part, key, _ in _COLUMNS]
+    return ["" if value is None else f"{value:.4g}" for value in values]
+
+
+def _on_signal() -> Callable[[], bool]:
+    """Ask to stop on SIGTERM and SIGUSR1, which batch systems send before they kill.
+
+    They are blocked, before any library starts a thread, and looked for between two steps: so they
+    end no data loader process, which inherits the block, and wait while the program starts.
+    """
+    numbers = {signal.SIGTERM, signal.SIGUSR1}
+    came: list[int] = []
+    for number in numbers:  # a thread that does not block them hands them on to this
+        signal.signal(number, lambda n, _: came.append(n))
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    return lambda: bool(came) or bool(signal.sigpending() & numbers)

@@ -1,0 +1,186 @@
+"""From settings to a classifier: create, load, cut apart, put the asked end on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from camtool.errors import ModelError
+from camtool.models import ExtraConv, ModelSettings, paper_networks
+from camtool.models.anatomy import Anatomy, dissect
+from camtool.models.backbones import create, leaves, spec_of
+from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
+from camtool.models.dilation import quicken
+from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
+from camtool.models.layers import Grown, convolution, published_start
+from camtool.models.linear_weights import with_linear_weights
+from camtool.models.poolings import Gap, PerClass
+from camtool.models.weights import load, state_of
+from camtool.models.whole import Unsplit, block_classes, undivided
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["build"]
+
+
+class _Network(NamedTuple):
+    """A network, and which of its tensors (by address) came from pretrained weights."""
+
+    module: nn.Module
+    pretrained: frozenset[int]
+
+
+def build(settings: ModelSettings, seed: int, num_classes: int | None) -> Classifier:
+    """Return the classifier that the settings describe; see `ModelSettings.build`."""
+    # Random weights must be the caller's by seed, and the caller's generator untouched.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _network(settings, num_classes)
+        network.module.eval()
+        spec = spec_of(settings.backbone, network.module)
+        anatomy = _dissected(settings, network.module, spec)
+        classifier = _with_end(settings, anatomy, spec)
+    if network.pretrained:
+        classifier.mark_new(
+            module
+            for module in modules_with_weights(classifier)
+            if network.pretrained.isdisjoint(p.data_ptr() for p in module.parameters(recurse=False))
+        )
+    return classifier.eval()
+
+
+def _network(settings: ModelSettings, num_classes: int | None) -> _Network:
+    name, weights = settings.backbone, settings.weights
+    if weights == "none":
+        return _Network(create(name, num_classes, settings.output_stride), frozenset())
+    if name.startswith("paper/"):
+        return _paper_network(settings, num_classes)
+    own = create(name, None, settings.output_stride)
+    state = state_of(name, weights, own)
+    if num_classes is None:
+        load(own, state, weights, name)
+        return _Network(own, _addresses(own))
+    other = create(name, num_classes, settings.output_stride)
+    if _shapes(state) == _shapes(other.state_dict()):
+        load(other, state, weights, name)
+        return _Network(other, _addresses(other))
+    load(own, state, weights, name)
+    return _Network(other, _adopt(other, own.state_dict()))
+
+
+def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network:
+    """A network of the paper: weights of the network it begins with, or all of its own."""
+    backbone, weights = settings.backbone, settings.weights
+    name = backbone.removeprefix("paper/")
+    if settings.output_stride is not None:
+        create(backbone, None, settings.output_stride)  # refuses it
+    base = paper_networks.base_of(name)
+    if base is None and weights == "imagenet":
+        raise ModelError(
+            f"{backbone}: torchvision has no weights for it; set model.weights to a .safetensors"
+            " file of its state, or to none"
+        )
+    library = f"torchvision/{paper_networks.NETWORKS[name].base}"
+    state = state_of(library, weights, base)
+    whole = base is None or any(key.startswith("trunk.") for key in state)
+    if base is not None and not whole:
+        load(base, state, weights, library)
+    network = paper_networks.assemble(name, base, num_classes or 1000)
+    if whole:
+        load(network, state, weights, backbone)
+    loaded = network if base is None or whole else base
+    return _Network(network, _addresses(network) & _addresses(loaded))
+
+
+def _adopt(network: nn.Module, state: dict[str, Tensor]) -> frozenset[int]:
+    """Take over all that does not depend on the number of classes; return where it went."""
+    own = network.state_dict()
+    fitting = [key for key, value in state.items() if own[key].shape == value.shape]
+    with torch.no_grad():
+        for key in fitting:
+            own[key].copy_(state[key])
+    return frozenset(own[key].data_ptr() for key in fitting)
+
+
+def _addresses(network: nn.Module) -> frozenset[int]:
+    return frozenset(value.data_ptr() for value in network.state_dict().values())
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+def _dissected(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> Anatomy:
+    width, height = spec.size
+    example = torch.linspace(-1, 1, 3 * width * height).view(1, 3, height, width)
+    modules, functions = leaves(settings.backbone)
+    try:
+        return dissect(
+            settings.backbone,
+            network,
+            example,
+            [*modules, *block_classes(network)],
+            functions,
+            any_end=_has_new_end(settings),
+            output_stride=settings.output_stride,
+        )
+    except ModelError as error:
+        # With something asked of the network's inside, it cannot be taken as it is.
+        inside = settings.extra_conv is not None or settings.output_stride is not None
+        if inside or _has_new_end(settings):
+            raise
+        features, head = undivided(network, example, str(error))
+        classes = len(head.bias())
+        return Anatomy(features, head, classes, classes, untrainable=str(error))
+
+
+def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Classifier:
+    features, head, channels = anatomy.features, anatomy.head, anatomy.channels
+    quicken(features)
+    if settings.extra_conv is not None:
+        features = Grown(features, _extra(settings.extra_conv, channels, settings.backbone))
+        channels = settings.extra_conv.channels
+    if not isinstance(head, Unsplit):
+        head = _head(settings, head, channels, anatomy.classes)
+    if settings.dropout is not None:
+        head.dropout = settings.dropout
+    classifier = Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
+    if settings.linear_weights is not None:
+        return with_linear_weights(classifier, settings.linear_weights)
+    return classifier
+
+
+def _has_new_end(settings: ModelSettings) -> bool:
+    return settings.pooling is not None or settings.linear_weights is not None
+
+
+def _extra(extra: ExtraConv, inputs: int, backbone: str) -> nn.Module:
+    if inputs % extra.groups or extra.channels % extra.groups:
+        raise ModelError(
+            f"{backbone}: model.extra_conv.groups ({extra.groups}) must divide the backbone's"
+            f" {inputs} channels and the convolution's {extra.channels}"
+        )
+    return convolution(inputs, extra.channels, extra.groups, extra.kernel)
+
+
+def _head(settings: ModelSettings, own: Head | None, channels: int, classes: int) -> Head:
+    """The backbone's own head with another pooling, as far as that makes sense, or a new one."""
+    pooling = settings.pooling or (Gap() if own is None else own.pooling)
+    spatial = pooling.by if isinstance(pooling, PerClass) else pooling
+    if own is not None and settings.extra_conv is None:
+        if not isinstance(pooling, PerClass) or isinstance(own, PerClassHead):
+            own.pooling = spatial
+            return own
+        if isinstance(own, LinearHead):
+            return _keeping_dropout(ClassMapHead(own.weight, own.offset, spatial), own)
+    kind = ClassMapHead if isinstance(pooling, PerClass) else LinearHead
+    layer = published_start(nn.Linear(channels, classes))
+    return _keeping_dropout(kind(layer.weight, layer.bias, spatial), own)
+
+
+def _keeping_dropout(head: Head, own: Head | None) -> Head:
+    head.dropout = 0.0 if own is None else own.dropout
+    return head

@@ -1,0 +1,78 @@
+"""Whether settings fit the data, how good an epoch is, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from camtool.errors import DataError, SettingsError
+from camtool.training.precision import autocast
+
+if TYPE_CHECKING:
+    from camtool.pipelines.experiment import Experiment
+    from camtool.training.data import ExampleSets
+    from camtool.training.distributed import Processes
+
+__all__ = ["check_fit", "score_of", "sentence_of"]
+
+
+def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> None:
+    """Refuse settings that do not fit the data, the device or the number of processes.
+
+    Raises:
+        SettingsError: names the setting and what would fit.
+        DataError: images of several classes with a loss for one.
+    """
+    train = experiment.train
+    autocast(train.precision, peers.device)
+    parts = peers.world * train.accumulate
+    if train.batch_size % parts:
+        raise SettingsError(
+            f"train.batch_size: {train.batch_size} images cannot be shared by {peers.world}"
+            f" processes in {train.accumulate} parts each: take a multiple of {parts}"
+        )
+    if train.batch_size > len(sets.train):
+        raise SettingsError(
+            f"train.batch_size: {train.batch_size} images a step, but only {len(sets.train):,} to"
+            " train on: take a smaller one"
+        )
+    several = next((e for e in sets.train if len(e.labels) > 1), None)
+    if several is not None and not train.loss.multi_label:
+        raise DataError(
+            f"{several.source.path}: of several classes, which train.loss {train.loss.name} cannot"
+            " learn: take {name: logistic}"
+        )
+    if train.best in train.USES_BOXES and (sets.boxes is None or not sets.val):
+        raise SettingsError(
+            f"train.best: {train.best} needs boxes of the validation images, which the data lack"
+        )
+
+
+def score_of(row: dict[str, Any], rule: str) -> list[float] | None:
+    """How good an epoch is by a rule, more being better; None where it was not validated.
+
+    Among equals the smaller validation loss decides: on a small set many epochs are equal.
+    """
+    if rule == "last":
+        return [float(row["epoch"])]
+    metrics = row["val"] or {}
+    if rule not in metrics:
+        return None
+    return [-metrics["loss"]] if rule == "loss" else [metrics[rule], -metrics["loss"]]
+
+
+def sentence_of(row: dict[str, Any]) -> str:
+    """Return a row of the history as a line for the log."""
+    train, val = row["train"], row["val"] or {}
+    parts = [
+        f"epoch {row['epoch']}: training loss {train['loss']:.4f}, top-1 {train['top1']:.1f} %,"
+        f" {row['images_per_second']:.1f} images a second"
+    ]
+    if train["unreadable"]:
+        parts.append(f"{train['unreadable']:,} images could not be read")
+    if "top1" in val:
+        parts.append(f"validation loss {val['loss']:.4f}, top-1 {val['top1']:.2f} %")
+    if "gt_known" in val:
+        parts.append(
+            f"top-1 localization {val['top1_localization']:.2f} %, GT-known {val['gt_known']:.2f} %"
+        )
+    return "; ".join(parts)

@@ -1,0 +1,290 @@
+"""train: data sets → network → epochs of steps, each validated and saved → run folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, final
+
+import torch
+
+from camtool.errors import RunError, SettingsError, shorten
+from camtool.pipelines.checkpoint import Checkpoints, Progressed
+from camtool.pipelines.epochs import check_fit, score_of, sentence_of
+from camtool.pipelines.localize import StoppedError
+from camtool.pipelines.validation import Validator
+from camtool.runs.writing import make_folder, write_atomically
+from camtool.settings import dump_settings
+from camtool.training.cache import PixelCache
+from camtool.training.dataset import TrainingImages, loader
+from camtool.training.distributed import Processes, processes
+from camtool.training.ema import MovingAverage
+from camtool.training.history import (
+    check_tensorboard,
+    draw_curves,
+    write_history,
+    write_tensorboard,
+)
+from camtool.training.loop import Ended, EpochSums, Loop, Position
+from camtool.training.order import BatchOrder
+from camtool.training.random_state import own_random_state, seed_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from camtool.models.classifier import Classifier
+    from camtool.pipelines.experiment import Experiment
+    from camtool.training.data import ExampleSets
+
+__all__ = ["TrainResult", "train"]
+
+_MOST_WARNINGS: Final = 20
+_log = logging.getLogger("camtool")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training run came to.
+
+    Attributes:
+        folder: the run folder.
+        history: a row an epoch, as in `history.jsonl`.
+        best_epoch: the epoch of the best checkpoint, counted from 1.
+        best_rule: what it is best in.
+        uses_boxes: whether this rule looks at boxes of the validation set.
+    """
+
+    folder: Path
+    history: tuple[dict[str, Any], ...]
+    best_epoch: int
+    best_rule: str
+    uses_boxes: bool
+
+
+def train(
+    experiment: Experiment, *, resume: bool = False, stop: Callable[[], bool] = lambda: False
+) -> TrainResult:
+    """Train a network from class labels, and write a run folder with its checkpoints.
+
+    Args:
+        experiment: all settings; the run folder is `experiment.run.dir`.
+        resume: go on with the run that is in the folder; starts anew where there is none.
+        stop: asked after every step; True ends the call with everything saved.
+
+    Raises:
+        SettingsError: settings that do not fit together, or the data.
+        DataError: images or labels that cannot be used.
+        ModelError: the network cannot be built; the loss is not finite; damaged checkpoints.
+        RunError: the folder holds another run or cannot be written; another process ended.
+        StoppedError: `stop` said so.
+    """
+    if experiment.data is None:
+        raise SettingsError("data: missing; a section such as data: {name: folder, root: PHOTOS}")
+    if experiment.train.tensorboard:
+        check_tensorboard()
+    with processes(experiment.run.device) as peers, own_random_state():
+        sets = experiment.data.load(experiment.run.seed)
+        checkpoints = Checkpoints(experiment, sets)
+        if checkpoints.store.exists() and not resume:
+            raise RunError(
+                f"{experiment.run.dir} holds a training run: --resume goes on with it, or choose"
+                " another --out"
+            )
+        return Training(experiment, sets, checkpoints, peers, stop).run()
+
+
+@final
+class Training:
+    """One run: its parts, put together once, and the epochs."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        sets: ExampleSets,
+        checkpoints: Checkpoints,
+        peers: Processes,
+        stop: Callable[[], bool],
+    ) -> None:
+        """Put the parts together; nothing is written yet.
+
+        Raises:
+            SettingsError: settings do not fit the data, the device or the number of processes.
+            DataError: images of several classes with a loss for one.
+            ModelError: the network cannot be built.
+        """
+        check_fit(experiment, sets, peers)
+        self.experiment, self.sets, self.peers, self.stop = experiment, sets, peers, stop
+        self.checkpoints = checkpoints
+        self.done = Progressed([])
+        self._warned: set[str] = set()
+        seed_all(experiment.run.seed)
+        classifier = experiment.model.build(experiment.run.seed, len(sets.classes))
+        self.loop = self._loop(classifier)
+        self.validator = (
+            Validator(experiment, self.loop.module.classifier, sets, peers) if sets.val else None
+        )
+
+    def run(self) -> TrainResult:
+        """Train all epochs that are left; see `train`."""
+        if self.peers.is_first:
+            make_folder(self.experiment.run.dir)
+            with self.checkpoints.store.lock():
+                return self._run()
+        return self._run()
+
+    def _run(self) -> TrainResult:
+        self._begin()
+        epochs = self.experiment.train.epochs
+        while self.loop.position.epoch < epochs:
+            if self.loop.epoch() is Ended.STOPPED:
+                self._save_and_stop()
+            self._end_epoch()
+        return self._finish()
+
+    def _begin(self) -> None:
+        found = self.checkpoints.resume(self.loop)
+        at = self.loop.position
+        if found is not None:
+            self.done = found
+        if not self.peers.is_first:
+            return
+        for note in self.sets.notes:
+            _log.info("%s", note)
+        _log.info(
+            "%s images to train on, %s to validate on, %d classes; %s",
+            f"{len(self.sets.train):,}", f"{len(self.sets.val):,}", len(self.sets.classes),
+            "a new run" if found is None else f"goes on at epoch {at.epoch + 1}, step {at.step:,}",
+        )  # fmt: skip
+        if not self.sets.val:
+            _log.warning("no validation set: the best checkpoint is the last one")
+        write_atomically(
+            self.experiment.run.dir / "experiment.yaml", dump_settings(self.experiment)
+        )
+
+    def _end_epoch(self) -> None:
+        """Validate, tell, and save the epoch that was just trained."""
+        at, train = self.loop.position, self.experiment.train
+        row = self._row()
+        due = (at.epoch + 1) % train.validate_every == 0 or at.epoch + 1 == train.epochs
+        if self.validator is not None and due:
+            weights = (self.loop.average.network if self.loop.average
+                       else self.loop.module.classifier).state_dict()  # fmt: skip
+            metrics = self.validator(weights, self.stop)
+            if metrics is None:
+                self._save_and_stop()
+            row["val"] = metrics
+        best = self._note(row)
+        self.loop.position, self.loop.sums = Position(at.epoch + 1), EpochSums()
+        self.checkpoints.save(self.loop, self.done, best=best)
+        if self.peers.is_first:
+            write_history(self.experiment.run.dir, self.done.history)
+            if train.tensorboard:
+                write_tensorboard(self.experiment.run.dir, row)
+
+    def _row(self) -> dict[str, Any]:
+        """The history's row of the epoch, the same in every process."""
+        sums = self.loop.sums
+        *values, unreadable = self.peers.sum([*sums.values.tolist(), sums.unreadable])
+        whole = EpochSums(torch.tensor(values, dtype=torch.float64))
+        shown = self.loop.progress
+        return {
+            "epoch": self.loop.position.epoch + 1,
+            "step": (self.loop.position.epoch + 1) * self.loop.order.steps,
+            "learning_rate": self.loop.optimizer.param_groups[0]["lr"],
+            "train": {**whole.row(), "unreadable": int(unreadable)},
+            "val": None,
+            "seconds": round(shown.seconds, 3) if shown else 0.0,
+            "images_per_second": round(shown.rate, 2) if shown else 0.0,
+        }
+
+    def _note(self, row: dict[str, Any]) -> bool:
+        """Add a row to what was done, and tell whether its weights are the best so far."""
+        score = score_of(row, self.experiment.train.best if self.validator else "last")
+        self.done.history.append(row)
+        self.done.metrics = row["val"]
+        best = score is not None and (self.done.best is None or score > self.done.best)
+        if best:
+            self.done.best, self.done.best_epoch = score, row["epoch"]
+        if self.peers.is_first:
+            _log.info("%s%s", sentence_of(row), " (best so far)" if best and row["val"] else "")
+        return best
+
+    def _save_and_stop(self) -> None:
+        self.done.metrics = None
+        self.checkpoints.save(self.loop, self.done)
+        at = self.loop.position
+        raise StoppedError(
+            f"stopped early in epoch {at.epoch + 1} after step {at.step:,}, everything saved:"
+            " start again with --resume to go on"
+        )
+
+    def _finish(self) -> TrainResult:
+        train = self.experiment.train
+        rule = train.best if self.validator else "last"
+        if self.peers.is_first:
+            write_history(self.experiment.run.dir, self.done.history)
+            draw_curves(self.experiment.run.dir, self.done.history)
+        return TrainResult(
+            self.experiment.run.dir, tuple(self.done.history), self.done.best_epoch, rule,
+            rule in train.USES_BOXES,
+        )  # fmt: skip
+
+    def _loop(self, classifier: Classifier) -> Loop:
+        experiment, peers, train = self.experiment, self.peers, self.experiment.train
+        if train.deterministic:
+            torch.use_deterministic_algorithms(True)
+        module = train.method.trainee(classifier, experiment.run.seed)
+        new = module.new_modules()
+        module.to(peers.device)
+        if train.channels_last:
+            module.to(memory_format=torch.channels_last)
+        if train.sync_batch_norm and peers.world > 1 and peers.device.type == "cuda":
+            module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        order = BatchOrder(
+            len(self.sets.train), train.batch_size, train.accumulate, experiment.run.seed,
+            peers.rank, peers.world, self.sets.shards,
+        )  # fmt: skip
+        return Loop(
+            settings=train,
+            seed=experiment.run.seed,
+            spec=classifier.spec,
+            processes=peers,
+            module=module,
+            new=new,
+            loader=loader(
+                self._images(classifier), order, len(self.sets.classes), experiment.run.workers,
+                pin=peers.device.type == "cuda",
+            ),
+            order=order,
+            average=MovingAverage(module.classifier, train.ema) if train.ema else None,
+            stop=self.stop,
+            save=lambda: self.checkpoints.save(self.loop, self._between()),
+            warn=self._warn,
+        )  # fmt: skip
+
+    def _between(self) -> Progressed:
+        """What to store within an epoch: no metrics are of these very weights."""
+        return Progressed(self.done.history, None, self.done.best, self.done.best_epoch)
+
+    def _images(self, classifier: Classifier) -> TrainingImages:
+        experiment = self.experiment
+        localize, data = experiment.localize, experiment.data
+        size = localize.preprocess.input_size(classifier.spec)
+        asked = localize.images.exif_rotation
+        megabytes = data.cache_mb if data else 0
+        return TrainingImages(
+            self.sets.train,
+            experiment.train.augment.transform(size, classifier.spec.interpolation),
+            localize.images,
+            rotate=self.sets.boxes is None if asked == "auto" else asked,
+            seed=experiment.run.seed,
+            cache=PixelCache(len(self.sets.train), megabytes << 20) if megabytes else None,
+        )
+
+    def _warn(self, path: str, reason: str) -> None:
+        if path not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            _log.warning("%s: %s; another image stands in for it", shorten(path, 200), reason)
+        self._warned.add(path)
+        if len(self._warned) == _MOST_WARNINGS:
+            _log.warning("more unreadable images are counted in history.jsonl and not named")

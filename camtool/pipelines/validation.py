@@ -1,0 +1,227 @@
+"""Validation: the network as `localize` runs it, scored as `eval` does, shared by processes."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, final
+
+import torch
+
+from camtool.images.decode import quiet_pillow
+from camtool.metrics.error_kinds import DiagnosisSettings
+from camtool.metrics.figures import ImageOutcome
+from camtool.metrics.ilsvrc import Ilsvrc
+from camtool.pipelines.classes import TopK
+from camtool.pipelines.evaluate import EvalSettings
+from camtool.pipelines.join import Joiner
+from camtool.pipelines.judging import Judge
+from camtool.pipelines.localizer import Localizer, Prepared, Seen
+from camtool.pipelines.names import ClassNames
+from camtool.pipelines.parallel import ordered_map
+from camtool.pipelines.truths import KnownClasses
+from camtool.report.overlay import OverlaySettings
+from camtool.structures import AnnotatedObject, Annotation, Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from camtool.models.classifier import Classifier
+    from camtool.pipelines.experiment import Experiment
+    from camtool.training.data import Example, ExampleSets
+    from camtool.training.distributed import Processes
+
+__all__ = ["Validator"]
+
+_LEAST_PROBABILITY: Final = 1e-12
+_log = logging.getLogger("camtool")
+
+
+@final
+@dataclass
+class _Counts:
+    """Sums over validated images; each is a plain number, so that processes can join them."""
+
+    images: float = 0
+    loss: float = 0
+    top1: float = 0
+    top5: float = 0
+    boxed: float = 0
+    located: float = 0
+    pairs: float = 0
+    known: float = 0
+    unreadable: float = 0
+
+    def metrics(self) -> dict[str, float]:
+        """Return accuracies in percent; those of boxes only where there are boxes."""
+        found: dict[str, float] = {
+            "images": int(self.images),
+            "unreadable": int(self.unreadable),
+        }
+        if self.images:
+            found |= {
+                "loss": self.loss / self.images,
+                "top1": 100 * self.top1 / self.images,
+                "top5": 100 * self.top5 / self.images,
+            }
+        if self.boxed:
+            found |= {
+                "boxed_images": int(self.boxed),
+                "top1_localization": 100 * self.located / self.boxed,
+                "gt_known": 100 * self.known / self.pairs,
+            }
+        return found
+
+
+@final
+class Validator:
+    """Validates weights on the validation set.
+
+    The network is a copy of its own, so that training neither waits for modes to be restored nor
+    can be changed by being looked at. Images, maps, boxes and judgement are those of `localize`
+    and `eval`; every image is seen by one process.
+    """
+
+    def __init__(
+        self, experiment: Experiment, classifier: Classifier, sets: ExampleSets, peers: Processes
+    ) -> None:
+        """Copy the network and join the validation images with their boxes."""
+        self._peers = peers
+        self._examples: Sequence[Example] = sets.val[peers.rank :: peers.world]
+        names = ClassNames(sets.classes.names, sets.classes.titles)
+        settings = experiment.localize.model_copy(
+            # The best class tells top-1, the rank of the true one tells the rest.
+            update={"classes": TopK(k=1), "overlays": OverlaySettings(enabled=False)}
+        )
+        self._localizer = Localizer(
+            experiment.model,
+            settings,
+            device=peers.device.type,
+            batch_size=experiment.run.batch_size,
+            rotate=sets.boxes is None,
+            network=(copy.deepcopy(classifier).eval(), names),
+        )
+        self._annotations = _truths(sets)
+        self._judge = Judge(
+            EvalSettings(
+                protocol=Ilsvrc(),
+                difficult=experiment.eval.difficult,
+                diagnosis=DiagnosisSettings(enabled=False),
+            ),
+            KnownClasses.from_manifest(names.to_json()),
+        )
+
+    def __call__(
+        self, weights: Mapping[str, Tensor], stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, float] | None:
+        """Return the metrics of some weights; None when `stop` said so.
+
+        Raises:
+            ModelError: the weights are of another network.
+        """
+        self._localizer.classifier.load_state_dict(weights)
+        counts = _Counts()
+        stopped = False
+        for example, prepared, seen in self._seen():
+            self._add(counts, example, prepared, seen)
+            if stopped := stop():
+                break
+        if self._peers.any([stopped])[0]:
+            return None
+        return _Counts(*self._peers.sum(list(vars(counts).values()))).metrics()
+
+    def _seen(self) -> Iterator[tuple[Example, Prepared, Seen | None]]:
+        """Run the network as `localize` does: one by one on a CPU, in fixed batches on a GPU."""
+        threads = torch.get_num_threads()
+        on_cpu = self._localizer.device.type == "cpu"
+        try:
+            with (
+                quiet_pillow(),
+                ThreadPoolExecutor(
+                    threads, initializer=torch.set_num_threads, initargs=(1,)
+                ) as workers,
+            ):
+                if on_cpu:
+                    yield from ordered_map(self._see_one, self._examples, workers, 2 * threads)
+                else:
+                    yield from self._see_batches(workers)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _prepare(self, example: Example) -> tuple[Example, Prepared]:
+        return example, self._localizer.prepare(example.source, example.labels)
+
+    def _see_one(self, example: Example) -> tuple[Example, Prepared, Seen | None]:
+        _, prepared = self._prepare(example)
+        seen = None if prepared.error is not None else self._localizer.see([prepared])[0]
+        return example, prepared, seen
+
+    def _see_batches(
+        self, workers: ThreadPoolExecutor
+    ) -> Iterator[tuple[Example, Prepared, Seen | None]]:
+        size = self._localizer.batch_size
+        prepared = ordered_map(self._prepare, self._examples, workers, 2 * size)
+        while batch := list(islice(prepared, size)):
+            readable = [p for _, p in batch if p.error is None]
+            filled = readable + readable[-1:] * (size - len(readable))
+            seen = iter(self._localizer.see(filled) if readable else ())
+            for example, one in batch:
+                yield example, one, None if one.error is not None else next(seen)
+
+    def _add(
+        self, counts: _Counts, example: Example, prepared: Prepared, seen: Seen | None
+    ) -> None:
+        if seen is None or not all(map(math.isfinite, seen.scores)):
+            reason = prepared.error or "the network's scores of it are not finite"
+            _log.warning("validation: %s: %s; left out", prepared.source.path, reason)
+            counts.unreadable += 1
+            return
+        prediction = self._localizer.finish(prepared, seen).prediction
+        annotation = self._annotations.get(example.source.image_id)
+        counts.images += 1
+        of_true = [(r, s) for c, r, s in zip(seen.classes, seen.ranks, seen.scores, strict=True)
+                   if c in example.labels]  # fmt: skip
+        counts.top1 += any(rank == 1 for rank, _ in of_true)
+        counts.top5 += any(rank <= 5 for rank, _ in of_true)
+        counts.loss -= math.log(max(max(s for _, s in of_true), _LEAST_PROBABILITY))
+        if annotation is not None:
+            self._add_boxes(counts, annotation, prediction)
+
+    def _add_boxes(self, counts: _Counts, annotation: Annotation, prediction: Prediction) -> None:
+        outcome: Any = self._judge.judge(annotation, prediction).outcome
+        if isinstance(outcome, ImageOutcome) and outcome.known:
+            counts.boxed += 1
+            counts.located += outcome.box_rank == 1
+            counts.pairs += len(outcome.known)
+            counts.known += outcome.known.count(True)
+
+
+def _truths(sets: ExampleSets) -> dict[str, Annotation]:
+    """The annotation of each validation image that has boxes, by the image's id."""
+    if sets.boxes is None:
+        return {}
+    joiner = Joiner(sets.boxes.annotations, "validation image")
+    for example in sets.val:
+        joiner.add(example.source.image_id)
+    pairs = joiner.resolve().pairs
+    labels = {e.source.image_id: e.labels for e in sets.val}
+    found = {}
+    for annotated, image_id in pairs.items():
+        annotation = sets.boxes.annotations[annotated]
+        found[image_id] = _labelled(annotation, sets.classes.names, labels[image_id])
+    return found
+
+
+def _labelled(annotation: Annotation, names: Sequence[str], labels: tuple[int, ...]) -> Annotation:
+    """Give boxes without a class the class of their image, where it has one only."""
+    if any(o.label != "" for o in annotation.objects) or len(labels) != 1:
+        return annotation
+    name = names[labels[0]]
+    objects = tuple(AnnotatedObject(name, o.box, o.difficult) for o in annotation.objects)
+    return replace(annotation, objects=objects)

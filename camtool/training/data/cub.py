@@ -1,0 +1,68 @@
+"""CUB-200-2011 with its official split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, final
+
+from camtool.annotations import Cub, image_stem, read_annotations
+from camtool.annotations.tables import data_lines
+from camtool.errors import DataError
+from camtool.images.sources import FileSource
+from camtool.training.data.sets import ClassMap, DataSettings, Example, ExampleSets, finish_sets
+
+if TYPE_CHECKING:
+    from camtool.annotations import AnnotationSet
+
+__all__ = ["CubData"]
+
+
+@final
+class CubData(DataSettings):
+    """CUB-200-2011: trained on its training images, validated on its test images with their boxes.
+
+    The class map is `classes.txt`: names such as `001.Black_footed_Albatross`.
+    """
+
+    summary: ClassVar[str] = "CUB-200-2011: the folder with images.txt and classes.txt"
+
+    name: Literal["cub"] = "cub"
+
+    root: Path
+    """The folder `CUB_200_2011`."""
+
+    def load(self, seed: int) -> ExampleSets:  # noqa: ARG002 (it comes with a split)
+        """List all examples; see `DataSettings.load`."""
+        names = tuple(
+            line.strip().partition(" ")[2] for _, line in data_lines(self.root / "classes.txt")
+        )
+        titles = tuple(name.partition(".")[2].replace("_", " ") or name for name in names)
+        files = _files(self.root)
+        train = read_annotations(self.root, Cub(split="train"))
+        val = read_annotations(self.root, Cub(split="test"))
+        sets = ExampleSets(
+            ClassMap(names, titles),
+            self._examples(train, files, len(names)),
+            self._examples(val, files, len(names)),
+            val,
+        )
+        return finish_sets(sets, self.root)
+
+    def _examples(self, known: AnnotationSet, files: dict[str, str], count: int) -> list[Example]:
+        examples = []
+        for image_id, annotation in known.annotations.items():
+            labels = tuple(int(label) for label in annotation.labels)
+            if outside := [label for label in labels if label >= count]:
+                raise DataError(
+                    f"{self.root}: {image_id} has the class {outside[0] + 1}, outside the class map"
+                    f" of {count} (classes.txt)"
+                )
+            path = str(self.root / "images" / files[image_id])
+            examples.append(Example(FileSource(image_id, path), labels))
+        return examples
+
+
+def _files(root: Path) -> dict[str, str]:
+    """The file of each image id, relative to the folder `images`."""
+    lines = (line.strip().partition(" ")[2] for _, line in data_lines(root / "images.txt"))
+    return {image_stem(name): name for name in lines}

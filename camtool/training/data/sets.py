@@ -1,0 +1,163 @@
+"""What every data set becomes: examples to train on, examples to validate on, and a class map."""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from camtool.errors import DataError, shorten
+from camtool.settings import Settings
+from camtool.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from camtool.annotations import AnnotationSet
+    from camtool.images import ImageSource
+
+__all__ = [
+    "ClassMap",
+    "DataSettings",
+    "Example",
+    "ExampleSets",
+    "empty_classes",
+    "finish_sets",
+    "split_by_class",
+]
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One image to learn from, or to validate on.
+
+    Attributes:
+        source: the encoded image.
+        labels: its true classes, as indices into the class map; at least one.
+    """
+
+    source: ImageSource
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """The classes of a network in the order of its outputs.
+
+    Attributes:
+        names: as annotations write them (wnids, folder names), each once.
+        titles: for human readers; None where there is none.
+    """
+
+    names: tuple[str, ...]
+    titles: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        """Return the number of classes."""
+        return len(self.names)
+
+    def indices(self) -> dict[str, int]:
+        """Return the index of each name."""
+        return {name: index for index, name in enumerate(self.names)}
+
+
+@dataclass(slots=True)
+class ExampleSets:
+    """A data set, ready for training.
+
+    Attributes:
+        classes: the class map.
+        train: the examples to train on, in an order that is the same every time.
+        val: the examples to validate on; empty where there is none.
+        boxes: annotations of `val` with boxes, joined by image id; None where there is none.
+        notes: what a reader of the log should know: how the set was split, degenerate boxes.
+        shards: sizes of the pieces of `train` that are read from front to back; empty where any
+            image can be read at any time.
+    """
+
+    classes: ClassMap
+    train: list[Example]
+    val: list[Example]
+    boxes: AnnotationSet | None = None
+    notes: list[str] = field(default_factory=list)
+    shards: tuple[int, ...] = ()
+
+
+class DataSettings(Settings):
+    """Base of the data sets: a member of the union is a setting and the reader itself."""
+
+    summary: ClassVar[str]
+    """What the data set looks like on the disk, in one line."""
+
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of each class's training images that becomes the validation set, drawn by `run.seed`,
+    where the data set has none of its own; 0: no validation."""
+
+    cache_mb: Annotated[int, Field(ge=0)] = 0
+    """Memory for decoded images, in megabytes: shared by all workers of a process, filled as images
+    come, never exceeded. 0: every image is decoded each time."""
+
+    @abstractmethod
+    def load(self, seed: int) -> ExampleSets:
+        """List all examples; no image is decoded.
+
+        Args:
+            seed: of the split into training and validation, where the data set has none.
+
+        Raises:
+            DataError: files are missing or say something impossible, a class has no image, a
+                label is outside the class map.
+        """
+
+
+def finish_sets(sets: ExampleSets, place: object) -> ExampleSets:
+    """Check a data set: images to train on, and some of every class.
+
+    Raises:
+        DataError: the training set is empty, or a class has no image in it.
+    """
+    if not sets.train:
+        raise DataError(f"{place}: no image to train on")
+    present = {label for example in sets.train for label in example.labels}
+    lacking = [name for i, name in enumerate(sets.classes.names) if i not in present]
+    if lacking:
+        raise empty_classes(place, lacking)
+    if len(sets.classes) < 2:
+        raise DataError(f"{place}: one class only ('{sets.classes.names[0]}'); training needs two")
+    return sets
+
+
+def empty_classes(place: object, names: Sequence[str]) -> DataError:
+    """Return the error for classes without a training image."""
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    listed = ", ".join(f"'{shorten(n, 40)}'" for n in names[:_MOST_NAMED])
+    kind = "class without an image" if len(names) == 1 else f"{len(names):,} classes without image"
+    return DataError(f"{place}: {kind} to train on: {listed}{more}; add images or remove the class")
+
+
+def split_by_class(
+    examples: Iterable[Example], fraction: float, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Split examples into training and validation, the same share of every class.
+
+    A class keeps at least one image to train on. An image of several classes goes by its first.
+    The outcome depends on the seed and the examples alone.
+
+    Returns:
+        Training and validation examples, each in the order given.
+    """
+    every = list(examples)
+    by_class: dict[int, list[int]] = {}
+    for place, example in enumerate(every):
+        by_class.setdefault(example.labels[0], []).append(place)
+    chosen: set[int] = set()
+    for label, places in sorted(by_class.items()):
+        count = min(round(fraction * len(places)), len(places) - 1)
+        chosen.update(random.Random(derive_seed(seed, "split", label)).sample(places, count))
+    train = [e for place, e in enumerate(every) if place not in chosen]
+    return train, [e for place, e in enumerate(every) if place in chosen]

@@ -1,0 +1,114 @@
+"""A table of images and their classes: `path,label` or `path,label;label`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, final
+
+from camtool.annotations import read_annotations
+from camtool.annotations.tables import csv_rows, data_lines
+from camtool.errors import DataError, shorten
+from camtool.images.sources import FileSource
+from camtool.training.data.listing import class_map
+from camtool.training.data.sets import (
+    ClassMap,
+    DataSettings,
+    Example,
+    ExampleSets,
+    finish_sets,
+    split_by_class,
+)
+
+__all__ = ["CsvData"]
+
+_HEADS = ("path", "file", "filename", "file_name", "image")
+
+
+@final
+class CsvData(DataSettings):
+    """Rows `path,label`, or `path,label;label` for images of several classes.
+
+    Paths are relative to `root`. A first row `path,label` is a header. Images of several classes
+    need the multi-label loss (`train.loss: {name: logistic}`) or count by their first class.
+    """
+
+    summary: ClassVar[str] = "a table: path,label or path,label;label"
+
+    name: Literal["csv"] = "csv"
+
+    train: Path
+    """The table to train on."""
+
+    val: Path | None = None
+    """The table to validate on; without it, `val_fraction` of `train`."""
+
+    root: Path | None = None
+    """The folder that paths are relative to; that of the table by default."""
+
+    classes: Path | None = None
+    """The class map, a name a line, in the order of the outputs; by default the labels of `train`,
+    sorted."""
+
+    boxes: Path | None = None
+    """Annotations with boxes of the validation images."""
+
+    def load(self, seed: int) -> ExampleSets:
+        """List all examples; see `DataSettings.load`."""
+        rows = self._rows(self.train)
+        classes = self._class_map(rows)
+        train = _examples(rows, classes)
+        if self.val is not None:
+            val = _examples(self._rows(self.val), classes)
+        else:
+            train, val = split_by_class(train, self.val_fraction, seed)
+        boxes = read_annotations(self.boxes) if self.boxes is not None else None
+        return finish_sets(ExampleSets(classes, train, val, boxes), self.train)
+
+    def _class_map(self, rows: list[_Row]) -> ClassMap:
+        if self.classes is None:
+            return class_map(sorted({label for row in rows for label in row.labels}))
+        names = [line.strip() for _, line in data_lines(self.classes)]
+        if len(set(names)) < len(names):
+            twice = next(n for n in names if names.count(n) > 1)
+            raise DataError(f"{self.classes}: the class '{shorten(twice)}' is listed twice")
+        return class_map(names)
+
+    def _rows(self, path: Path) -> list[_Row]:
+        rows: list[_Row] = []
+        for line, cells in csv_rows(path):
+            if not rows and cells and cells[0].strip().lower() in _HEADS:
+                continue
+            rows.append(_row(f"{path}:{line}", cells, self.root or path.parent))
+        if not rows:
+            raise DataError(f"{path}: empty: it lists no image")
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    place: str
+    source: FileSource
+    labels: tuple[str, ...]
+
+
+def _row(place: str, cells: list[str], root: Path) -> _Row:
+    name = cells[0].strip() if cells else ""
+    labels = [t.strip() for t in cells[1].split(";")] if len(cells) > 1 else []
+    kept = tuple(dict.fromkeys(filter(None, labels)))
+    if not name or not kept:
+        raise DataError(f"{place}: no {'class' if name else 'path'} in this row; path,label needed")
+    return _Row(place, FileSource(name, str(root / name)), kept)
+
+
+def _examples(rows: list[_Row], classes: ClassMap) -> list[Example]:
+    indices = classes.indices()
+    examples = []
+    for row in rows:
+        if unknown := [label for label in row.labels if label not in indices]:
+            raise DataError(
+                f"{row.place}: the label '{shorten(unknown[0])}' is not in the class map"
+                f" ({len(classes)} classes)"
+            )
+        examples.append(Example(row.source, tuple(indices[label] for label in row.labels)))
+    return examples

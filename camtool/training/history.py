@@ -1,0 +1,94 @@
+"""The history of a run: one row an epoch, as JSON lines, as curves, and for TensorBoard."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import TYPE_CHECKING, Any
+
+from camtool.errors import SettingsError
+from camtool.runs.writing import atomic_file, make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["check_tensorboard", "draw_curves", "write_history", "write_tensorboard"]
+
+Row = dict[str, Any]
+_PANELS = (
+    ("loss", (("train", "loss", "training"), ("val", "loss", "validation"))),
+    (
+        "accuracy in %",
+        (
+            ("train", "top1", "top-1, training"),
+            ("val", "top1", "top-1, validation"),
+            ("val", "top1_localization", "top-1 localization"),
+            ("val", "gt_known", "GT-known"),
+        ),
+    ),
+)
+
+
+def write_history(run: Path, rows: Sequence[Row]) -> None:
+    """Write `history.jsonl`, one epoch a line.
+
+    It is written anew each time: a run that goes on from an older checkpoint then never tells an
+    epoch twice.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    write_atomically(run / "history.jsonl", lines)
+
+
+def draw_curves(run: Path, rows: Sequence[Row]) -> None:
+    """Draw loss and accuracies over the epochs into `curves.png`.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    # A figure of its own backend: nothing global, and no window.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    for axes, (title, curves) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+        for part, key, label in curves:
+            points = [(r["epoch"], (r.get(part) or {}).get(key)) for r in rows]
+            kept = [(epoch, value) for epoch, value in points if value is not None]
+            if kept:
+                axes.plot(*zip(*kept, strict=True), marker=".", label=label)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(title)
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend()
+    with atomic_file(run / "curves.png") as file:
+        canvas.print_png(file)  # type: ignore[no-untyped-call]
+
+
+def check_tensorboard() -> None:
+    """Refuse the setting where the package is missing, before any work is done.
+
+    Raises:
+        SettingsError: it is missing.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise SettingsError(
+            "train.tensorboard: the package is missing: pip install 'camtool[tensorboard]'"
+        )
+
+
+def write_tensorboard(run: Path, row: Row) -> None:
+    """Add one epoch to the event files in `tensorboard/`."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    folder = run / "tensorboard"
+    make_folder(folder)
+    with SummaryWriter(str(folder)) as writer:
+        for part in ("train", "val"):
+            for key, value in (row.get(part) or {}).items():
+                if isinstance(value, int | float):
+                    writer.add_scalar(f"{part}/{key}", value, row["epoch"])

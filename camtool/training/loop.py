@@ -1,0 +1,253 @@
+"""The loop over the steps of an epoch: forward, backward, step, and what is counted on the way."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final, final
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from camtool.errors import ModelError
+from camtool.training.precision import autocast, scaler_for
+from camtool.training.progress import Progress
+from camtool.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.utils.data import DataLoader
+
+    from camtool.models.classifier import InputSpec
+    from camtool.training.dataset import Batch
+    from camtool.training.distributed import Processes
+    from camtool.training.ema import MovingAverage
+    from camtool.training.order import BatchOrder
+    from camtool.training.settings import TrainSettings
+
+__all__ = ["Ended", "EpochSums", "Loop", "Position"]
+
+_GPU_CHECK_STEPS: Final = 20
+
+
+class Ended(Enum):
+    """How a pass over an epoch ended."""
+
+    WHOLE = auto()
+    STOPPED = auto()
+
+
+@final
+@dataclass
+class Position:
+    """Where a run stands: the epoch, from 0, and the steps of it that are done."""
+
+    epoch: int = 0
+    step: int = 0
+
+
+@final
+@dataclass
+class EpochSums:
+    """What an epoch adds up, over all images of this process.
+
+    Attributes:
+        values: float64 of shape (3,): loss times images, images with the right class, images.
+        unreadable: images that could not be read.
+    """
+
+    values: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    unreadable: int = 0
+
+    def row(self) -> dict[str, float]:
+        """Return the means: loss, and top-1 accuracy in percent."""
+        loss, right, images = self.values.tolist()
+        return {"loss": loss / images, "top1": 100 * right / images}
+
+
+@final
+@dataclass
+class Loop:
+    """Everything that a step needs.
+
+    Attributes:
+        settings: how to train.
+        seed: of the run.
+        spec: what the network's input looks like.
+        processes: this process and its peers.
+        module: what is optimised, as built by the training method.
+        new: modules that are not pretrained.
+        loader: batches in the order of `order`.
+        order: which epoch and step come next.
+        average: the moving average of the classifier; None for none.
+        stop: asked at every step's end; True ends the loop.
+        save: called every `checkpoint_steps` steps.
+        warn: told of each unreadable image.
+    """
+
+    settings: TrainSettings
+    seed: int
+    spec: InputSpec
+    processes: Processes
+    module: Any
+    new: list[nn.Module]
+    loader: DataLoader[Batch]
+    order: BatchOrder
+    average: MovingAverage | None
+    stop: Callable[[], bool]
+    save: Callable[[], None]
+    warn: Callable[[str, str], None]
+    position: Position = field(default_factory=Position)
+    sums: EpochSums = field(default_factory=EpochSums)
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        """Set optimizer, scaler and wrapper up."""
+        device = self.processes.device
+        self.optimizer: Optimizer = self.settings.optimizer.build(self.module, self.new)
+        self.scaler = scaler_for(self.settings.precision, device)
+        self.wrapped = self._wrap()
+        self._generator = torch.Generator()
+        self._mean = torch.tensor(self.spec.mean, device=device)[:, None, None]
+        self._std = torch.tensor(self.spec.std, device=device)[:, None, None]
+        self._loss = float("nan")
+
+    def _wrap(self) -> Any:  # noqa: ANN401 (the method's own module, or its wrapper)
+        if self.settings.compile:
+            self.module.compile()
+        if self.processes.world == 1:
+            return self.module
+        device = self.processes.device
+        return DistributedDataParallel(
+            self.module, device_ids=[device] if device.type == "cuda" else None
+        )
+
+    def epoch(self) -> Ended:
+        """Do the rest of the current epoch.
+
+        Raises:
+            ModelError: the loss is not finite.
+            DataError: a hundred images in a row cannot be read.
+        """
+        self.order.epoch, self.order.start = self.position.epoch, self.position.step
+        self.sums.values = self.sums.values.to(self.processes.device)
+        self.module.train()
+        self.progress = Progress(
+            self.position.epoch, self.settings.epochs, self.order.steps, self.position.step,
+            shown=self.processes.is_first,
+        )  # fmt: skip
+        try:
+            for batches in self._steps():
+                self._step(batches)
+                self.position.step += 1
+                self.progress.step(self.order.batch_size, self._shown_loss())
+                if self._agreed_stop():
+                    return Ended.STOPPED
+                self._save_if_due()
+        finally:
+            self.progress.end()
+        return Ended.WHOLE
+
+    def _steps(self) -> Iterator[list[Batch]]:
+        """Yield the micro-batches of one step after the other."""
+        pending: list[Batch] = []
+        for batch in self.loader:
+            batch.check()
+            self.sums.unreadable += len(batch.unreadable)
+            for path, reason in batch.unreadable:
+                self.warn(path, reason)
+            pending.append(batch)
+            if len(pending) == self.settings.accumulate:
+                yield pending
+                pending = []
+
+    def _step(self, batches: list[Batch]) -> None:
+        rate = self.settings.optimizer.rate * self._factor()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            with nullcontext() if last or self.processes.world == 1 else self.wrapped.no_sync():
+                self._backward(batch, number)
+        if self.settings.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.module.classifier)
+
+    def _factor(self) -> float:
+        step = self.position.epoch * self.order.steps + self.position.step
+        return self.settings.schedule.factor(step, self.order.steps, self.settings.epochs)
+
+    def _backward(self, batch: Batch, number: int) -> None:
+        device = self.processes.device
+        targets = batch.labels if self.settings.loss.multi_label else batch.targets
+        targets = targets.to(device, non_blocking=True)
+        # All that is random in a step comes from a seed of its own: it is the same after a resume.
+        seed = derive_seed(
+            self.seed, "step", self.position.epoch, self.position.step, number, self.processes.rank
+        )
+        torch.manual_seed(seed)
+        self._generator.manual_seed(seed)
+        with autocast(self.settings.precision, device):
+            result = self.settings.method.step(
+                self.wrapped, self._input(batch.images), targets, self.settings.loss,
+                self._generator,
+            )  # fmt: skip
+        self.scaler.scale(result.loss / self.settings.accumulate).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            truth = batch.labels.to(device, non_blocking=True)
+            right = truth.gather(1, result.logits.argmax(1, keepdim=True)).sum()
+            count = len(batch.images)
+            self.sums.values[0] += result.loss.detach() * count
+            self.sums.values[1] += right
+            self.sums.values[2] += count
+
+    def _input(self, images: Tensor) -> Tensor:
+        """Bring uint8 images to the device and normalise them as `localize` does."""
+        values = images.to(self.processes.device, non_blocking=True).float() / 255
+        values = (values - self._mean) / self._std
+        if self.settings.channels_last:
+            values = values.contiguous(memory_format=torch.channels_last)
+        return values
+
+    def _checked_now(self) -> bool:
+        """Whether to look at the loss now: on a GPU every look makes it wait."""
+        at_once = self.processes.device.type == "cpu"
+        return (
+            at_once
+            or self.position.step in (self.order.steps, 1)
+            or (self.position.step % _GPU_CHECK_STEPS == 0)
+        )
+
+    def _shown_loss(self) -> float:
+        if self._checked_now():
+            loss, _, images = self.sums.values.tolist()
+            self._loss = loss / images
+        return self._loss
+
+    def _agreed_stop(self) -> bool:
+        """Ask all processes whether any wants to stop, or met a loss that is not finite."""
+        bad = not torch.tensor(self._loss).isfinite()
+        stop, broken = self.processes.any([self.stop(), bool(bad)])
+        if broken:
+            raise ModelError(
+                f"the loss is not finite in epoch {self.position.epoch + 1}, step"
+                f" {self.position.step:,}: stopped, nothing of it saved; lower"
+                " train.optimizer.learning_rate, or set train.clip"
+            )
+        return stop
+
+    def _save_if_due(self) -> None:
+        every = self.settings.checkpoint_steps
+        # The epoch's end is saved with its validation.
+        if every and self.position.step % every == 0 and self.position.step < self.order.steps:
+            self.save()

@@ -1,0 +1,81 @@
+"""What a training method is: it prepares a classifier, wraps it, and makes one step's loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from camtool.models.classifier import Classifier
+    from camtool.training.losses import Loss
+    from camtool.training.trainees import Trainee
+
+__all__ = ["StepResult", "TrainingMethod"]
+
+
+class StepResult(NamedTuple):
+    """Result of one step's forward pass.
+
+    Attributes:
+        loss: a scalar to go backward from.
+        logits: shape (B, C), for the running accuracy; the pictures behind them may be mixed or
+            partly hidden.
+    """
+
+    loss: Tensor
+    logits: Tensor
+
+
+class TrainingMethod(Settings, ABC):
+    """A way of training; composable with any network.
+
+    A network that was trained is rebuilt for use by
+    `method.prepare(model.build(seed, num_classes))` and `load_state_dict` of the classifier's
+    state: `prepare` gives it the head that the method trains, if that is not the network's own.
+    """
+
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+
+    def prepare(self, classifier: Classifier, seed: int = 0) -> Classifier:  # noqa: ARG002
+        """Return the classifier that is trained and that localizes afterwards, with its head.
+
+        `seed` draws what is new. Here: the classifier as it is.
+        """
+        return classifier
+
+    def trainee(self, classifier: Classifier, seed: int) -> Trainee:
+        """Return the module whose parameters are optimised.
+
+        It keeps the prepared classifier as `.classifier`, tells its `new_modules()`, and does
+        all the work of a step in one forward pass, so that it can be wrapped for many processes.
+        """
+        from camtool.training.trainees import Trainee
+
+        return Trainee(self.prepare(classifier, seed))
+
+    @abstractmethod
+    def step(
+        self,
+        trainee: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        loss: Loss,
+        generator: torch.Generator,
+    ) -> StepResult:
+        """Run the forward pass of one step.
+
+        Args:
+            trainee: what `trainee` returned, possibly wrapped; in training mode.
+            images: normalised, float of shape (B, 3, H, W).
+            targets: int64 of shape (B,), or float of shape (B, C) for several labels an image.
+            loss: what is minimised.
+            generator: of all random choices of the method; on the CPU, whatever the device, so
+                that a run that is taken up again repeats bit for bit. (Dropout layers draw from
+                torch's own.)
+        """

@@ -1,0 +1,56 @@
+"""The state of the random number generators of Python, NumPy and torch, as plain data."""
+
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["get_random_state", "own_random_state", "seed_all", "set_random_state"]
+
+
+def get_random_state() -> dict[str, Any]:
+    """Return the states, as data that `torch.load(weights_only=True)` reads back."""
+    version, internal, gauss = random.getstate()
+    numpy: Any = np.random.get_state(legacy=True)  # noqa: NPY002
+    name, keys, position, has_gauss, cached = numpy
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put the generators back to a state of `get_random_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_all(seed: int) -> None:
+    """Seed all generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+@contextmanager
+def own_random_state() -> Iterator[None]:
+    """Give the caller's generators back as they were."""
+    before = get_random_state()
+    try:
+        yield
+    finally:
+        set_random_state(before)

@@ -1,0 +1,131 @@
+"""Small networks of several families, whole and as classifiers, with random weights that live."""
+
+from __future__ import annotations
+
+import functools
+
+import timm
+import torch
+import torchvision
+from timm.models import _features_fx
+from torch import nn
+
+from camtool.errors import ModelError
+from camtool.models.anatomy import dissect
+from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.weights import bundled_state
+from camtool.models.whole import block_classes, undivided
+
+
+class Vgg(nn.Module):
+    """Convolutions, pooling to a fixed grid, and two linear layers: no linear head."""
+
+    def __init__(self, classes=10):
+        super().__init__()
+        layers, before = [], 3
+        for width in (8, 16, 24):
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width)]
+            layers += [nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+            before = width
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d((4, 4))
+        self.classifier = nn.Sequential(
+            nn.Linear(24 * 16, 32), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(32, classes)
+        )
+
+    def forward(self, images):
+        return self.classifier(self.avgpool(self.features(images)).flatten(1))
+
+
+class Gap(nn.Module):
+    """Two convolutions, global average pooling, one linear layer; `stride` shrinks the grid."""
+
+    def __init__(self, classes=4, stride=2):
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, stride=2, padding=1)
+        self.act = nn.ReLU(inplace=True)
+        self.second = nn.Conv2d(6, 5, 3, stride=stride, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(5, classes)
+
+    def forward(self, images):
+        features = self.act(self.second(self.act(self.first(images))))
+        return self.fc(self.pool(features).flatten(1))
+
+
+def _lite0():
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    network.load_state_dict(bundled_state("timm/tf_efficientnet_lite0", network))
+    return network
+
+
+# Name → how it is made, (height, width) of its input, the last layer with a grid.
+NETWORKS = {
+    "resnet18": (lambda: torchvision.models.resnet18(num_classes=10), (64, 96), "layer4"),
+    "vgg": (Vgg, (32, 48), "features"),
+    "mobilenet_v2": (
+        lambda: torchvision.models.mobilenet_v2(num_classes=10, width_mult=0.35), (64, 96),
+        "features",
+    ),
+    "efficientnet_lite0": (_lite0, (64, 96), "bn2"),
+    "convnext": (lambda: timm.create_model("test_convnext", num_classes=10), (64, 96), "stages"),
+    "vit": (lambda: timm.create_model("test_vit", num_classes=10), (160, 160), "blocks.5.norm1"),
+}  # fmt: skip
+
+
+@functools.cache
+def network(name):
+    """The network itself, in evaluation mode, with class scores that differ clearly."""
+    make, shape, _ = NETWORKS[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        made = make().eval()
+    if name != "efficientnet_lite0":
+        for norm in made.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.train().momentum = None  # the statistics of the one batch that follows
+        with torch.no_grad():
+            made(images(shape, 2, seed=9))
+    return made.eval()
+
+
+def images(shape, count=2, seed=1):
+    return torch.randn(count, 3, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def classifier_of(module, shape, name="test/net"):
+    """The classifier of any network, as `camtool.models` makes those with a name."""
+    module.eval()
+    example = images(shape, 1, seed=5)
+    try:
+        # What timm declares as not to be traced into.
+        leaves = [*_features_fx.get_notrace_modules(), *block_classes(module)]
+        functions = _features_fx.get_notrace_functions()
+        anatomy = dissect(name, module, example, leaves, functions)
+        parts = anatomy.features, anatomy.head
+    except ModelError as error:
+        parts = undivided(module, example, str(error))
+    spec = InputSpec(shape[::-1], (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)
+    return Classifier(name, *parts, spec).eval()
+
+
+@functools.cache
+def classifier(name):
+    return classifier_of(network(name), NETWORKS[name][1], name)
+
+
+class TokenNetwork(nn.Module):
+    """A small transformer whose patch tokens become class maps, as TS-CAM's; 8×8 patches."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        self.vit = timm.models.VisionTransformer(
+            img_size=(32, 48), patch_size=8, embed_dim=16, depth=2, num_heads=2, reg_tokens=2,
+            num_classes=0, global_pool="token",
+        )  # fmt: skip
+        nn.init.normal_(self.vit.cls_token)
+        self.conv = nn.Conv2d(16, classes, 3, padding=1)
+
+    def forward(self, images):
+        tokens = self.vit.forward_features(images)[:, 3:]
+        return self.conv(tokens.transpose(1, 2).unflatten(2, (4, 6))).mean((2, 3))

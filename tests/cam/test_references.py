@@ -1,0 +1,151 @@
+"""The same maps as torchcam and pytorch-grad-cam, on the same networks and images.
+
+Where their results differ from ours and the paper was followed:
+
+- Grad-CAM++: pytorch-grad-cam adds 1e-6 to the denominator of α, which is not small beside squared
+  gradients: scores are scaled up until it is. torchcam divides a copy, so that its α is the squared
+  gradient alone; it is not compared.
+- Score-CAM: the paper (equation 7) and its program scale a mask after it is upsampled, torchcam
+  before; pytorch-grad-cam upsamples with aligned corners, against the grid that the network sees.
+  Compared with the latter, corners not aligned.
+- Eigen-CAM: pytorch-grad-cam takes the mean off before (`centred`), and the sign as it comes.
+- Smooth Grad-CAM++: torchcam has the second derivative in the numerator, where the paper prints the
+  first, and takes the gradient and the features of the last noisy copy for those of the image:
+  compared by hand in its own tests.
+- Layer-CAM of several layers: pytorch-grad-cam takes the mean of the layers.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import numpy as np
+import pytest
+import pytorch_grad_cam
+import torch
+import torchcam.methods as torchcam
+from pytorch_grad_cam.utils.image import scale_cam_image
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+from camtool.cam import (
+    AblationCam,
+    EigenCam,
+    GradCam,
+    GradCamPlusPlus,
+    HiResCam,
+    LayerCam,
+    ScoreCam,
+    XGradCam,
+)
+from camtool.cam.capture import capture
+from tests.cam.networks import NETWORKS, classifier, images, network
+
+CLASSES = [3, 7]
+SCALE = 1e4  # of the scores: see the first paragraph
+
+
+class Scaled(torch.nn.Module):
+    """A network with scores that are larger by a factor."""
+
+    def __init__(self, inner, factor):
+        super().__init__()
+        self.inner, self.factor = inner, factor
+
+    def forward(self, batch):
+        return self.inner(batch) * self.factor
+
+
+def ours(method, name):
+    batch = images(NETWORKS[name][1])
+    made = classifier(name)
+    with torch.no_grad():
+        forward = made(batch)
+    return method.maps(made, batch, forward, torch.tensor(CLASSES)[:, None])[:, 0]
+
+
+def grid_of_tokens(output):
+    return output[:, 1:].transpose(1, 2).unflatten(2, (10, 10)) if output.ndim == 3 else output
+
+
+def relative(maps):
+    """Maps over their own range: the normalisation of both libraries."""
+    maps = maps.double()
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (maps - low) / (high - low + (high == low))
+
+
+TORCHCAM = {
+    "grad-cam": (torchcam.GradCAM, GradCam()),
+    "xgrad-cam": (torchcam.XGradCAM, XGradCam()),
+    "layer-cam": (torchcam.LayerCAM, LayerCam()),
+}
+
+
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "vit"])
+@pytest.mark.parametrize("method", TORCHCAM)
+def test_torchcam(method, name):
+    theirs, own = TORCHCAM[method]
+    batch = images(NETWORKS[name][1])
+    with theirs(network(name), NETWORKS[name][2]) as extractor:
+        scores = network(name)(batch)
+        (expected,) = extractor(class_idx=CLASSES, scores=scores, normalized=False)
+    torch.testing.assert_close(relative(ours(own, name)), relative(expected), rtol=0, atol=1e-4)
+
+
+def ours_scaled(method, name, factor):
+    """Our map of the network with larger scores, by its features and gradients."""
+    batch = images(NETWORKS[name][1])
+    with capture(classifier(name)) as captured:
+        captured.scores(batch)
+        (features,) = captured.grids()
+        (gradients,) = captured.gradients(torch.tensor(CLASSES))
+    return method.weighted(features, gradients * factor)
+
+
+GRAD_CAM = {
+    "grad-cam": (pytorch_grad_cam.GradCAM, GradCam(), 1),
+    "grad-cam++": (pytorch_grad_cam.GradCAMPlusPlus, GradCamPlusPlus(), SCALE),
+    "xgrad-cam": (pytorch_grad_cam.XGradCAM, XGradCam(), 1),
+    "hires-cam": (pytorch_grad_cam.HiResCAM, HiResCam(relu=True), 1),
+    "layer-cam": (pytorch_grad_cam.LayerCAM, LayerCam(), 1),
+    "score-cam": (pytorch_grad_cam.ScoreCAM, ScoreCam(), 1),
+    "ablation-cam": (pytorch_grad_cam.AblationCAM, AblationCam(), 1),
+    "eigen-cam": (pytorch_grad_cam.EigenCAM, EigenCam(centred=True), 1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("method", GRAD_CAM)
+def test_pytorch_grad_cam(method, name, monkeypatch):
+    if method == "score-cam" and name not in ("resnet18", "vgg", "vit"):
+        pytest.skip("1,280 passes, or random scores so alike that the weighted sum is rounding")
+    if method == "ablation-cam" and name not in ("resnet18", "vgg"):
+        pytest.skip("they put -1e7 where features may be negative; or a pass for each of 1,280")
+    unaligned = functools.partial(torch.nn.Upsample, mode="bilinear", align_corners=False)
+    monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", unaligned)
+    theirs, own, factor = GRAD_CAM[method]
+    _, shape, layer = NETWORKS[name]
+    module = network(name).get_submodule(layer)
+    targets = [ClassifierOutputTarget(c) for c in CLASSES]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        extractor = theirs(Scaled(network(name), factor), [module], grid_of_tokens)
+        expected = extractor(images(shape), targets)
+        extractor.activations_and_grads.release()
+        actual = (ours(own, name) if factor == 1 else ours_scaled(own, name, factor)).numpy()
+    if method == "eigen-cam":
+        actual = np.stack(
+            [with_sign_of(*pair, shape) for pair in zip(actual, expected, strict=True)]
+        )
+    np.testing.assert_allclose(as_theirs(actual, shape), expected, rtol=0, atol=1e-4)
+
+
+def as_theirs(maps, shape):
+    """Their ReLU, scaling to [0, 1] and resizing."""
+    return scale_cam_image(scale_cam_image(np.maximum(maps, 0), shape[::-1]))
+
+
+def with_sign_of(one, expected, shape):
+    sides = [np.abs(as_theirs(sign * one[None], shape)[0] - expected).max() for sign in (1, -1)]
+    return one if sides[0] < sides[1] else -one

@@ -1,0 +1,96 @@
+"""Class weights from a file: classes that the network never learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from camtool import Localizer, LocalizeSettings, ModelSettings, Squeeze
+from camtool.cam import Cam, GradCam
+from camtool.errors import ModelError
+from tests.drawn import draw
+
+BACKBONE = "timm/test_resnet"
+CHANNELS = 96
+
+
+@pytest.fixture
+def file(tmp_path):
+    random = np.random.default_rng(0)
+    path = tmp_path / "concepts.npz"
+    vectors = {"text": random.normal(size=CHANNELS), "sky blue": random.normal(size=CHANNELS + 1)}
+    np.savez(path, **vectors)
+    return path, vectors
+
+
+def built(path, **settings):
+    return ModelSettings(backbone=BACKBONE, weights="none", linear_weights=path, **settings).build()
+
+
+def test_scores_and_maps_are_those_of_the_vectors(file):
+    path, vectors = file
+    network = built(path)
+    assert network.class_names == ("text", "sky blue")
+    assert network.num_classes == 2
+    batch = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features, logits = forward = network(batch)
+        classes = torch.tensor([[1, 0], [0, 1]])
+        maps = Cam().maps(network, batch, forward, classes)
+    pooled = features.mean((2, 3)).numpy()
+    np.testing.assert_allclose(logits[:, 0], pooled @ vectors["text"], rtol=1e-4, atol=1e-5)
+    expected = pooled @ vectors["sky blue"][:-1] + vectors["sky blue"][-1]
+    np.testing.assert_allclose(logits[:, 1], expected, rtol=1e-4, atol=1e-5)
+    by_hand = np.einsum("k,khw->hw", vectors["text"], features[1].numpy())
+    np.testing.assert_allclose(maps[1, 0], by_hand, rtol=1e-4, atol=1e-5)
+    twin = GradCam(relu=False).maps(network, batch, forward, classes)
+    torch.testing.assert_close(twin * maps[0, 0].numel(), maps, rtol=1e-3, atol=1e-5)
+
+
+def test_a_network_without_a_linear_end_gets_one(tmp_path):
+    np.savez(tmp_path / "w.npz", one=np.ones(576), two=np.zeros(576))
+    network = ModelSettings(
+        backbone="torchvision/mobilenet_v3_small", weights="none",
+        linear_weights=tmp_path / "w.npz",
+    ).build()  # fmt: skip
+    assert network(torch.zeros(1, 3, 64, 64)).logits.shape == (1, 2)
+
+
+def test_the_localizer_knows_the_names(file, tmp_path):
+    draw(0).save(tmp_path / "a.png")
+    settings = LocalizeSettings(preprocess=Squeeze(size=64))
+    model = ModelSettings(backbone=BACKBONE, weights="none", linear_weights=file[0])
+    found = Localizer(model, settings)(tmp_path / "a.png", labels=["text"])
+    assert {c.name for c in found.classes} == {"text", "sky blue"}
+    assert [c.name for c in found.classes if c.target] == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "holds no class"),
+        ({"a": np.ones(95)}, "class 'a': 95 numbers, but the network has 96 feature channels"),
+        ({"a": np.ones((1, 96))}, r"class 'a': expected numbers in one row, got float64 \(1, 96\)"),
+        ({"a": np.full(96, "x")}, "class 'a': expected numbers in one row, got <U1"),
+        ({"a": np.array([{}] * 96)}, "not an .npz file with a vector for each class"),
+        ({"a": np.full(96, np.nan)}, "class 'a': holds NaN or infinity"),
+        ({"a": np.full(96, 1e300)}, "class 'a': holds NaN or infinity"),
+    ],
+)
+def test_wrong_files(tmp_path, arrays, message):
+    path = tmp_path / "w.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ModelError, match=rf"w\.npz: {message}"):
+        built(path)
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(ModelError, match=r"w\.npz: no such file; model\.linear_weights is an"):
+        built(tmp_path / "w.npz")
+    (tmp_path / "w.npz").write_bytes(b"PK\x03\x04 broken")
+    with pytest.raises(ModelError, match=r"not an \.npz file"):
+        built(tmp_path / "w.npz")
+    np.save(tmp_path / "w.npy", np.ones(64))
+    with pytest.raises(ModelError, match=r"not an \.npz file"):
+        built(tmp_path / "w.npy")

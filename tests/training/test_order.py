@@ -1,0 +1,43 @@
+"""The order of the images: a permutation, the same after a resume, shared by processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from camtool.training.order import BatchOrder, Place, permutation
+
+
+def test_an_epoch_is_a_permutation_of_its_own():
+    first, second = (permutation(50, (), 0, epoch) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert first != second
+    assert permutation(50, (), 0, 0) == first
+    assert permutation(50, (), 1, 0) != first
+
+
+def test_shards_come_a_few_at_a_time():
+    shards = (10,) * 12
+    order = permutation(120, shards, 0, 0)
+    assert sorted(order) == list(range(120))
+    windows = [{i // 10 for i in order[begin : begin + 40]} for begin in (0, 40, 80)]
+    assert all(len(w) == 4 for w in windows)
+    assert order[:40] != sorted(order[:40])
+
+
+@pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (2, 1), (4, 2), (1, 8)])
+def test_processes_and_parts_share_the_same_steps(world, accumulate):
+    whole = list(BatchOrder(50, 8))
+    assert len(whole) == 6
+    shared = [list(BatchOrder(50, 8, accumulate, 0, rank, world)) for rank in range(world)]
+    for step, batch in enumerate(whole):
+        parts = [own[step * accumulate : (step + 1) * accumulate] for own in shared]
+        assert [p for own in parts for part in own for p in part] == batch
+
+
+def test_the_rest_of_an_epoch():
+    order = BatchOrder(50, 8, 2, epoch=3)
+    every = list(order)
+    order.start = 4
+    assert list(order) == every[8:]
+    assert len(order) == len(every[8:])
+    assert every[0][0] == Place(3, permutation(50, (), 0, 3)[0])
