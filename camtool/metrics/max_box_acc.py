@@ -170,7 +170,7 @@ class BoxAccuracy:
         return result
 
     def blocks(
-        self, at: NDArray[np.float64], most: int = 2048
+        self, at: NDArray[np.float64], most: int = 512
     ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
         """Yield up to `most` images and which are right at each threshold, uint8 (k, 3, n)."""
         peaks, rows = self._peaks, self._bits
@@ -190,7 +190,7 @@ class BoxAccuracy:
         _, first = np.unique(levels, axis=1, return_index=True)
         return at[np.sort(first)]
 
-    def _by_peak(self, most: int = 4096) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _by_peak(self, most: int = 512) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield hits of up to `most` images of one peak, uint8 of shape (n, 3, 256)."""
         peaks, rows = self._peaks, self._bits
         for peak in np.unique(peaks):

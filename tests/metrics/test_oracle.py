@@ -11,7 +11,7 @@ from camtool.metrics.level_hits import LevelHits
 from camtool.metrics.map_outcome import MapOutcome
 from camtool.metrics.map_protocols import MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
-from camtool.metrics.oracle import accuracy_curve
+from camtool.metrics.oracle import ImageDraws, accuracy_curve, oracle_intervals
 from camtool.metrics.resampling import Strata
 
 PROTOCOL = MaxBoxAccV2(interval=0.01)
@@ -94,3 +94,15 @@ def test_the_curve_holds_every_value_that_a_threshold_gives():
             assert values[place] == pytest.approx(curve.at(float(threshold), iou))
     oracle = [point.y for point in shown.points if point.label == "oracle"]
     assert oracle == [max(values) for values in shown.y.values()]
+
+
+def test_intervals_do_not_depend_on_how_many_images_are_unpacked_at_once(monkeypatch):
+    outcomes = drawn_outcomes(40, seed=5)
+    accuracy = BoxAccuracy.of(o.packed for o in outcomes)
+    draws = ImageDraws(Bootstrap(), 100, [o.classes for o in outcomes])
+    blocks, found = BoxAccuracy.blocks, []
+    for most in (1, 7, 1000):
+        monkeypatch.setattr(BoxAccuracy, "blocks", lambda self, at, m=most: blocks(self, at, m))
+        found.append(oracle_intervals(accuracy, thresholds(0.01), PROTOCOL.values, draws))
+    assert found[0] == found[1] == found[2]
+    assert all(low < high for low, high in found[0].values())
