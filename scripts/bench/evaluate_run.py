@@ -14,7 +14,7 @@ csv. Each `camtool eval` is a process of its own. Printed are:
 
 What grows with the images, about 1.4 kB each: the annotations (500 bytes, with boxes and ids), the
 tables of the join by id, and what is kept of a judged image, 99 bytes of hits among it. Predictions
-and maps are read as they are scored, and resamples are drawn in blocks of a megabyte, or one by one.
+and maps are read as they are scored, and resamples are drawn in blocks of a megabyte.
 """
 
 from __future__ import annotations
