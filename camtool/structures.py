@@ -25,10 +25,18 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ScoredBox:
-    """A box and how strong it is, in [0, 1]: see the box rule that made it."""
+    """A box and how strong it is, in [0, 1]: see the box rule that made it.
+
+    Attributes:
+        box: the box.
+        score: how strong it is.
+        guess: its place among the guesses of its image, 1 = first; 0: it is none. None, as from
+            most rules: the first box of a class is the guess at the place of the class's rank.
+    """
 
     box: Box
     score: float
+    guess: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

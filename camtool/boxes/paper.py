@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from camtool.boxes.components import components
 from camtool.boxes.every_threshold import boxes_at
+from camtool.boxes.rule import Rule
 from camtool.boxes.thresholds import Stored, Threshold, ThresholdRule
-from camtool.settings import Settings
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = ["PaperBoxes"]
 
 
 @final
-class PaperBoxes(Settings):
+class PaperBoxes(Rule):
     """Pixels above a share of the map's maximum; the box around their largest component.
 
     Zhou et al. 2016, section 3.2: the map is brought to image size, the pixels with
@@ -66,13 +66,13 @@ class PaperBoxes(Settings):
             object.__setattr__(self, "threshold", self.threshold.resolve(self.scale))
         return self
 
-    def boxes(self, score_map: ScoreMap, label: str | None = None) -> tuple[ScoredBox, ...]:
-        """Return the boxes of a class map, in original pixels; empty if it has none.
-
-        Args:
-            score_map: the map.
-            label: name of its class, for thresholds of single classes.
-        """
+    def boxes(
+        self,
+        score_map: ScoreMap,
+        label: str | None = None,
+        picture: NDArray[np.uint8] | None = None,  # noqa: ARG002 (the rules' common signature)
+    ) -> tuple[ScoredBox, ...]:
+        """Return the boxes of a class map; see `Rule`."""
         if not np.isfinite(score_map.values).all():
             return ()
         of_range = self.scale == "min-max"

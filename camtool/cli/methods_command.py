@@ -15,7 +15,7 @@ def command() -> None:
     from camtool.boxes import BOX_RULES, THRESHOLD_RULES
     from camtool.cam import CAMS
     from camtool.cam.method import PASSES_NOTE
-    from camtool.images import PREPROCESSES
+    from camtool.images import PREPROCESSES, VIEWS
     from camtool.metrics.protocols import PROTOCOLS
     from camtool.models import POOLINGS
     from camtool.pipelines.classes import CLASS_CHOICES
@@ -30,6 +30,7 @@ def command() -> None:
     rules = [(_name(r), r.summary, r.paper) for r in BOX_RULES]
     thresholds = [(_name(t), t.summary) for t in THRESHOLD_RULES]
     fits = [(_name(p), p.summary) for p in PREPROCESSES]
+    views = [(_name(v), v.summary, v.passes, v.paper) for v in VIEWS]
     protocols = [(_name(p), p.measure, p.paper) for p in PROTOCOLS]
     choices = [(_name(c), c.summary) for c in CLASS_CHOICES]
     poolings = [(_name(p), p.summary, p.paper) for p in POOLINGS]
@@ -40,6 +41,7 @@ def command() -> None:
     click.echo("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
     click.echo("\n" + format_rows([("localize.boxes.threshold", "what it is"), *thresholds]))
     click.echo("\n" + format_rows([("localize.preprocess", "what it does"), *fits]))
+    click.echo("\n" + format_rows([("localize.views", "what it does", "passes", "paper"), *views]))
     click.echo("\n" + format_rows([("localize.classes", "which classes get a map"), *choices]))
     click.echo("\n" + format_rows([("eval.protocol", "measures", "paper"), *protocols]))
     click.echo("\n" + format_rows([("model.pooling", "what it does", "paper"), *poolings]))

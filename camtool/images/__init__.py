@@ -6,15 +6,21 @@ from camtool.images.decode import Decoded, ImageSettings
 from camtool.images.find import FoundImages, find_images
 from camtool.images.preprocess import PREPROCESSES, CenterCrop, Preprocess, Squeeze
 from camtool.images.sources import ImageSource
+from camtool.images.views import VIEWS, MultiScale, One, TenCrop, Views
 
 __all__ = [
     "PREPROCESSES",
+    "VIEWS",
     "CenterCrop",
     "Decoded",
     "FoundImages",
     "ImageSettings",
     "ImageSource",
+    "MultiScale",
+    "One",
     "Preprocess",
     "Squeeze",
+    "TenCrop",
+    "Views",
     "find_images",
 ]

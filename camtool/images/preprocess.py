@@ -13,7 +13,7 @@ from camtool.settings import Settings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PREPROCESSES", "CenterCrop", "Preprocess", "Squeeze", "normalise"]
+__all__ = ["PREPROCESSES", "CenterCrop", "Preprocess", "Region", "Squeeze", "normalise", "resample"]
 
 Region = tuple[float, float, float, float]
 
@@ -137,5 +137,11 @@ def prepare(
     the millions of pixels that resizing its shorter side first would take.
     """
     region = preprocess.region(image.size, spec)
-    resized = image.resize(preprocess.input_size(spec), _RESAMPLING[spec.interpolation], box=region)
-    return normalise(resized, spec), region
+    return resample(image, region, preprocess.input_size(spec), spec), region
+
+
+def resample(
+    image: Image.Image, region: Region, size: tuple[int, int], spec: InputSpec
+) -> NDArray[np.float32]:
+    """Return a region (x0, y0, x1, y1) of a picture as network input of `size` (width, height)."""
+    return normalise(image.resize(size, _RESAMPLING[spec.interpolation], box=region), spec)

@@ -114,7 +114,8 @@ class BoxProtocol(Settings, ABC):
             "hit": self.hit_rule,
             "pixels": "half-open boxes; inclusive corners widened by 1, as the official +1 rule",
             "true_boxes": self.true_boxes.value,
-            "guess_box": "each guess has the strongest box of its own class; no box is wrong",
+            "guess_box": "each guess has the strongest box of its own class, unless the box rule"
+            " enters another; no box is wrong",
             "top_n": self.top_n.value,
             "frame": self.box_frame.describe(),
             "threshold": fixed or "unknown: boxes taken as stored",
@@ -129,7 +130,8 @@ class BoxProtocol(Settings, ABC):
     ) -> ImageOutcome:
         """Return how `prediction` fares; its boxes must be in the frame of `truth`.
 
-        The box of a guess is the strongest box of its own class; a guess without a box is wrong.
+        The box of a guess is the strongest box of its own class, unless the boxes say which guess
+        they are (`ScoredBox.guess`); a guess without a box is wrong.
 
         Raises:
             EvaluationError: the protocol's frame needs the size of the image, and nobody gives it.
@@ -151,7 +153,7 @@ class BoxProtocol(Settings, ABC):
             overlaps = [self._overlap(guess, true_boxes, size) for guess in found]
             complete &= any(guess.target for guess in found)
             class_ranks += [guess.rank for guess in found[:1]]
-            box_ranks += self._right_ranks(found, overlaps)[:1]
+            box_ranks += self._right_ranks(found, overlaps, true_boxes, size)
             if true_boxes:
                 known.append(self._right(overlaps[0], known=True) if overlaps else None)
         ranks, carried = _carried(guesses)
@@ -174,13 +176,35 @@ class BoxProtocol(Settings, ABC):
         return overlap is not None and self.is_right(overlap, known=known)
 
     def _right_ranks(
-        self, found: Sequence[ClassPrediction], overlaps: Sequence[float | None]
+        self,
+        found: Sequence[ClassPrediction],
+        overlaps: Sequence[float | None],
+        true_boxes: Sequence[Box],
+        size: tuple[int, int] | None,
     ) -> list[int]:
-        """Return the ranks of the guesses of one true class that make the image right."""
-        # The box of the true class is that of its first guess: more than one has only a guess file.
-        judged = len(found) if self.top_n is TopN.OWN_BOX else 1
-        pairs = zip(found[:judged], overlaps[:judged], strict=True)
-        return [guess.rank for guess, overlap in pairs if self._right(overlap)]
+        """Return the places of the guesses of one true class that make the image right."""
+        if self.top_n is TopN.TRUE_CLASS_BOX:
+            # That box is the one of the first guess: more than one has only a guess file.
+            return [guess.rank for guess in found[:1] if self._right(overlaps[0])]
+        return [
+            place
+            for guess, overlap in zip(found, overlaps, strict=True)
+            for place, each in self._entered(guess, overlap, true_boxes, size)
+            if self._right(each)
+        ]
+
+    def _entered(
+        self,
+        guess: ClassPrediction,
+        overlap: float | None,
+        true_boxes: Sequence[Box],
+        size: tuple[int, int] | None,
+    ) -> list[tuple[int, float | None]]:
+        """Return place and overlap of each box of a class that is a guess of the image."""
+        if not guess.boxes or guess.boxes[0].guess is None:
+            return [(guess.rank, overlap)]
+        placed = ((scored.guess, scored.box) for scored in guess.boxes)
+        return [(place, self.overlap(box, true_boxes, size)) for place, box in placed if place]
 
     def figures(
         self,

@@ -125,6 +125,8 @@ def calibrate(settings: EvalSettings, run: Path | None) -> Calibration:
     annotations = read_annotations(path, None)
     loaded = load_predictions(own_settings, source, annotations)
     sweeper = sweeper_of(own_settings, loaded.boxes, loaded.maps)
+    if isinstance(sweeper, str):
+        raise EvaluationError(f"--calibrate-on {path}: {source}: {sweeper}")
     try:
         scoring = score_images(
             loaded.predictions,
@@ -166,7 +168,7 @@ def _method(manifest: dict[str, Any]) -> dict[str, Any]:
     experiment = manifest.get("experiment") or {}
     localize = experiment.get("localize") or {}
     boxes = {k: v for k, v in (localize.get("boxes") or {}).items() if k != "threshold"}
-    shaped = {"cam": localize.get("cam"), "preprocess": localize.get("preprocess"), "boxes": boxes}
+    shaped = {key: localize.get(key) for key in ("cam", "preprocess", "views")} | {"boxes": boxes}
     weights = (manifest.get("model") or {}).get("sha256")
     return {"model": {**(experiment.get("model") or {}), "sha256": weights}, "localize": shaped}
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from camtool.boxes import BoxRule, PaperBoxes
 from camtool.cam import Cam, CamMethod
-from camtool.images import ImageSettings, Preprocess, Squeeze
+from camtool.images import ImageSettings, One, Preprocess, Squeeze, Views
 from camtool.models import ModelSettings
 from camtool.pipelines.classes import ClassChoice, TopK
 from camtool.pipelines.evaluate import EvalSettings
@@ -52,6 +52,9 @@ class LocalizeSettings(Settings):
 
     preprocess: Preprocess = Squeeze()
     """How a picture is fitted into the network's input."""
+
+    views: Views = One()
+    """How often the network sees a picture: once, at several scales and mirrored, in ten crops."""
 
     classes: ClassChoice = TopK()
     """Which classes get a map."""

@@ -12,13 +12,15 @@ import torch
 
 from camtool.errors import ImageReadError, ModelError
 from camtool.images.decode import Decoded, decode, quiet_pillow
-from camtool.images.preprocess import prepare
+from camtool.images.merging import merge_maps
 from camtool.images.sources import FileSource, ImageSource
+from camtool.images.views import View
 from camtool.models import ModelSettings
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.names import ClassNames
+from camtool.pipelines.several_views import merge_boxes, merge_logits
 from camtool.report.overlay import draw_overlay, thumbnail
-from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox, ScoreMap
+from camtool.structures import ClassPrediction, Prediction, ScoredBox, ScoreMap
 from camtool.training.trained import build_trained, read_classes
 
 if TYPE_CHECKING:
@@ -37,12 +39,18 @@ class Prepared:
 
     source: ImageSource
     targets: tuple[int, ...]
-    pixels: NDArray[np.float32] | None = None
+    views: tuple[View, ...] = ()
     region: tuple[float, float, float, float] = (0, 0, 0, 0)
     size: tuple[int, int] = (0, 0)
     photo: Image.Image | None = None
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    picture: NDArray[np.uint8] | None = None
+
+    @property
+    def pixels(self) -> NDArray[np.float32] | None:
+        """The network input of the first view, shape (3, h, w)."""
+        return self.views[0].pixels if self.views else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class Seen:
         scores: their probabilities, shape (n,).
         ranks: their places among all classes, 1 = most probable; no two are equal.
         maps: shape (n, h, w), float32.
-        boxes: for each class, in pixels of the input; None where the box rule makes them of maps.
+        boxes: for each class, in pixels of the image; None where the box rule makes them of maps.
     """
 
     classes: list[int]
@@ -165,9 +173,14 @@ class Localizer:
         except ImageReadError as error:
             return Prepared(source, targets, error=error.reason)
         image = decoded.image
-        pixels, region = prepare(image, self.settings.preprocess, self.classifier.spec)
+        views, region = self.settings.views.of(
+            image, self.settings.preprocess, self.classifier.spec
+        )
         photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
-        return Prepared(source, targets, pixels, region, image.size, photo, decoded.warnings)
+        picture = self.settings.boxes.picture(image)
+        return Prepared(
+            source, targets, views, region, image.size, photo, decoded.warnings, picture=picture
+        )
 
     def see(self, batch: Sequence[Prepared]) -> list[Seen]:
         """Run the network on readable pictures, and make the maps of the chosen classes."""
@@ -176,23 +189,38 @@ class Localizer:
             return self._see(batch)
 
     def _see(self, batch: Sequence[Prepared]) -> list[Seen]:
-        images = torch.from_numpy(np.stack([p.pixels for p in batch if p.pixels is not None]))
-        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-        forward = self.classifier(images)
-        logits = forward.logits.float().cpu()
+        inputs = [self._input(of_one) for of_one in zip(*(p.views for p in batch), strict=True)]
+        forwards = [self.classifier(images) for images in inputs]
+        logits = merge_logits([forward.logits.float() for forward in forwards]).cpu()
         # Stable: classes of equal score stand in the order of their index.
         order = torch.argsort(logits, dim=1, descending=True, stable=True).numpy()
         chosen = [
             self.settings.classes.choose(row, p.targets, self.names)
             for row, p in zip(order, batch, strict=True)
         ]
-        maps, boxes = self._maps(images, forward, chosen)
-        return [
-            Seen(c, p[c].tolist(), [1 + int(np.flatnonzero(o == i)[0]) for i in c], m[: len(c)], b)
-            for c, p, o, m, b in zip(
-                chosen, logits.softmax(1).numpy(), order, maps, boxes, strict=True
+        of_views = [self._maps(i, f, chosen) for i, f in zip(inputs, forwards, strict=True)]
+        how, seen = self.settings.views, []
+        for i, (prepared, classes, scores) in enumerate(
+            zip(batch, chosen, logits.softmax(1).numpy(), strict=True)
+        ):
+            maps = [of_view[i][: len(classes)] for of_view, _ in of_views]
+            seen.append(
+                Seen(
+                    classes,
+                    scores[classes].tolist(),
+                    [1 + int(np.flatnonzero(order[i] == c)[0]) for c in classes],
+                    merge_maps(
+                        maps, prepared.views, prepared.region, merge=how.merge, relu=how.relu
+                    ),
+                    merge_boxes([of_view[i] for _, of_view in of_views], prepared.views),
+                )
             )
-        ]
+        return seen
+
+    def _input(self, views: Sequence[View]) -> Tensor:
+        """The same view of each picture of a batch, as input of the network."""
+        images = torch.from_numpy(np.stack([view.pixels for view in views]))
+        return images.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def _maps(
         self, images: Tensor, forward: Forward, chosen: list[list[int]]
@@ -209,14 +237,10 @@ class Localizer:
         score_maps = tuple(
             ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in seen.maps
         )
-        found = (
-            [
-                self.settings.boxes.boxes(score_map, self.names.names[index])
-                for score_map, index in zip(score_maps, seen.classes, strict=True)
-            ]
-            if seen.boxes is None
-            else [_in_image(boxes, prepared) for boxes in seen.boxes[: len(score_maps)]]
-        )
+        found = seen.boxes or [
+            self._boxes(score_map, index, rank, prepared)
+            for score_map, index, rank in zip(score_maps, seen.classes, seen.ranks, strict=True)
+        ]
         classes = tuple(
             ClassPrediction(
                 name=self.names.names[index],
@@ -228,33 +252,18 @@ class Localizer:
                 target=index in prepared.targets,
             )
             for index, score, rank, boxes in zip(
-                seen.classes, seen.scores, seen.ranks, found, strict=True
+                seen.classes, seen.scores, seen.ranks, found[: len(score_maps)], strict=True
             )
         )
         source = prepared.source
         prediction = Prediction(source.image_id, source.path, prepared.size, classes)
         return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
 
-
-def _in_image(boxes: tuple[ScoredBox, ...], prepared: Prepared) -> tuple[ScoredBox, ...]:
-    """Bring boxes from pixels of the network's input to those of the image."""
-    if prepared.pixels is None:
-        return ()
-    left, top, right, bottom = prepared.region
-    across = (right - left) / prepared.pixels.shape[2]
-    down = (bottom - top) / prepared.pixels.shape[1]
-    return tuple(
-        ScoredBox(
-            Box(
-                left + b.box.x0 * across,
-                top + b.box.y0 * down,
-                left + b.box.x1 * across,
-                top + b.box.y1 * down,
-            ),
-            b.score,
-        )
-        for b in boxes
-    )
+    def _boxes(
+        self, score_map: ScoreMap, index: int, rank: int, prepared: Prepared
+    ) -> tuple[ScoredBox, ...]:
+        rule = self.settings.boxes
+        return rule.entered(rule.boxes(score_map, self.names.names[index], prepared.picture), rank)
 
 
 def _built(model: ModelSettings, seed: int) -> tuple[Classifier, ClassNames]:

@@ -123,6 +123,8 @@ def sweeper_of(
     protocol = settings.protocol
     if settings.sweep is None or not isinstance(protocol, BoxProtocol):
         return None
+    if isinstance(maps, RunMaps) and boxes is None:
+        return "the run's box rule has no threshold to change: only `paper` has one"
     if boxes is None or not isinstance(maps, RunMaps):
         return "the predictions come without maps: only a run folder keeps them"
     return Sweeper(protocol, boxes, settings.sweep, maps, chosen)

@@ -26,7 +26,8 @@ def _coordinate(value: float) -> float:
 
 def _box(scored: ScoredBox) -> dict[str, float]:
     corners = dict(zip(("x0", "y0", "x1", "y1"), map(_coordinate, scored.box.xyxy), strict=True))
-    return {**corners, "score": _number(scored.score)}
+    record = {**corners, "score": _number(scored.score)}
+    return record if scored.guess is None else {**record, "guess": scored.guess}
 
 
 def _class(found: ClassPrediction) -> dict[str, Any]:
@@ -91,7 +92,11 @@ def from_json(record: Mapping[str, Any]) -> Prediction:
 
 def _class_from(record: Mapping[str, Any], place: int) -> ClassPrediction:
     boxes = tuple(
-        ScoredBox(Box(*(float(b[k]) for k in ("x0", "y0", "x1", "y1"))), _score(b.get("score", 1)))
+        ScoredBox(
+            Box(*(float(b[k]) for k in ("x0", "y0", "x1", "y1"))),
+            _score(b.get("score", 1)),
+            _guess(b),
+        )
         for b in record["boxes"]
     )
     score, title = record.get("score"), record.get("title")
@@ -112,6 +117,13 @@ def _score(value: object) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"a score is {value!r}")
     return float(value)
+
+
+def _guess(record: Mapping[str, Any]) -> int | None:
+    guess = _whole(record, "guess")
+    if guess is not None and guess < 0:
+        raise ValueError(f"a box is guess {guess}; the first is 1, and 0 is none")
+    return guess
 
 
 def _whole(record: Mapping[str, Any], key: str) -> int | None:

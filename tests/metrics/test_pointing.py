@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from camtool.boxes.peak import peak
 from camtool.geometry import Box
-from camtool.metrics.pointing import peak, points_at
+from camtool.metrics.pointing import points_at
 from camtool.structures import ScoreMap
 
 

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from camtool.boxes import PaperBoxes
+from camtool.boxes import DtBoxes, PaperBoxes
 from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics.crop_protocols import TsCam
 from camtool.metrics.ilsvrc import Ilsvrc
@@ -170,6 +170,26 @@ def test_a_run_of_other_maps_is_refused(desk, run, tmp_path):
         scored(
             run, desk / "score-all.csv", calibrate_on=desk / "choose-all.csv", calibrate_run=other
         )
+
+
+def test_a_run_of_other_views_is_refused(desk, run, tmp_path):
+    other = write_run(tmp_path / "other", 36)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["experiment"]["localize"]["views"] = {"name": "ten-crop"}
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(EvaluationError, match=r"another way.*localize.views"):
+        scored(
+            run, desk / "score-all.csv", calibrate_on=desk / "choose-all.csv", calibrate_run=other
+        )
+
+
+def test_a_box_rule_without_a_threshold_has_none_to_choose(desk, tmp_path):
+    released = write_run(tmp_path / "dt", 36, boxes=DtBoxes())
+    with pytest.raises(EvaluationError, match="no threshold to change: only `paper` has one"):
+        scored(released, desk / "score-all.csv", calibrate_on=desk / "choose-all.csv")
+    found = scored(released, desk / "score-all.csv")
+    assert "only `paper` has one" in found.absent["other_thresholds"]
+    assert not found.thresholds
 
 
 def test_choosing_needs_maps(desk, run, tmp_path):

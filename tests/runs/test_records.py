@@ -20,6 +20,7 @@ TEXT = st.text(
 COORDINATES = st.one_of(st.integers(0, 10**6), st.floats(0, 10**6))
 # As many digits as a record keeps.
 SCORES = st.integers(0, 10**5).map(lambda n: n / 10**5)
+GUESSES = st.none() | st.integers(0, 9)
 
 
 @st.composite
@@ -28,7 +29,7 @@ def boxes(draw) -> ScoredBox:
         sorted(draw(st.tuples(COORDINATES, COORDINATES))),
         sorted(draw(st.tuples(COORDINATES, COORDINATES))),
     )
-    return ScoredBox(Box(x[0], y[0], x[1] + 1, y[1] + 1), draw(SCORES))
+    return ScoredBox(Box(x[0], y[0], x[1] + 1, y[1] + 1), draw(SCORES), draw(GUESSES))
 
 
 CLASSES = st.builds(
@@ -215,3 +216,15 @@ def test_manifests_that_cannot_be_read(content, message, tmp_path):
 def test_a_manifest(tmp_path):
     (tmp_path / "manifest.json").write_text('{"schema_version": 1}')
     assert read_manifest(tmp_path) == {"schema_version": 1}
+
+
+def test_a_box_says_which_guess_it_is_only_where_it_is_one():
+    box = Box(1, 2, 3, 4)
+    found = ClassPrediction("a", None, (ScoredBox(box, 1.0, 3), ScoredBox(box, 0.5)), 1)
+    record = to_json(Prediction("a", "a.jpg", None, (found,)))
+    entered, other = record["classes"][0]["boxes"]
+    assert entered == {"x0": 1, "y0": 2, "x1": 3, "y1": 4, "score": 1, "guess": 3}
+    assert "guess" not in other
+    entered["guess"] = -1
+    with pytest.raises(ValueError, match="a box is guess -1; the first is 1, and 0 is none"):
+        from_json(record)

@@ -1,0 +1,182 @@
+"""Which views of a picture the network sees: one, several scales and mirrored ones, ten crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
+
+import numpy as np
+from pydantic import Field
+
+from camtool.images.preprocess import Region, prepare, resample
+from camtool.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from camtool.images.preprocess import CenterCrop, InputSpec, Squeeze
+
+__all__ = ["VIEWS", "Merge", "MultiScale", "One", "TenCrop", "View", "Views"]
+
+_STRIDE = 32
+"""What most networks reduce their input by: sides of scaled inputs are multiples of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """One view of a picture.
+
+    Attributes:
+        pixels: the network's input, shape (3, h, w), float32.
+        region: the part (x0, y0, x1, y1) of the picture that it shows, in pixels.
+        mirrored: left and right are swapped.
+    """
+
+    pixels: NDArray[np.float32]
+    region: Region
+    mirrored: bool = False
+
+    def mirror(self) -> View:
+        """Return the same view with left and right swapped."""
+        pixels = np.ascontiguousarray(self.pixels[:, :, ::-1])
+        return View(pixels, self.region, not self.mirrored)
+
+
+Merge = Literal["mean", "abs-sum"]
+
+
+class _Merged(Settings):
+    """How the maps of several views become one."""
+
+    merge: Merge = "mean"
+    """The mean over the views, or the sum of absolute values, as in the program that the authors of
+    CAM released: it favours what more views show, which is the centre."""
+
+    relu: bool = False
+    """Set the negative part of each view's map to 0 before merging."""
+
+
+@final
+class One(Settings):
+    """One view, as `localize.preprocess` makes it. There is nothing to merge."""
+
+    summary: ClassVar[str] = "the picture once"
+    paper: ClassVar[str] = ""
+    passes: ClassVar[str] = "1"
+    merge: ClassVar[Literal["mean"]] = "mean"
+    relu: ClassVar[bool] = False
+
+    name: Literal["one"] = "one"
+
+    def of(
+        self, image: Image.Image, preprocess: Squeeze | CenterCrop, spec: InputSpec
+    ) -> tuple[tuple[View, ...], Region]:
+        """Return the views of a picture, and the region of the picture that they show together."""
+        pixels, region = prepare(image, preprocess, spec)
+        return (View(pixels, region),), region
+
+
+@final
+class MultiScale(_Merged):
+    """The same region at several input sizes, each plain and mirrored.
+
+    Sides are the network's own times the scale, rounded to multiples of 32 (scale 1: as it is), so
+    that the grid of features covers the input evenly. Maps are mirrored back and brought to the
+    grid of the finest view by bilinear interpolation, and merged there; probabilities are the mean
+    of the views' softmax outputs. The order of the scales does not matter.
+    """
+
+    summary: ClassVar[str] = "several input sizes, each plain and mirrored; maps put back in place"
+    paper: ClassVar[str] = ""
+    passes: ClassVar[str] = "1 a scale, 2 with flip; each costs the square of its scale"
+
+    name: Literal["multi-scale"] = "multi-scale"
+
+    scales: Annotated[
+        tuple[Annotated[float, Field(ge=0.25, le=4)], ...],
+        Field(strict=False, min_length=1, max_length=16),
+    ] = (1.0, 1.5)
+    """Sides of the inputs over the network's own."""
+
+    flip: bool = True
+    """See each view mirrored, too."""
+
+    def of(
+        self, image: Image.Image, preprocess: Squeeze | CenterCrop, spec: InputSpec
+    ) -> tuple[tuple[View, ...], Region]:
+        """Return the views of a picture, and the region of the picture that they show together."""
+        region = preprocess.region(image.size, spec)
+        views = []
+        for factor in self.scales:
+            width, height = (_scaled(side, factor) for side in preprocess.input_size(spec))
+            view = View(resample(image, region, (width, height), spec), region)
+            views += [view, view.mirror()] if self.flip else [view]
+        return tuple(views), region
+
+
+@final
+class TenCrop(_Merged):
+    """The four corners and the centre of the squashed picture, each plain and mirrored.
+
+    Zhou et al. 2016 and their released program: the picture is squashed to 256×256, ten crops of
+    224×224; the mean of the ten softmax outputs; the maps put back in place. Here the crop is the
+    network's input, whatever its size, out of a picture `ratio` times as large; what is squashed is
+    what `localize.preprocess` shows, by default the whole picture. The merged map lies over all of
+    it, on a grid as fine as that of a crop: 8×8 where a crop of 224 out of 256 has 7×7. In each
+    cell of it a crop counts by the share of the cell that it shows.
+    """
+
+    summary: ClassVar[str] = "four corners and centre, plain and mirrored; maps put back in place"
+    paper: ClassVar[str] = "Zhou et al., CVPR 2016; github.com/zhoubolei/CAM"
+    passes: ClassVar[str] = "10"
+
+    name: Literal["ten-crop"] = "ten-crop"
+
+    ratio: Annotated[float, Field(ge=1, le=2)] = 256 / 224
+    """Side of the squashed picture over that of a crop; above 2 the crops would leave gaps."""
+
+    def of(
+        self, image: Image.Image, preprocess: Squeeze | CenterCrop, spec: InputSpec
+    ) -> tuple[tuple[View, ...], Region]:
+        """Return the views of a picture, and the region of the picture that they show together."""
+        region = preprocess.region(image.size, spec)
+        width, height = preprocess.input_size(spec)
+        whole = round(width * self.ratio), round(height * self.ratio)
+        pixels = resample(image, region, whole, spec)
+        right, low = whole[0] - width, whole[1] - height
+        corners = (0, 0), (right, 0), (0, low), (right, low), (right // 2, low // 2)
+        views = [
+            View(
+                np.ascontiguousarray(pixels[:, y : y + height, x : x + width]),
+                _part(region, (x, y, x + width, y + height), whole),
+            )
+            for x, y in corners
+        ]
+        return (*views, *(view.mirror() for view in views)), region
+
+
+Views = Annotated[One | MultiScale | TenCrop, Field(discriminator="name")]
+"""Every choice of views."""
+
+VIEWS: tuple[type[One | MultiScale | TenCrop], ...] = (One, MultiScale, TenCrop)
+"""The members of `Views`, for the tables that are derived from the code."""
+
+
+def _scaled(side: int, factor: float) -> int:
+    if factor == 1:
+        return side
+    return max(_STRIDE, _STRIDE * round(side * factor / _STRIDE))
+
+
+def _part(region: Region, crop: tuple[int, int, int, int], whole: tuple[int, int]) -> Region:
+    """Return which part of the picture a crop shows.
+
+    Args:
+        region: the part of the picture that was resized.
+        crop: x0, y0, x1, y1 in pixels of the resized part.
+        whole: (width, height) of the resized part.
+    """
+    fx, fy = (region[2] - region[0]) / whole[0], (region[3] - region[1]) / whole[1]
+    x0, y0, x1, y1 = crop
+    return region[0] + x0 * fx, region[1] + y0 * fy, region[0] + x1 * fx, region[1] + y1 * fy
