@@ -1,6 +1,6 @@
-"""Writes what README.md shows from the code: the file tree, the command table, the picture.
+"""Writes what the documentation shows from the code: the file tree, the command table, the picture.
 
-python scripts/readme.py            rewrite the generated parts of README.md
+python scripts/readme.py            rewrite the generated parts of README.md and docs/structure.md
 python scripts/readme.py --picture  also docs/overview.jpg, with the bundled network
 """
 
@@ -16,6 +16,7 @@ from PIL import Image
 from camtool.cli.group import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "structure.md")
 PICTURES = ("cat", "red_panda", "photographer", "jaguars", "coffee", "macaw")
 WIDTH, GAP = 1100, 6
 
@@ -48,7 +49,7 @@ def commands() -> str:
 
 
 def generated(text: str) -> str:
-    """README text with its generated parts made anew."""
+    """A page's text with its generated parts made anew."""
     for name, part in (("tree", tree()), ("commands", commands())):
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
@@ -90,8 +91,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--picture", action="store_true")
     options = parser.parse_args()
-    readme = ROOT / "README.md"
-    readme.write_text(generated(readme.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(generated(page.read_text("utf-8")), "utf-8")
     if options.picture:
         picture().save(ROOT / "docs" / "overview.jpg", quality=86)
 

@@ -7,6 +7,7 @@ its reason: an image of whose true boxes only some could be read would be scored
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -180,6 +181,8 @@ class ImageTable:
         if label == NO_CLASS:
             what = "box" if mask is None else "mask"
             self._collector.warnings.add(f"a {what} without a class", place)
+        # One text for all objects of a class, which the lines of a file are not.
+        label = sys.intern(label) if isinstance(label, str) else label
         objects.append(AnnotatedObject(label, box, mask=mask))
 
     def ignore(self, image_id: str, mask: str) -> None:

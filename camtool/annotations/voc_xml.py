@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
@@ -198,7 +199,8 @@ def _object(
     if len(label) > _LONGEST_NAME:
         raise EntryError(f"a <name> of {len(label):,} characters")
     box = fit(_box(texts, corners), size, warnings, place)
-    return AnnotatedObject(label, box, texts.get("difficult", "").strip() == "1")
+    # One text for all objects of a class, whichever file they are in.
+    return AnnotatedObject(sys.intern(label), box, texts.get("difficult", "").strip() == "1")
 
 
 def _box(texts: dict[str, str], corners: Corners) -> Box:

@@ -36,7 +36,7 @@ SIDES = {
 }
 """Side of the box as a fraction of the side of the image, by the name of the baseline."""
 
-_CHUNK = 65_536
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)

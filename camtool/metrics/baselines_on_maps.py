@@ -116,7 +116,8 @@ def _gaussian_accuracy(protocol: MapProtocol, truths: TrueBoxes, *, plain: bool)
     # The contours of one map, once for all images.
     found = protocol.contours(values, plain=plain)
     return BoxAccuracy.of(
-        protocol.level_hits(values, boxes, plain=plain, found=found) for boxes in truths.boxes
+        protocol.level_hits(values, boxes, plain=plain, found=found).packed()
+        for boxes in truths.boxes
     )
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bootstrap", "Rate"]
 
-_MOST_WEIGHTS: Final = 5_000_000
-"""Weights at once, 20 MB, whatever the number of images."""
+_MOST_WEIGHTS: Final = 250_000
+"""Weights at once, 1 MB, or those of one resample where there are more images."""
 
 
 @dataclass(frozen=True, slots=True)

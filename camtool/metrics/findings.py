@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
@@ -93,9 +94,15 @@ def findings(
             for (label, boxes), right in zip(pairs, outcome.known, strict=True)
         ]
     return b"".join(
-        _ROW.pack(top1, kind, largest, _pointing(prediction, truth, label, maps), overlap)
+        _row(top1, kind, largest, _pointing(prediction, truth, label, maps), overlap)
         for (label, _), (kind, largest, overlap) in zip(pairs, known, strict=True)
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _row(top1: int, kind: int, largest: int, pointing: int, overlap: float) -> bytes:
+    """Return a row; equal ones are shared, as nearly all are where maps are judged."""
+    return _ROW.pack(top1, kind, largest, pointing, overlap)
 
 
 def _top1(

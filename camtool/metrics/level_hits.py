@@ -33,6 +33,10 @@ class LevelHits(NamedTuple):
     peak: int
     own: tuple[int, ...] = (0, 0)
 
+    def packed(self) -> bytes:
+        """Return all of it in a row: bits, peak and own levels, 99 bytes at three thresholds."""
+        return self.bits.tobytes() + bytes((self.peak, *self.own))
+
 
 OWN_RULES: Final = ("otsu", "percentile")
 """Rules that give each map a level of its own."""

@@ -115,7 +115,7 @@ class MapProtocol(Settings, ABC):
             values = maps.load(prediction, label) if maps and boxes else None
             if boxes:
                 hits.append(None if values is None else self._hits(values, boxes, size, maps))
-        return MapOutcome(tuple(hits))
+        return MapOutcome.of(hits)
 
     def _hits(
         self,
@@ -142,8 +142,8 @@ class MapProtocol(Settings, ABC):
         del classified, network_classes
         if reason := lacking(located):
             return Figures({}, dict.fromkeys(self.metrics, reason))
-        accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
-        classes = [len(outcome.hits) for outcome in located]
+        accuracy = BoxAccuracy.of(outcome.packed for outcome in located)
+        classes = [outcome.classes for outcome in located]
         curve = accuracy.compute(thresholds(self.interval))
         choices = map_choices(accuracy, curve, self.fixed, self.percentile)
         return Figures(
@@ -189,8 +189,8 @@ class MapProtocol(Settings, ABC):
         del classified, network_classes
         if reason := lacking(located):
             return Marks(absent=dict.fromkeys(self.metrics, reason))
-        accuracy = BoxAccuracy.of(hits for outcome in located for hits in outcome.hits)
-        classes = [len(outcome.hits) for outcome in located]
+        accuracy = BoxAccuracy.of(outcome.packed for outcome in located)
+        classes = [outcome.classes for outcome in located]
         return Marks(localization=self.marks_of(accuracy.hits(self.fixed), classes))
 
     def marks_of(self, right: NDArray[np.bool_], classes: Sequence[int]) -> dict[str, list[Mark]]:

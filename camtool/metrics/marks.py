@@ -43,4 +43,7 @@ def image_marks(events: NDArray[np.bool_], trials: Sequence[int]) -> list[Mark]:
     """
     numbers = np.array(trials, np.int64)
     sums = np.add.reduceat(events.sum(1, dtype=np.int64), np.cumsum(numbers) - numbers)
-    return list(zip(sums.tolist(), (numbers * events.shape[1]).tolist(), strict=True))
+    pairs = zip(sums.tolist(), (numbers * events.shape[1]).tolist(), strict=True)
+    # Images of equal marks share one: there are few different ones.
+    shared: dict[Mark, Mark] = {}
+    return [shared.setdefault(mark, mark) for mark in pairs]

@@ -31,13 +31,16 @@ __all__ = [
     "Best",
     "BoxAccuracy",
     "BoxAccuracyCurve",
+    "ROW",
     "thresholds",
 ]
 
 IOUS = (30, 50, 70)
 """Thresholds on the intersection over union, in percent."""
 
-_ROW = len(IOUS) * 32
+_BITS = len(IOUS) * 32
+ROW = _BITS + 1 + len(OWN_RULES)
+"""Bytes of an image of one class: `LevelHits.packed` at the `IOUS`."""
 
 
 def thresholds(interval: float) -> NDArray[np.float64]:
@@ -95,39 +98,32 @@ class BoxAccuracy:
 
     def __init__(self) -> None:
         """Begin without images."""
-        self._bits = bytearray()
-        self._peaks = bytearray()
-        self._own = bytearray()
+        self._rows = bytearray()
 
     @classmethod
-    def of(cls, every: Iterable[LevelHits | None]) -> Self:
-        """Collect images, leaving out those without hits."""
+    def of(cls, every: Iterable[bytes]) -> Self:
+        """Collect images, each as `LevelHits.packed`; of several classes, one after the other."""
         accuracy = cls()
-        for hits in every:
-            if hits is not None:
-                accuracy.update(hits)
+        for packed in every:
+            accuracy._rows += packed
         return accuracy
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self._peaks)
+        return len(self._rows) // ROW
 
     @property
     def flat(self) -> int:
         """Number of images whose 8-bit map is zero everywhere: flat, or not finite."""
-        return self._peaks.count(0)
+        return int((self._peaks == 0).sum())
 
     def update(self, hits: LevelHits) -> None:
         """Add an image."""
-        self._bits += hits.bits.tobytes()
-        self._peaks.append(hits.peak)
-        self._own += bytes(hits.own)
+        self._rows += hits.packed()
 
     def merge(self, other: BoxAccuracy) -> None:
         """Add the images of another collection, behind those that are here."""
-        self._bits += other._bits
-        self._peaks += other._peaks
-        self._own += other._own
+        self._rows += other._rows
 
     def compute(self, at: NDArray[np.float64]) -> BoxAccuracyCurve:
         """Count the right images at each of the thresholds `at`, each in [0, 1].
@@ -144,29 +140,40 @@ class BoxAccuracy:
 
     def hits(self, threshold: float) -> NDArray[np.bool_]:
         """Return which images are right at a threshold, bool of shape (images, 3)."""
-        peaks = np.frombuffer(self._peaks, np.uint8)
-        return self._at((threshold * peaks.astype(np.float64)).astype(np.int64))
+        return self._at((threshold * self._peaks.astype(np.float64)).astype(np.int64))
 
     def own(self, rule: str) -> NDArray[np.float64]:
         """Return the accuracies in percent at each map's own level by one of `OWN_RULES`, (3,)."""
-        levels = np.frombuffer(self._own, np.uint8).reshape(-1, len(OWN_RULES))
-        hits = self._at(levels[:, OWN_RULES.index(rule)].astype(np.int64))
+        levels = self._table[:, _BITS + 1 + OWN_RULES.index(rule)]
+        hits = self._at(levels.astype(np.int64))
         result: NDArray[np.float64] = 100 * hits.sum(0, dtype=np.int64) / len(self)
         return result
 
+    @property
+    def _table(self) -> NDArray[np.uint8]:
+        return np.frombuffer(self._rows, np.uint8).reshape(-1, ROW)
+
+    @property
+    def _bits(self) -> NDArray[np.uint8]:
+        """Return the bits of each image, a view of shape (images, 3, 32)."""
+        return self._table[:, :_BITS].reshape(-1, len(IOUS), 32)
+
+    @property
+    def _peaks(self) -> NDArray[np.uint8]:
+        return self._table[:, _BITS]
+
     def _at(self, levels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which images are right, each at a level of its own, bool of shape (images, 3)."""
-        rows = np.frombuffer(self._bits, np.uint8).reshape(-1, len(IOUS), 32)
+        rows = self._bits
         bytes_ = rows[np.arange(len(rows)), :, levels >> 3]
         result: NDArray[np.bool_] = (bytes_ >> (7 - (levels & 7))[:, None] & 1).astype(np.bool_)
         return result
 
     def blocks(
-        self, at: NDArray[np.float64], most: int = 2048
+        self, at: NDArray[np.float64], most: int = 512
     ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
         """Yield up to `most` images and which are right at each threshold, uint8 (k, 3, n)."""
-        peaks = np.frombuffer(self._peaks, np.uint8)
-        rows = np.frombuffer(self._bits, np.uint8).reshape(-1, len(IOUS), 32)
+        peaks, rows = self._peaks, self._bits
         for first in range(0, len(self), most):
             images = slice(first, min(first + most, len(self)))
             hits = np.unpackbits(rows[images], axis=2)
@@ -178,15 +185,14 @@ class BoxAccuracy:
 
     def distinct(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return those of the thresholds that give masks of their own in some image."""
-        peaks = np.unique(np.frombuffer(self._peaks, np.uint8)).astype(np.int64)
+        peaks = np.unique(self._peaks).astype(np.int64)
         levels = np.stack([_levels(at, int(peak)) for peak in peaks])
         _, first = np.unique(levels, axis=1, return_index=True)
         return at[np.sort(first)]
 
-    def _by_peak(self, most: int = 4096) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _by_peak(self, most: int = 512) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield hits of up to `most` images of one peak, uint8 of shape (n, 3, 256)."""
-        peaks = np.frombuffer(self._peaks, np.uint8)
-        rows = np.frombuffer(self._bits, np.uint8).reshape(-1, len(IOUS), 32)
+        peaks, rows = self._peaks, self._bits
         for peak in np.unique(peaks):
             (places,) = np.nonzero(peaks == peak)
             for first in range(0, len(places), most):

@@ -94,14 +94,14 @@ class _Steps:
 
     Attributes:
         images: image of each step, int32 of shape (steps,).
-        signs: 1 where it turns right and -1 where it turns wrong, int32 likewise.
+        signs: 1 where it turns right and -1 where it turns wrong, int8 likewise.
         columns: the IoUs and thresholds, counted as one, at which there are steps; in order.
         starts: where the steps of each of these columns begin; steps are sorted by column.
         thresholds: number of thresholds.
     """
 
     images: NDArray[np.int32]
-    signs: NDArray[np.int32]
+    signs: NDArray[np.int8]
     columns: NDArray[np.int64]
     starts: NDArray[np.int64]
     thresholds: int
@@ -110,24 +110,39 @@ class _Steps:
         """Return how many are right, each image counted `weights` times, int64 (3, thresholds)."""
         sums = np.zeros((len(IOUS), self.thresholds), np.int64)
         if len(self.columns):
-            np.put(
-                sums, self.columns, np.add.reduceat(self.signs * weights[self.images], self.starts)
-            )
+            steps = weights[self.images]
+            steps *= self.signs
+            np.put(sums, self.columns, np.add.reduceat(steps, self.starts))
         return sums.cumsum(axis=1)
 
 
 def _steps(accuracy: BoxAccuracy, at: NDArray[np.float64]) -> _Steps:
-    found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]] = []
+    """Sort all steps by column in two passes, so that only one block of images is ever unsorted."""
+    numbers = np.zeros(len(IOUS) * len(at), np.int64)
+    for _, _, columns in _changes(accuracy, at):
+        numbers += np.bincount(columns, minlength=len(numbers))
+    starts = numbers.cumsum() - numbers
+    images, signs = np.empty(numbers.sum(), np.int32), np.empty(numbers.sum(), np.int8)
+    free = starts.copy()
+    for of_block, signs_of_block, columns in _changes(accuracy, at):
+        order = np.argsort(columns, kind="stable")
+        present, first, times = np.unique(columns[order], return_index=True, return_counts=True)
+        places = np.repeat(free[present] - first, times) + np.arange(len(order))
+        images[places], signs[places] = of_block[order], signs_of_block[order]
+        free[present] += times
+    (present,) = np.nonzero(numbers)
+    return _Steps(images, signs, present, starts[present], len(at))
+
+
+def _changes(
+    accuracy: BoxAccuracy, at: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]]]:
+    """Yield image, sign and column of the steps of some images after the other."""
     for images, hits in accuracy.blocks(at):
-        change = np.diff(hits.astype(np.int8), axis=2, prepend=np.int8(0))
+        change = hits.astype(np.int8)
+        change[:, :, 1:] -= hits[:, :, :-1].view(np.int8)
         image, iou, place = np.nonzero(change)
-        column = (iou * len(at) + place).astype(np.int32)
-        signs = change[image, iou, place].astype(np.int32)
-        found.append(((image + images.start).astype(np.int32), signs, column))
-    every, signs, columns = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.argsort(columns, kind="stable")
-    present, starts = np.unique(columns[order], return_index=True)
-    return _Steps(every[order], signs[order], present, starts, len(at))
+        yield image + images.start, change[image, iou, place], iou * len(at) + place
 
 
 def accuracy_curve(

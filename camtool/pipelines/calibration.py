@@ -222,13 +222,12 @@ def _of_maps(settings: EvalSettings, run: Path, scoring: Scoring) -> StoredThres
     if settings.calibrate_per == "class":
         raise SettingsError("eval.calibrate_per: class is for the box protocols, such as ilsvrc")
     outcomes: list[Any] = [j.outcome for j in scoring.located]
-    every = [hits for outcome in outcomes for hits in outcome.hits]
-    if not every or None in every:
+    if not outcomes or any(outcome.missing for outcome in outcomes):
         raise EvaluationError(
             "the true class's map is not stored for all images with boxes; "
             "`camtool localize --labels` stores it"
         )
-    curve = BoxAccuracy.of(every).compute(thresholds(protocol.interval))
+    curve = BoxAccuracy.of(o.packed for o in outcomes).compute(thresholds(protocol.interval))
     places = {iou: best_plateau(row) for iou, row in zip(IOUS, curve.right, strict=True)}
     at_iou = {iou: float(curve.thresholds[place]) for iou, place in places.items()}
     accuracy = 100 * int(curve.right[IOUS.index(50), places[50]]) / curve.images

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from camtool.annotations import image_stem
 from camtool.errors import EvaluationError, shorten
@@ -45,13 +45,17 @@ class _Claim:
     candidates: Sequence[str]
 
 
+_EXACT: Final = _Claim(0, "", ())
+"""The claim of every prediction whose id is that of an image: most of them, so they share one."""
+
+
 class Joiner:
     """Joins predictions, seen one after the other, to the annotated images."""
 
     def __init__(self, annotated: Iterable[str], kind: str = "prediction") -> None:
         """Take the ids of the annotated images; `kind` is what errors call the other side."""
         self._kind = kind
-        self._exact = {image_id: [image_id] for image_id in annotated}
+        self._exact = {image_id: image_id for image_id in annotated}
         self._claims: dict[str, _Claim] = {}
 
     # Made when first needed: mostly, all ids agree exactly.
@@ -66,7 +70,7 @@ class Joiner:
     def find(self, name: str) -> tuple[int, Sequence[str]] | None:
         """Return the annotated ids that `name` may stand for, and the way (index into WAYS)."""
         if name in self._exact:
-            return 0, self._exact[name]
+            return 0, (self._exact[name],)
         for way, (index, key) in enumerate(
             ((self._stems, image_stem(name)), (self._bases, _base(name))), start=1
         ):
@@ -86,6 +90,9 @@ class Joiner:
             raise EvaluationError(
                 f"the {self._kind}s hold {shorten(predicted)} twice; keep one of the two"
             )
+        if own := self._exact.get(predicted):
+            self._claims[own] = _EXACT  # The annotation's own text: a second one takes memory.
+            return own
         way, candidates = self.find(predicted) or (0, ())
         self._claims[predicted] = _Claim(way, predicted, candidates)
         return candidates[0] if len(candidates) == 1 else None
@@ -98,7 +105,7 @@ class Joiner:
         """
         winners = self._winners()
         self._refuse_open_choices(winners)
-        pairs = {image_id: claim.predicted for image_id, claim in winners.items()}
+        pairs = {image_id: claim.predicted or image_id for image_id, claim in winners.items()}
         taken = set(pairs.values())
         ways = {
             name: sum(claim.way == way for claim in winners.values())
@@ -131,7 +138,11 @@ class Joiner:
         """Return the best claim on each annotated image among those that fit no other image."""
         winners: dict[str, _Claim] = {}
         rivals: dict[str, _Claim] = {}
-        for claim in self._claims.values():
+        for predicted, claim in self._claims.items():
+            if claim is _EXACT:
+                winners[predicted] = claim
+                rivals.pop(predicted, None)
+                continue
             if len(claim.candidates) != 1:
                 continue
             image_id = claim.candidates[0]

@@ -5,6 +5,7 @@ What is kept of an image is small: the predictions never are in memory as a whol
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -97,7 +98,7 @@ class Judge:
         found = self._findings(truth, framed, outcome)
         sizes = "" if frame in (Frame.SAME, Frame.UNKNOWN) else _sizes(prediction, truth)
         if truth.size is None:
-            truth = replace(truth, size=prediction.size)
+            truth = replace(truth, size=_shared(prediction.size))
         swept = self.sweeper.image(truth, prediction) if self.sweeper else ()
         return Judged(truth, outcome, None, frame, sizes, unknown, found, swept)
 
@@ -111,6 +112,12 @@ class Judge:
         maps = self.maps if asked.pointing else None
         rule = self.settings.protocol
         return findings(truth, prediction, outcome, rule, asked, maps) if asked.enabled else b""
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared(size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return one and the same size for all images of this size."""
+    return size
 
 
 def _sizes(prediction: Prediction, truth: Annotation) -> str:

@@ -118,14 +118,15 @@ def score_images(
     selected = select_range(ordered, settings.images)
     blacklist = load_blacklist(settings, annotations, ordered)
     judge = Judge(settings, known, maps, sweeper)
-    joined, by_id = _judge_all(predictions, annotations, selected, judge)
+    joined, by_prediction = _judge_all(predictions, annotations, selected, judge)
     missing = [image_id for image_id in selected if image_id not in joined.pairs]
     if missing and not settings.allow_missing:
         raise EvaluationError(
             f"{len(missing):,} of {len(selected):,} annotated images have no prediction "
             f"(first: {shorten(missing[0])}); --allow-missing scores the rest"
         )
-    judged = [by_id[i] for i in selected if i in by_id]
+    judged = [by_prediction.pop(joined.pairs[i]) for i in selected if i in joined.pairs]
+    del by_prediction
     scored = [j for j in judged if j.outcome is not None]
     if not scored:
         raise EvaluationError(_nothing_scored(judged, known))
@@ -152,7 +153,7 @@ def _judge_all(
     selected: Sequence[str],
     judge: Judge,
 ) -> tuple[Joined, dict[str, Judged]]:
-    """Return the join, and by annotated id how the prediction of the image fares."""
+    """Return the join, and by its id how each prediction of a selected image fares."""
     joiner = Joiner(annotations.annotations)
     inside = set(selected)
 
@@ -163,9 +164,14 @@ def _judge_all(
                 yield annotations.annotations[image_id], prediction
 
     every = progress(judge_all(judge, wanted()), len(selected), 0, "images")
-    judged = {prediction.image_id: outcome for prediction, outcome in every}
-    joined = joiner.resolve()
-    return joined, {i: judged[p] for i, p in joined.pairs.items() if i in inside}
+    judged = {_own_id(prediction, outcome): outcome for prediction, outcome in every}
+    return joiner.resolve(), judged
+
+
+def _own_id(prediction: Prediction, judged: Judged) -> str:
+    """Return the prediction's id: as the annotation holds it, if that is the same text."""
+    own, predicted = judged.truth.image_id, prediction.image_id
+    return own if own == predicted else predicted
 
 
 def is_located(truth: Annotation, blacklist: BlackList | None, *, needs_boxes: bool = True) -> bool:

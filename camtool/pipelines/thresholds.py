@@ -57,7 +57,7 @@ def _calibrated(
 ) -> dict[str, ThresholdChoice]:
     """Add the chosen threshold of each IoU to the figures of a map protocol."""
     outcomes: list[Any] = [j.outcome for j in scoring.located]
-    accuracy = BoxAccuracy.of(hits for outcome in outcomes for hits in outcome.hits)
+    accuracy = BoxAccuracy.of(outcome.packed for outcome in outcomes)
     result = dict(choices)
     for iou in IOUS:
         name, at = f"max_box_acc_{iou}", calibration.threshold.at_iou.get(iou)

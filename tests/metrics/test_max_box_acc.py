@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from camtool.boxes.contours import contours, largest_contours
 from camtool.metrics.level_hits import level_hits, level_hits_plain
+from camtool.metrics.map_outcome import MapOutcome
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.max_box_acc import (
     IOUS,
@@ -227,3 +228,23 @@ def test_thresholds_are_those_of_the_reference():
 def test_intervals_that_make_no_curve(interval):
     with pytest.raises(ValidationError):
         MaxBoxAcc(interval=interval)
+
+
+def test_an_outcome_keeps_the_hits_of_all_classes_that_have_a_map():
+    values = (np.random.default_rng(3).random((10, 12)) * 200).astype(np.uint8)
+    truths_ = [np.array([[2, 2, 8, 9]]), np.array([[0, 0, 11, 9]])]
+    hits = [METRICS["multi"].level_hits(values, t)._replace(own=(7, 90)) for t in truths_]
+    outcome = MapOutcome.of([hits[0], None, hits[1]])
+    assert (outcome.classes, outcome.missing) == (3, 1)
+    kept, plain = BoxAccuracy.of([outcome.packed]), BoxAccuracy()
+    for of_class in hits:
+        plain.update(of_class)
+    at = thresholds(0.01)
+    assert len(kept) == 2
+    assert kept.compute(at).right.tolist() == plain.compute(at).right.tolist()
+    assert kept.own("otsu").tolist() == [
+        50 * sum(right_levels(h)[k].count(7) for h in hits) for k in range(3)
+    ]
+    assert kept.own("percentile").tolist() == [
+        50 * sum(right_levels(h)[k].count(90) for h in hits) for k in range(3)
+    ]

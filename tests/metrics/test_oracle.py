@@ -11,7 +11,7 @@ from camtool.metrics.level_hits import LevelHits
 from camtool.metrics.map_outcome import MapOutcome
 from camtool.metrics.map_protocols import MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
-from camtool.metrics.oracle import accuracy_curve
+from camtool.metrics.oracle import ImageDraws, accuracy_curve, oracle_intervals
 from camtool.metrics.resampling import Strata
 
 PROTOCOL = MaxBoxAccV2(interval=0.01)
@@ -29,12 +29,12 @@ def drawn_outcomes(images, seed=0):
             for k in range(3):
                 rows[k, low + 9 * k : high - 9 * k] = True
             hits.append(LevelHits(np.packbits(rows, axis=1), int(random.choice([255, 200, 3]))))
-        outcomes.append(MapOutcome(tuple(hits)))
+        outcomes.append(MapOutcome.of(hits))
     return outcomes
 
 
 def curve_of(outcomes):
-    return BoxAccuracy.of(h for o in outcomes for h in o.hits).compute(thresholds(0.01))
+    return BoxAccuracy.of(o.packed for o in outcomes).compute(thresholds(0.01))
 
 
 @pytest.mark.parametrize("strata", [None, "abcab" * 5])
@@ -61,7 +61,7 @@ def test_every_resample_of_images_chooses_its_threshold_anew(monkeypatch, strata
 
 def test_blocks_hold_what_each_image_has_at_each_threshold():
     outcomes = drawn_outcomes(40, seed=1)
-    accuracy = BoxAccuracy.of(h for o in outcomes for h in o.hits)
+    accuracy = BoxAccuracy.of(o.packed for o in outcomes)
     at = thresholds(0.013)
     blocks = list(accuracy.blocks(at, most=7))
     places = np.concatenate([np.arange(len(accuracy))[images] for images, _ in blocks])
@@ -72,7 +72,7 @@ def test_blocks_hold_what_each_image_has_at_each_threshold():
 
 
 def test_the_curve_holds_every_value_that_a_threshold_gives():
-    accuracy = BoxAccuracy.of(h for o in drawn_outcomes(30, seed=2) for h in o.hits)
+    accuracy = BoxAccuracy.of(o.packed for o in drawn_outcomes(30, seed=2))
     curve = accuracy.compute(thresholds(0.001))
     choices = {
         f"max_box_acc_{iou}": ThresholdChoice(
@@ -94,3 +94,15 @@ def test_the_curve_holds_every_value_that_a_threshold_gives():
             assert values[place] == pytest.approx(curve.at(float(threshold), iou))
     oracle = [point.y for point in shown.points if point.label == "oracle"]
     assert oracle == [max(values) for values in shown.y.values()]
+
+
+def test_intervals_do_not_depend_on_how_many_images_are_unpacked_at_once(monkeypatch):
+    outcomes = drawn_outcomes(40, seed=5)
+    accuracy = BoxAccuracy.of(o.packed for o in outcomes)
+    draws = ImageDraws(Bootstrap(), 100, [o.classes for o in outcomes])
+    blocks, found = BoxAccuracy.blocks, []
+    for most in (1, 7, 1000):
+        monkeypatch.setattr(BoxAccuracy, "blocks", lambda self, at, m=most: blocks(self, at, m))
+        found.append(oracle_intervals(accuracy, thresholds(0.01), PROTOCOL.values, draws))
+    assert found[0] == found[1] == found[2]
+    assert all(low < high for low, high in found[0].values())
