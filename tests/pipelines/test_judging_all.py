@@ -171,6 +171,9 @@ def test_few_images_are_under_way_and_all_threads_work(tmp_path, boxes):
         def has(self, prediction, label):
             return maps.has(prediction, label)
 
+        def stored(self, prediction, label):
+            return maps.stored(prediction, label)
+
         def load(self, prediction, label):
             threads.add(threading.current_thread().name)
             return maps.load(prediction, label)
