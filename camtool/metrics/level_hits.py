@@ -67,8 +67,9 @@ def level_hits(
         ious: the thresholds on the intersection over union.
     """
     shape = (values.shape[1], values.shape[0])
-    hits = _hits(found.boxes, found.levels, *shape, truths, np.array(ious, np.float64))
-    return LevelHits(np.packbits(hits, axis=1), int(values.max()))
+    peak = int(values.max())
+    hits = _hits(found.boxes, found.levels, *shape, truths, np.array(ious, np.float64), peak)
+    return LevelHits(np.packbits(hits, axis=1), peak)
 
 
 def level_hits_plain(
@@ -105,21 +106,30 @@ def _best_plain(boxes: NDArray[np.int64], truths: NDArray[np.int64]) -> NDArray[
 
 
 @compiled
-def _hits(boxes: Any, levels: Any, width: int, height: int, truths: Any, ious: Any) -> Any:  # noqa: ANN401
+def _hits(
+    boxes: Any,  # noqa: ANN401
+    levels: Any,  # noqa: ANN401
+    width: int,
+    height: int,
+    truths: Any,  # noqa: ANN401
+    ious: Any,  # noqa: ANN401
+    peak: int,
+) -> Any:  # noqa: ANN401
     hits = np.zeros((len(ious), 256), np.bool_)
-    empty = np.ones(256, np.bool_)
+    lowest = ious.min()
     for i in range(len(boxes)):
-        low, high = levels[i, 0], levels[i, 1] + 1
-        empty[low:high] = False
         x1, y1 = min(boxes[i, 2], width - 1), min(boxes[i, 3], height - 1)
         best = _best(boxes[i, 0], boxes[i, 1], x1, y1, truths)
+        if best < lowest:
+            continue
         for k in range(len(ious)):
             if best >= ious[k]:
-                hits[k, low:high] = True
+                hits[k, levels[i, 0] : levels[i, 1] + 1] = True
+    # From the map's maximum on no pixel is above the level: there is no contour.
     best = _best(0, 0, 0, 0, truths)
     for k in range(len(ious)):
         if best >= ious[k]:
-            hits[k] |= empty
+            hits[k, peak:] = True
     return hits
 
 
