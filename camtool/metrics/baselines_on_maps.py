@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from camtool.metrics.baselines import SIDES, centred_box
+from camtool.metrics.centred_gaussian import centred_gaussian
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy
 from camtool.metrics.oracle import GAUSSIAN
 from camtool.metrics.resampling import by_stratum
-from camtool.metrics.unit_frame import FRAME, boxes_to_frame, eight_bit, unit_map
+from camtool.metrics.unit_frame import FRAME, boxes_to_frame, eight_bit
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -28,31 +29,9 @@ if TYPE_CHECKING:
     from camtool.metrics.map_protocols import MapProtocol
     from camtool.structures import Annotation
 
-__all__ = ["SIGMA", "TrueBoxes", "centred_gaussian", "map_baselines", "true_boxes"]
+__all__ = ["TrueBoxes", "map_baselines", "true_boxes"]
 
-SIGMA: Final = 0.25
-"""Standard deviation as a share of the frame's side: at the thresholds of an 8-bit map its discs
-then have all sizes from a few pixels to the whole frame, in steps of about half a pixel."""
-
-_CENTRE: Final = FRAME, FRAME
-
-
-def centred_gaussian(
-    shape_hw: tuple[int, int] = _CENTRE, sigma: float = SIGMA
-) -> NDArray[np.float32]:
-    """Return an isotropic Gaussian about the centre of the frame, scaled to [0, 1].
-
-    Args:
-        shape_hw: height and width of the map.
-        sigma: standard deviation along each side, as a share of this side.
-
-    Returns:
-        Map of shape (height, width), float32.
-    """
-    height, width = shape_hw
-    y, x = (np.arange(n) + 0.5 for n in (height, width))
-    down, across = (y / height - 0.5) / sigma, (x / width - 0.5) / sigma
-    return unit_map(np.exp(-(down[:, None] ** 2 + across**2) / 2).astype(np.float32))
+_WHOLE: Final = FRAME, FRAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +54,7 @@ def true_boxes(truths: Iterable[Annotation]) -> TrueBoxes:
     for truth in truths:
         found = [truth.boxes(label) for label in truth.labels]
         corners = [[box.to_inclusive() for box in of_class] for of_class in found if of_class]
-        boxes += [boxes_to_frame(of_class, truth.size or _CENTRE) for of_class in corners]
+        boxes += [boxes_to_frame(of_class, truth.size or _WHOLE) for of_class in corners]
         classes.append(len(corners))
     return TrueBoxes(boxes, classes)
 
@@ -129,7 +108,7 @@ def _centred_boxes(truths: TrueBoxes) -> dict[str, NDArray[np.bool_]]:
     areas = (true[:, 2:] - true[:, :2] + 1).prod(axis=1)
     right = {}
     for name, side in SIDES.items():
-        (box,) = boxes_to_frame([centred_box(_CENTRE, side).to_inclusive()], _CENTRE)
+        (box,) = boxes_to_frame([centred_box(_WHOLE, side).to_inclusive()], _WHOLE)
         low, high = np.maximum(box[:2], true[:, :2]), np.minimum(box[2:], true[:, 2:])
         inter = np.maximum(high - low + 1, 0).prod(axis=1)
         overlap = inter / ((box[2:] - box[:2] + 1).prod() + areas - inter)

@@ -16,7 +16,7 @@ from pydantic import Field
 from camtool.boxes.contours import Contours, contours, largest_contours
 from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
-from camtool.metrics.baselines_on_maps import SIGMA
+from camtool.metrics.centred_gaussian import SIGMA
 from camtool.metrics.confidence import Rate
 from camtool.metrics.figures import Figures
 from camtool.metrics.level_hits import (

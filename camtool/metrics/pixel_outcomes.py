@@ -10,7 +10,7 @@ import numpy as np
 
 from camtool.errors import EvaluationError, shorten
 from camtool.metrics.baselines import SIDES
-from camtool.metrics.baselines_on_maps import centred_gaussian
+from camtool.metrics.centred_gaussian import centred_gaussian
 from camtool.metrics.pxap import combine_masks, pixel_histogram
 from camtool.metrics.unit_frame import FRAME, boxes_to_frame
 

@@ -7,10 +7,10 @@ import pytest
 
 from camtool.metrics.baselines import SIDES
 from camtool.metrics.baselines_on_maps import (
-    centred_gaussian,
     map_baselines,
     true_boxes,
 )
+from camtool.metrics.centred_gaussian import centred_gaussian
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
