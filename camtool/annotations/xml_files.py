@@ -217,8 +217,8 @@ def _refuse_bomb(path: Path, packed: int, unpacked: int) -> None:
 def _zip_file(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    # NotImplementedError, ValueError: a broken directory of the archive.
-    except (*_DAMAGE, NotImplementedError, ValueError) as error:
+    # RuntimeError, ValueError: a directory of the archive that is broken, or of another version.
+    except (*_DAMAGE, RuntimeError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -235,8 +235,8 @@ def _zip(path: Path, suffixes: tuple[str, ...], collector: Collector) -> Iterato
             try:
                 with archive.open(info) as file:
                     data = file.read(LARGEST_MEMBER + 1)
-            # NotImplementedError, RuntimeError: unknown packing, encryption.
-            except (*_DAMAGE, NotImplementedError, RuntimeError) as error:
+            # RuntimeError: encryption, or a packing that zipfile does not know.
+            except (*_DAMAGE, RuntimeError) as error:
                 collector.problem(place, f"cannot be unpacked ({shorten(str(error))})")
             else:
                 if _right_size(len(data), place, collector):

@@ -6,6 +6,7 @@ count and where boxes are compared. Read in the evaluation programs that the aut
 
 from __future__ import annotations
 
+from abc import ABC
 from typing import ClassVar, Literal, final
 
 from camtool.metrics.box_protocol import BoxProtocol
@@ -14,8 +15,20 @@ from camtool.metrics.box_rules import CropFrame, Hit, TopN, TrueBoxes
 __all__ = ["AdlFirstBox", "TsCam"]
 
 
+class _CropProtocol(BoxProtocol, ABC):
+    """What both share: boxes are compared in the network's frame."""
+
+    frame: CropFrame
+    """How images are resized and cropped."""
+
+    @property
+    def box_frame(self) -> CropFrame:
+        """The frame of the network."""
+        return self.frame
+
+
 @final
-class TsCam(BoxProtocol):
+class TsCam(_CropProtocol):
     """TS-CAM: top-N with `>`, GT-known with `>=`, any true box, a box for each guess.
 
     Gao et al., "TS-CAM: Token Semantic Coupled Attention Map for Weakly Supervised Object
@@ -31,16 +44,10 @@ class TsCam(BoxProtocol):
 
     name: Literal["ts-cam"] = "ts-cam"
     frame: CropFrame = CropFrame(resize=224, crop=224)
-    """How images are resized and cropped."""
-
-    @property
-    def box_frame(self) -> CropFrame:
-        """The frame of the network."""
-        return self.frame
 
 
 @final
-class AdlFirstBox(BoxProtocol):
+class AdlFirstBox(_CropProtocol):
     """ADL and followers: `>=`, only the first true box, the true class's box for any N.
 
     Choe and Shim, "Attention-based Dropout Layer for Weakly Supervised Object Localization", CVPR
@@ -56,9 +63,3 @@ class AdlFirstBox(BoxProtocol):
 
     name: Literal["adl-first-box"] = "adl-first-box"
     frame: CropFrame = CropFrame(resize=256, crop=224)
-    """How images are resized and cropped."""
-
-    @property
-    def box_frame(self) -> CropFrame:
-        """The frame of the network."""
-        return self.frame

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +10,7 @@ import torch
 from camtool.errors import ModelError, shorten
 from camtool.models.heads import LinearHead
 from camtool.models.poolings import Gap
+from camtool.runs.damage import DAMAGED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,12 +21,6 @@ if TYPE_CHECKING:
     from camtool.models.poolings import SpatialPooling
 
 __all__ = ["with_linear_weights"]
-
-# What numpy and zipfile raise on foreign and damaged files.
-_DAMAGED = (
-    OSError, ValueError, TypeError, KeyError, EOFError, SyntaxError, MemoryError, RuntimeError,
-    struct.error, zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 class _GivenHead(NamedTuple):
@@ -64,7 +56,7 @@ def _head_of(path: Path, channels: int, pooling: SpatialPooling) -> _GivenHead:
             vectors = {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; model.linear_weights is an .npz file") from None
-    except (*_DAMAGED, AttributeError) as error:
+    except (*DAMAGED, AttributeError) as error:
         raise ModelError(
             f"{path}: not an .npz file with a vector for each class ({error})"
         ) from error

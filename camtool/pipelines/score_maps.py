@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
@@ -14,6 +13,7 @@ from camtool.errors import EvaluationError, shorten
 from camtool.metrics.box_protocol import matches
 from camtool.metrics.unit_frame import FRAME, map_to_frame
 from camtool.runs import MapFiles
+from camtool.runs.damage import DAMAGED
 from camtool.structures import Prediction
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ __all__ = ["FEW", "FileMaps", "RunMaps", "holds_maps"]
 FEW: Final = 64
 """Up to so many images OpenCV is quicker than compiling."""
 _MAX_CELLS: Final = 64 << 20
-
-# What numpy, zipfile and zlib raise on foreign and damaged files.
-_DAMAGED = (
-    OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError,
-    zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 def holds_maps(path: Path) -> bool:
@@ -128,7 +122,7 @@ class FileMaps:
             if not zipfile.is_zipfile(path):  # numpy would leave the file open
                 raise EvaluationError(f"{path}: not a readable .npz file")
             self._archive = zipfile.ZipFile(path)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise EvaluationError(f"{path}: not a readable .npz file ({error})") from error
         return [name.removesuffix(".npy") for name in self._archive.namelist()]
 
@@ -152,7 +146,7 @@ class FileMaps:
         place = f"{self._path}: {shorten(prediction.image_id)}"
         try:
             values = self._read(prediction.image_id)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise EvaluationError(f"{place}: not a readable map ({error})") from error
         if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
             raise EvaluationError(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
 import threading
-import zipfile
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 import numpy as np
 
 from camtool.errors import RunError
+from camtool.runs.damage import DAMAGED
 from camtool.structures import Prediction, ScoreMap
 
 if TYPE_CHECKING:
@@ -27,12 +25,6 @@ _KEPT_FILES: Final = 4
 """Some dozen threads that work off images in order are within so many files."""
 
 _KEYS = ("values", "shapes", "regions", "sizes")
-
-# What numpy and zipfile raise on foreign and damaged files.
-_DAMAGED = (
-    OSError, ValueError, TypeError, KeyError, IndexError, EOFError, SyntaxError, MemoryError,
-    RuntimeError, OverflowError, struct.error, zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 def pack(maps: Sequence[ScoreMap]) -> bytes:
@@ -65,7 +57,7 @@ def unpack(path: Path) -> list[ScoreMap]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             values, shapes, regions, sizes = (arrays[k] for k in _KEYS)
         return _split(values, shapes, regions, sizes)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise RunError(f"{path}: not a readable map file ({error}); localize again") from error
 
 
