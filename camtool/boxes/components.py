@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from camtool.boxes.compiled import compiled
+from camtool.boxes.union_find import root_of
 from camtool.geometry import Axis, axis
 
 if TYPE_CHECKING:
@@ -116,21 +117,13 @@ def _crossing(start: float, slope: float, fraction: Any, first: int, last: int, 
 
 
 @compiled
-def _root(parents: Any, i: int) -> int:  # noqa: ANN401
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
-
-
-@compiled
 def _join_rows(parents: Any, starts: Any, stops: Any, above: int, here: int, end: int) -> None:  # noqa: ANN401
     """Join the runs [here, end) of one row with the touching ones [above, here) of the last."""
     i, j = above, here
     while i < here and j < end:
         # 8-connected: runs touch at a corner too, so one pixel of gap is none.
         if starts[j] <= stops[i] and starts[i] <= stops[j]:
-            a, b = _root(parents, i), _root(parents, j)
+            a, b = root_of(parents, i), root_of(parents, j)
             parents[max(a, b)] = min(a, b)
         if stops[i] < stops[j]:
             i += 1
@@ -195,7 +188,7 @@ def _collect(
     boxes = np.empty((len(parents), 4), np.int64)
     areas, peaks = np.zeros(len(parents), np.int64), np.empty(len(parents))
     for i in range(len(parents)):
-        root = _root(parents, i)
+        root = root_of(parents, i)
         if root == i:
             places[i] = count
             boxes[count] = np.array((starts[i], lines[i], stops[i], lines[i] + 1))

@@ -15,6 +15,7 @@ import numpy as np
 from camtool.boxes.compiled import compiled, inlined
 from camtool.boxes.level_runs import cut, end_levels, extremes
 from camtool.boxes.touching import touching
+from camtool.boxes.union_find import root_of
 from camtool.geometry import axis
 
 if TYPE_CHECKING:
@@ -168,14 +169,6 @@ def _by_level(touches: Any, number: int) -> Any:  # noqa: ANN401
     return order, begins
 
 
-@inlined
-def _root(parents: Any, i: int) -> Any:  # noqa: ANN401
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
-
-
 @compiled
 def _sweep(
     runs: Any,  # noqa: ANN401
@@ -202,7 +195,7 @@ def _sweep(
             _join(touch.piece, touch.other, parents, areas, sides, peaks)
         count = 0
         for k in range(begins[level], ends[level]):
-            root = _root(parents, runs[k].piece)
+            root = root_of(parents, runs[k].piece)
             _grow(root, runs[k], width, areas, sides)
             if seen[root] != level:
                 seen[root] = level
@@ -217,7 +210,7 @@ def _sweep(
 @inlined
 def _join(a: int, b: int, parents: Any, areas: Any, sides: Any, peaks: Any) -> None:  # noqa: ANN401
     """Join the components of two pieces; the larger lives on."""
-    a, b = _root(parents, a), _root(parents, b)
+    a, b = root_of(parents, a), root_of(parents, b)
     if a == b:
         return
     if areas[b] > areas[a]:
@@ -254,7 +247,7 @@ def _best(
 ) -> Any:  # noqa: ANN401
     """Return the best of the changed components and the last best one; -1 if there is none."""
     if best >= 0:
-        best = _root(parents, best)
+        best = root_of(parents, best)
     for root in changed:
         if areas[root] >= smallest and (
             best < 0 or _better(root, best, areas, sides, peaks, smallest >= 0)
