@@ -81,7 +81,7 @@ class DtBoxes(_Released):
     give their bounding rectangles, held 5 pixels away from the right and the lower border. The
     rectangles of all thresholds, largest first, delete later ones that share more than half of the
     larger area; the walk skips the element after a deleted one. The first left is the loose box,
-    the second the tight one. Equally large ones are ordered by threshold, then y, then x.
+    the second the tight one. Equally large ones are ordered by threshold, y, x, width.
 
     A flat map, and one with a NaN or an infinity, gives no box; a picture within 5 pixels gives
     none either. The score of a box is its share of the picture's pixels: what the program sorts by.

@@ -41,8 +41,8 @@ class Rectangle(NamedTuple):
 def rectangles(levels: NDArray[np.uint8], thresholds: Sequence[int]) -> list[Rectangle]:
     """Return the rectangles of all contours at all thresholds, largest first, before the walk.
 
-    Among equally large ones: by threshold in the given order, then by y, then by x. (The released
-    program leaves their order to its sort.)
+    Among equally large ones: by threshold in the given order, then by y, x, width and height. (The
+    released program leaves their order to its sort.)
 
     Args:
         levels: map at image size, shape (height, width).
@@ -53,7 +53,7 @@ def rectangles(levels: NDArray[np.uint8], thresholds: Sequence[int]) -> list[Rec
         for place, threshold in enumerate(thresholds)
         for rectangle in _contours(_core(levels > threshold))
     ]
-    found.sort(key=lambda f: (-f[1].area, f[0], f[1].y, f[1].x))
+    found.sort(key=lambda f: (-f[1].area, f[0], f[1].y, *f[1]))
     return [rectangle for _, rectangle in found]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from camtool.boxes import DtBoxes, TightLooseBoxes
@@ -85,8 +85,20 @@ def eight_bit_maps(draw):
     return cv2.resize(coarse, (width, height), interpolation=kind).reshape(height, width)
 
 
+# Rectangles of one place and area, but not of one shape.
+TWINS = np.array(
+    [
+        [111, 104, 170, 73, 160, 248, 161, 181],
+        [91, 14, 212, 210, 61, 185, 60, 172],
+        [145, 140, 160, 81, 203, 145, 112, 139],
+    ],
+    np.uint8,
+)
+
+
 @settings(max_examples=150, deadline=None)
 @given(eight_bit_maps(), st.sampled_from([(20, 100, 110), (0,), (128, 20), (254,)]))
+@example(TWINS, (20, 100, 110))
 def test_rectangles_are_those_of_the_plain_steps(levels, thresholds):
     assert rectangles(levels, thresholds) == plain(levels, thresholds)
 
