@@ -75,6 +75,10 @@ class ModelSettings(Settings):
     `none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state, or, for
     `localize`, a checkpoint of `train`, which `--model` puts here."""
 
+    keep_known_classes: bool = False
+    """For `train`: classes whose name is a wnid of ImageNet's 1,000 start from the weights' own
+    row of the last layer, not at random. It counts as new only if some class is unknown."""
+
     output_stride: Literal[8, 16, 32] | None = None
     """Side of the input over side of the last grid: the last stages dilate where they would step,
     with the same weights. Null: as published."""
@@ -94,21 +98,28 @@ class ModelSettings(Settings):
     """An `.npz` file with one vector a class by its name, as many numbers as feature channels and
     perhaps a bias: the classes of the network are then these, learned or not. Null: its own."""
 
-    def build(self, seed: int = 0, num_classes: int | None = None) -> Classifier:
+    def build(
+        self,
+        seed: int = 0,
+        num_classes: int | None = None,
+        known: tuple[int | None, ...] | None = None,
+    ) -> Classifier:
         """Return the network in evaluation mode, on the CPU.
 
         Args:
             seed: of whatever weights are random.
             num_classes: number of classes; where it is not that of the weights, the last layer is
                 new and all else is loaded. None: as published.
+            known: for each class its index in ImageNet's 1,000, or None; for `keep_known_classes`.
 
         Raises:
-            ModelError: unknown name, weights not to be had, or no such pooling, convolution or
-                output stride on the network. One whose end allows no exact map is kept whole.
+            ModelError: unknown name, weights not to be had, no such pooling, convolution or
+                output stride on the network, or no known class to keep. A network whose end
+                allows no exact map is kept whole.
         """
         from camtool.models.building import build
 
-        return build(self, seed, num_classes)
+        return build(self, seed, num_classes, known if self.keep_known_classes else None)
 
     @property
     def checkpoint(self) -> Path | None:

@@ -14,6 +14,7 @@ from camtool.models.backbones import create, leaves, spec_of
 from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
 from camtool.models.dilation import quicken
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
+from camtool.models.known_classes import KnownRows, check_can_keep, keep_rows
 from camtool.models.layers import Grown, convolution, published_start
 from camtool.models.linear_weights import with_linear_weights
 from camtool.models.poolings import Gap, PerClass
@@ -33,12 +34,17 @@ class _Network(NamedTuple):
     pretrained: frozenset[int]
 
 
-def build(settings: ModelSettings, seed: int, num_classes: int | None) -> Classifier:
-    """Return the classifier that the settings describe; see `ModelSettings.build`."""
+def build(
+    settings: ModelSettings, seed: int, num_classes: int | None, known: KnownRows | None = None
+) -> Classifier:
+    """Return the classifier that the settings describe; see `ModelSettings.build`.
+
+    `known` are rows of the weights' last layer that classes begin with.
+    """
     # Random weights must be the caller's by seed, and the caller's generator untouched.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(settings, num_classes)
+        network = _network(settings, num_classes, known)
         network.module.eval()
         spec = spec_of(settings.backbone, network.module)
         anatomy = _dissected(settings, network.module, spec)
@@ -52,8 +58,10 @@ def build(settings: ModelSettings, seed: int, num_classes: int | None) -> Classi
     return classifier.eval()
 
 
-def _network(settings: ModelSettings, num_classes: int | None) -> _Network:
+def _network(settings: ModelSettings, num_classes: int | None, known: KnownRows | None) -> _Network:
     name, weights = settings.backbone, settings.weights
+    if known is not None:
+        check_can_keep(settings, known)
     if weights == "none":
         return _Network(create(name, num_classes, settings.output_stride), frozenset())
     if name.startswith("paper/"):
@@ -64,11 +72,14 @@ def _network(settings: ModelSettings, num_classes: int | None) -> _Network:
         load(own, state, weights, name)
         return _Network(own, _addresses(own))
     other = create(name, num_classes, settings.output_stride)
-    if _shapes(state) == _shapes(other.state_dict()):
+    if known is None and _shapes(state) == _shapes(other.state_dict()):
         load(other, state, weights, name)
         return _Network(other, _addresses(other))
     load(own, state, weights, name)
-    return _Network(other, _adopt(other, own.state_dict()))
+    adopted = _adopt(other, own.state_dict())
+    if known is None:
+        return _Network(other, adopted)
+    return _Network(other, adopted | keep_rows(other, own, known, name))
 
 
 def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network:

@@ -38,6 +38,11 @@ class ClassNames:
         """Classes that are known by their index only."""
         return cls([str(i) for i in range(count)], [None] * count)
 
+    def in_imagenet(self) -> tuple[int | None, ...]:
+        """Return for each class its index in `of_imagenet`, by wnid; None where it is not there."""
+        known = (IMAGENET.by_wnid(name) for name in self.names)
+        return tuple(None if one is None else one.index for one in known)
+
     def __len__(self) -> int:
         """Return the number of classes."""
         return len(self.names)

@@ -12,6 +12,7 @@ from camtool.errors import RunError, SettingsError, shorten
 from camtool.pipelines.checkpoint import Checkpoints, Progressed
 from camtool.pipelines.epochs import check_fit, score_of, sentence_of
 from camtool.pipelines.localize import StoppedError
+from camtool.pipelines.names import ClassNames
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
 from camtool.settings import dump_settings
@@ -119,7 +120,8 @@ class Training:
         self.done = Progressed([])
         self._warned: set[str] = set()
         seed_all(experiment.run.seed)
-        classifier = experiment.model.build(experiment.run.seed, len(sets.classes))
+        names = ClassNames(sets.classes.names, sets.classes.titles)
+        classifier = experiment.model.build(experiment.run.seed, len(names), names.in_imagenet())
         self.loop = self._loop(classifier)
         self.validator = (
             Validator(experiment, self.loop.module.classifier, sets, peers) if sets.val else None
