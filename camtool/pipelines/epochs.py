@@ -24,6 +24,7 @@ def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> No
     """
     train = experiment.train
     autocast(train.precision, peers.device)
+    _check_batch_norm(experiment, peers)
     parts = peers.world * train.accumulate
     if train.batch_size % parts:
         raise SettingsError(
@@ -44,6 +45,20 @@ def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> No
     if train.best in train.USES_BOXES and (sets.boxes is None or not sets.val):
         raise SettingsError(
             f"train.best: {train.best} needs boxes of the validation images, which the data lack"
+        )
+
+
+def _check_batch_norm(experiment: Experiment, peers: Processes) -> None:
+    kind = experiment.train.batch_norm
+    if kind == "stored" and experiment.model.weights == "none":
+        raise SettingsError(
+            "train.batch_norm: stored, but model.weights: none brings no mean and variance; take"
+            " pretrained weights, or batch"
+        )
+    if kind == "synchronized" and peers.device.type != "cuda":
+        raise SettingsError(
+            f"train.batch_norm: synchronized needs GPUs, and this runs on {peers.device.type}; take"
+            " batch or stored"
         )
 
 

@@ -241,7 +241,7 @@ class Training:
         module.to(peers.device)
         if train.channels_last:
             module.to(memory_format=torch.channels_last)
-        if train.sync_batch_norm and peers.world > 1 and peers.device.type == "cuda":
+        if train.batch_norm == "synchronized" and peers.world > 1:
             module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         order = BatchOrder(
             len(self.sets.train), train.batch_size, train.accumulate, experiment.run.seed,

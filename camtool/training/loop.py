@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from camtool.errors import ModelError
@@ -136,7 +137,7 @@ class Loop:
         """
         self.order.epoch, self.order.start = self.position.epoch, self.position.step
         self.sums.values = self.sums.values.to(self.processes.device)
-        self.module.train()
+        self._into_training()
         self.progress = Progress(
             self.position.epoch, self.settings.epochs, self.order.steps, self.position.step,
             shown=self.processes.is_first,
@@ -152,6 +153,14 @@ class Loop:
         finally:
             self.progress.end()
         return Ended.WHOLE
+
+    def _into_training(self) -> None:
+        self.module.train()
+        if self.settings.batch_norm == "stored":
+            new = {part for module in self.new for part in module.modules()}
+            for part in self.module.modules():
+                if isinstance(part, _BatchNorm) and part not in new:
+                    part.eval()
 
     def _steps(self) -> Iterator[list[Batch]]:
         """Yield the micro-batches of one step after the other."""

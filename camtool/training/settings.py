@@ -64,8 +64,10 @@ class TrainSettings(Settings):
     deterministic: bool = False
     """Use only kernels whose results repeat bit for bit on a GPU; a CPU repeats them anyway."""
 
-    sync_batch_norm: bool = False
-    """Batch norms take their statistics over all processes (GPU only)."""
+    batch_norm: Literal["batch", "synchronized", "stored"] = "batch"
+    """Whose mean and variance batch norms use: those of the process's own batch, of all processes'
+    batches (GPU only), or those that came with the weights, which stay as they are. Pictures unlike
+    those of the pretraining (enlarged, dimmed) and small batches ask for the last."""
 
     validate_every: Annotated[int, Field(ge=1)] = 1
     """Epochs between validations; the last epoch is always validated."""

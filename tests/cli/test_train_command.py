@@ -10,6 +10,8 @@ import shutil
 
 import pytest
 import safetensors.torch
+import timm
+import torch
 
 from camtool.runs import checkpoints as store
 from camtool.runs import writing
@@ -152,6 +154,24 @@ def test_moving_average_accumulation_and_clipping_run(shapes, tmp_path):
     assert all(v.isfinite().all() for v in saved.values())
 
 
+@pytest.mark.parametrize("kind", ["stored", "batch"])
+def test_whose_statistics_batch_norms_use(kind, shapes, tmp_path):
+    torch.manual_seed(0)
+    pretrained = timm.create_model("test_resnet").state_dict()
+    file, run = tmp_path / "w.safetensors", tmp_path / "run"
+    safetensors.torch.save_file(pretrained, file)
+    options = ("--set", f'model.weights="{file}"', "--set", f"train.batch_norm={kind}")
+    ran = run_here("train", *shapes_data(shapes), *SMALL, *options, "-o", run)
+    assert ran.code == 0, ran.err
+    saved = safetensors.torch.load(weights(run))
+    norms = [key for key in saved if key.endswith(("running_mean", "running_var"))]
+    assert len(norms) > 10
+    kept = [torch.equal(saved[key], pretrained[key.removeprefix("features.")]) for key in norms]
+    assert all(kept) if kind == "stored" else not any(kept)
+    key = "conv1.0.weight"
+    assert not torch.equal(saved[f"features.{key}"], pretrained[key])
+
+
 @pytest.mark.parametrize("method", ["hide-and-seek", "cutmix", "adl", "acol", "spg"])
 def test_methods_train_and_localize(method, shapes, tmp_path):
     """A method may give the network a head of its own: the checkpoint brings it back."""
@@ -243,6 +263,8 @@ def test_no_validation_set(shapes, tmp_path):
         ("train.batch_size=100", 2, "train.batch_size: 100 images a step, but only 24 to"),
         ("train.accumulate=3", 2, "train.batch_size: 8 images cannot be shared by 1"),
         ("train.precision=float16", 2, "train.precision: float16 needs a GPU"),
+        ("train.batch_norm=stored", 2, "train.batch_norm: stored, but model.weights: none brings"),
+        ("train.batch_norm=synchronized", 2, "train.batch_norm: synchronized needs GPUs"),
         ("data.root=nowhere", 3, "nowhere: no such file or folder; check the section data"),
         ("data.boxes=null", 0, ""),
     ],
