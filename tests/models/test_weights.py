@@ -159,7 +159,8 @@ def test_torchvision_offline(monkeypatch):
     assert str(raised.value) == (
         "the weights of torchvision/resnet18 cannot be downloaded (<urlopen error [Errno -2] Name"
         " or service not known>): connect to the network, give a file (model.weights:"
-        " FILE.safetensors), or use a bundled network (timm/tf_efficientnet_lite0)"
+        " FILE.safetensors), or use a bundled network (timm/tf_efficientnet_lite0,"
+        " timm/tf_efficientnet_lite2)"
     )
 
 
