@@ -29,6 +29,7 @@ from camtool.training.history import (
 from camtool.training.loop import Ended, EpochSums, Loop, Position
 from camtool.training.order import BatchOrder
 from camtool.training.random_state import own_random_state, seed_all
+from camtool.training.rates import rates_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,7 +238,7 @@ class Training:
         if train.deterministic:
             torch.use_deterministic_algorithms(True)
         module = train.method.trainee(classifier, experiment.run.seed)
-        new = module.new_modules()
+        new, rates = module.new_modules(), rates_of(module.classifier, train.rates)
         module.to(peers.device)
         if train.channels_last:
             module.to(memory_format=torch.channels_last)
@@ -254,6 +255,7 @@ class Training:
             processes=peers,
             module=module,
             new=new,
+            rates=rates,
             loader=loader(
                 self._images(classifier), order, len(self.sets.classes), experiment.run.workers,
                 pin=peers.device.type == "cuda",

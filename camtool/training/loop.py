@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from camtool.training.distributed import Processes
     from camtool.training.ema import MovingAverage
     from camtool.training.order import BatchOrder
+    from camtool.training.rates import Rates
     from camtool.training.settings import TrainSettings
 
 __all__ = ["Ended", "EpochSums", "Loop", "Position"]
@@ -83,6 +84,7 @@ class Loop:
         processes: this process and its peers.
         module: what is optimised, as built by the training method.
         new: modules that are not pretrained.
+        rates: factors on the learning rates of modules, and those that stay as they are.
         loader: batches in the order of `order`.
         order: which epoch and step come next.
         average: the moving average of the classifier; None for none.
@@ -97,6 +99,7 @@ class Loop:
     processes: Processes
     module: Any
     new: list[nn.Module]
+    rates: Rates
     loader: DataLoader[Batch]
     order: BatchOrder
     average: MovingAverage | None
@@ -110,7 +113,9 @@ class Loop:
     def __post_init__(self) -> None:
         """Set optimizer, scaler and wrapper up."""
         device = self.processes.device
-        self.optimizer: Optimizer = self.settings.optimizer.build(self.module, self.new)
+        self.optimizer: Optimizer = self.settings.optimizer.build(
+            self.module, self.new, self.rates.factors
+        )
         self.scaler = scaler_for(self.settings.precision, device)
         self.wrapped = self._wrap()
         self._generator = torch.Generator()
@@ -161,6 +166,8 @@ class Loop:
             for part in self.module.modules():
                 if isinstance(part, _BatchNorm) and part not in new:
                     part.eval()
+        for part in self.rates.frozen:
+            part.eval()
 
     def _steps(self) -> Iterator[list[Batch]]:
         """Yield the micro-batches of one step after the other."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from torch import nn
     from torch.optim import Optimizer
@@ -29,14 +29,20 @@ class _Optimizer(Settings):
     decay_all: bool = False
     """Weight decay also on biases and norm layers."""
 
-    def build(self, trainee: nn.Module, new: Iterable[nn.Module]) -> Optimizer:
+    def build(
+        self,
+        trainee: nn.Module,
+        new: Iterable[nn.Module],
+        factors: Mapping[int, float] | None = None,
+    ) -> Optimizer:
         """Return the optimizer of a module's trainable parameters.
 
         Args:
             trainee: what is trained.
             new: modules in it that are not pretrained.
+            factors: more factors on the rates of modules, by their `id`.
         """
-        return self.over(self._groups(trainee, new))
+        return self.over(self._groups(trainee, new, factors or {}))
 
     @abstractmethod
     def over(self, groups: list[dict[str, Any]]) -> Optimizer:
@@ -47,25 +53,29 @@ class _Optimizer(Settings):
     def rate(self) -> float:
         """The learning rate before schedule and group factors."""
 
-    def _groups(self, trainee: nn.Module, new: Iterable[nn.Module]) -> list[dict[str, Any]]:
+    def _groups(
+        self, trainee: nn.Module, new: Iterable[nn.Module], factors: Mapping[int, float]
+    ) -> list[dict[str, Any]]:
         young = {id(part) for module in new for part in module.modules()}
-        kinds: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        kinds: dict[tuple[float, bool], list[nn.Parameter]] = {}
         seen: set[int] = set()
         for module in trainee.modules():
+            scale = self.new_layers if id(module) in young else 1.0
+            scale *= factors.get(id(module), 1.0)
             for parameter in module.parameters(recurse=False):
                 if id(parameter) in seen or not parameter.requires_grad:
                     continue
                 seen.add(id(parameter))
                 # Biases and the scales of norm layers have one dimension.
                 decays = self.decay_all or parameter.ndim > 1
-                kinds.setdefault((id(module) in young, decays), []).append(parameter)
+                kinds.setdefault((scale, decays), []).append(parameter)
         return [
             {
                 "params": parameters,
-                "scale": self.new_layers if is_new else 1.0,
+                "scale": scale,
                 **({} if decays else {"weight_decay": 0.0}),
             }
-            for (is_new, decays), parameters in kinds.items()
+            for (scale, decays), parameters in kinds.items()
         ]
 
 

@@ -43,6 +43,11 @@ class TrainSettings(Settings):
     optimizer: OptimizerSettings = Sgd()
     """What makes steps of gradients."""
 
+    rates: dict[str, Annotated[float, Field(ge=0, le=1000)]] = Field(default_factory=dict)
+    """Factors on the learning rates of parts of the network, by their names in its own code
+    (`blocks.3`, `layer1`, `head`); the longest name that fits counts. A part of factor 0 stays as
+    it is, and costs no backward pass where nothing before it is trained."""
+
     schedule: Schedule = Cosine()
     """How the learning rate goes over the run."""
 

@@ -172,6 +172,31 @@ def test_whose_statistics_batch_norms_use(kind, shapes, tmp_path):
     assert not torch.equal(saved[f"features.{key}"], pretrained[key])
 
 
+def test_a_part_that_is_kept_as_it_is(shapes, tmp_path):
+    torch.manual_seed(0)
+    pretrained = timm.create_model("test_resnet").state_dict()
+    file, run = tmp_path / "w.safetensors", tmp_path / "run"
+    safetensors.torch.save_file(pretrained, file)
+    rates = "train.rates={conv1: 0, bn1: 0, layer1: 0, layer2: 0.5}"
+    options = ("--set", f'model.weights="{file}"', "--set", rates)
+    ran = run_here("train", *shapes_data(shapes), *SMALL, *options, "-o", run)
+    assert ran.code == 0, ran.err
+    saved = safetensors.torch.load(weights(run))
+    kept = ("conv1.", "bn1.", "layer1.")
+    for key, before in pretrained.items():
+        after = saved.get(f"features.{key}")
+        if after is not None:
+            assert torch.equal(before, after) == key.startswith(kept), key
+
+
+def test_a_rate_of_no_part(shapes, tmp_path):
+    code, err = failed(
+        *shapes_data(shapes), *SMALL, "--set", "train.rates={layer_2: 0}", "-o", tmp_path / "run"
+    )
+    assert code == 4
+    assert err.startswith("train.rates: timm/test_resnet has no module 'layer_2'; there are layer2")
+
+
 @pytest.mark.parametrize("method", ["hide-and-seek", "cutmix", "adl", "acol", "spg"])
 def test_methods_train_and_localize(method, shapes, tmp_path):
     """A method may give the network a head of its own: the checkpoint brings it back."""

@@ -12,6 +12,7 @@ from torch import nn
 from camtool.errors import RunError
 from camtool.images import ImageSettings
 from camtool.images.sources import FileSource
+from camtool.models import ModelSettings
 from camtool.models.classifier import InputSpec
 from camtool.training.augment import RandomResizedCrop, ResizeCrop, ResizeOnly
 from camtool.training.cache import PixelCache
@@ -22,6 +23,7 @@ from camtool.training.ema import MovingAverage
 from camtool.training.optimizer import AdamW, Sgd
 from camtool.training.order import BatchOrder, Place
 from camtool.training.random_state import get_random_state, own_random_state, set_random_state
+from camtool.training.rates import rates_of
 from tests.drawn import draw_pictures
 
 
@@ -47,6 +49,21 @@ def test_groups_are_made_by_module(settings):
     assert found[id(head.bias)] == (10.0, 0.0)
     assert all(found[id(p)] == (1.0, 0.0) for p in (conv.bias, norm.weight, norm.bias))
     assert len(found) == len(list(network.parameters()))
+
+
+def test_rates_of_parts_by_the_longest_name():
+    classifier = ModelSettings(backbone="timm/test_resnet", weights="none").build(0, 3)
+    rates = rates_of(classifier, {"layer2": 0.5, "layer2.0.conv1": 0.0, "head": 4.0})
+    groups = Sgd().build(classifier, [classifier.head], rates.factors).param_groups
+    scales = {id(p): group["scale"] for group in groups for p in group["params"]}
+    layer2 = classifier.features.layer2
+    frozen = getattr(layer2, "0").conv1
+    assert rates.frozen == [frozen]
+    assert not frozen.weight.requires_grad
+    assert id(frozen.weight) not in scales
+    assert scales[id(getattr(layer2, "0").conv2.weight)] == 0.5
+    assert scales[id(classifier.features.layer1.get_submodule("0").conv1.weight)] == 1.0
+    assert scales[id(classifier.head.weight)] == 40.0
 
 
 def test_frozen_parameters_are_left_out_and_shared_ones_come_once():
