@@ -46,6 +46,15 @@ def test_two_processes_take_the_steps_of_one(slurm, options, tmp_path):
     assert "epoch 1:" not in said[1][1]
 
 
+@pytest.mark.parametrize("method", ["acol", "spg"])
+def test_methods_with_branches_of_their_own_and_kept_parts(method, options, tmp_path):
+    """All that is trained has a gradient in each step; otherwise the processes would wait."""
+    extra = ("--set", f"train.method.name={method}", "--set", "train.rates={stem: 0}")
+    codes, said = ended(ranks(2, *options, *extra, "-o", tmp_path / "two"))
+    assert codes == [0, 0], said
+    assert len(history(tmp_path / "two")) == 2
+
+
 def test_a_process_that_dies_ends_the_job_which_resumes(options, tmp_path):
     longer = (*options, "--set", "train.epochs=5", "--set", "train.checkpoint_steps=1")
     run = tmp_path / "run"

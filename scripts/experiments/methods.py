@@ -1,0 +1,219 @@
+"""Every way to localize on the same pictures: the table of docs/results.md.
+
+    python scripts/experiments/methods.py --data ilsvrc-val-227 [--out runs/methods]
+        [--only cam grad-cam …] [--networks lite0 lite2]
+
+Each file of `configs/methods/` is run on each network by `camtool localize`, its boxes and stored
+maps are scored by `camtool eval`, and its speed is timed against CAM's, in turn on the same pictures
+and one core. Methods of more than 50 passes an image see one fixed sample of 50 images, where CAM's
+own figures stand beside them. Written are a .json for each network and `table.md`. What is finished
+is not done again: started anew after any kind of end, it goes on.
+
+Intervals are of 95 %: the bootstrap's of `camtool eval`, and Wilson's for the best threshold.
+
+DATA holds `labels.csv` (columns file, wnid), the pictures and the annotations as ImageNet has them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from camtool.pipelines.experiment import Experiment
+from camtool.pipelines.localizer import Localizer
+from camtool.settings import load_settings
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "methods"
+NETWORKS = {"lite0": "timm/tf_efficientnet_lite0", "lite2": "timm/tf_efficientnet_lite2"}
+COSTLY = ("score-cam", "ablation-cam", "rise", "occlusion", "patches", "self-taught")
+"""More than 50 passes an image."""
+SAMPLE = 50
+ORDER = (
+    "cam", "grad-cam", "grad-cam++", "xgrad-cam", "hires-cam", "layer-cam", "layer-cam-fused",
+    "smooth-grad-cam++", "backprop", "eigen-cam", "recipro-cam", "cam-multi-scale", "cam-ten-crop",
+    "cam-dt", "cam-grabcut", "cam-multi", "ablation-cam", "occlusion", "self-taught", "patches",
+    "score-cam", "rise",
+)  # fmt: skip
+ROUNDS = 3
+
+
+def camtool(*arguments: object) -> None:
+    """Run a command; its progress goes to stderr."""
+    command = [sys.executable, "-m", "camtool", *map(str, arguments)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+class Pictures:
+    """The pictures with their classes, all or the sample, as a list that `localize` reads."""
+
+    def __init__(self, data: Path, out: Path) -> None:
+        """Write both lists into `out`."""
+        with (data / "labels.csv").open(encoding="utf-8", newline="") as file:
+            rows = sorted((row["file"], row["wnid"]) for row in csv.DictReader(file))
+        folder = data / "Data" / "CLS-LOC" / "val"
+        self.boxes = data / "Annotations"
+        self.every = [(folder / name, wnid) for name, wnid in rows]
+        self.sample = self.every[:: len(rows) // SAMPLE][:SAMPLE]
+        self.lists = {}
+        for name, some in (("every", self.every), ("sample", self.sample)):
+            self.lists[name] = out / f"{name}.csv"
+            lines = [f"{path},{wnid}" for path, wnid in some]
+            self.lists[name].write_text("\n".join(["path,label", *lines]) + "\n")
+
+
+def scored(run: Path, pictures: Pictures) -> dict[str, Any]:
+    """Return the figures of a run in percent, each with its 95 % interval."""
+    found: dict[str, Any] = {}
+    for protocol in ("ilsvrc", "maxboxacc", "maxboxacc-v2"):
+        told = run.parent / f"{run.name}-{protocol}.json"
+        camtool(
+            "eval", run, "--boxes", pictures.boxes, "--protocol", protocol, "--allow-missing",
+            "--format", "json", "-o", told,
+        )  # fmt: skip
+        report = json.loads(told.read_text())
+        found |= accuracies(protocol, report)
+    return found
+
+
+def accuracies(protocol: str, report: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of one report that the table shows."""
+    if protocol == "ilsvrc":
+        fixed = report["metrics"]["gt_known_error"]
+        low, high = fixed["ci95"]
+        found = {"fixed": [100 - fixed["value"], 100 - high, 100 - low], "n": fixed["n"]}
+        if "thresholds" in report:
+            best = report["thresholds"]["gt_known_error"]["oracle"]
+            found["best"] = wilson(100 - best["value"], fixed["n"])
+            found["best_at"] = best["threshold"]
+        return found
+    rate = report["metrics"][protocol.replace("maxboxacc", "max_box_acc").replace("-", "_")]
+    return {protocol: [rate["value"], *rate["ci95"]]}
+
+
+def wilson(percent: float, n: int) -> list[float]:
+    """Return a share in percent with Wilson's 95 % interval, as of a threshold fixed before."""
+    z, share = 1.96, percent / 100
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    return [percent, 100 * (centre - half), 100 * (centre + half)]
+
+
+def one(name: str, network: str, which: str, pictures: Pictures, out: Path) -> dict[str, Any]:
+    """Localize and score one method on one network."""
+    folder = out / network / which
+    figures = folder / f"{name}.json"
+    if not figures.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        backbone = f"model.backbone={NETWORKS[network]}"
+        camtool(
+            "localize", pictures.lists[which], "-c", CONFIGS / f"{name}.yaml", "--set", backbone,
+            "-o", folder / name,
+        )  # fmt: skip
+        figures.write_text(json.dumps(scored(folder / name, pictures), indent=1))
+    return json.loads(figures.read_text())
+
+
+def localizer(name: str, network: str) -> Localizer:
+    """Return what `camtool localize` would use."""
+    override = f"model.backbone={NETWORKS[network]}"
+    experiment = load_settings(Experiment, CONFIGS / f"{name}.yaml", [override])
+    return Localizer(experiment.model, experiment.localize, device="cpu", rotate=False)
+
+
+def speed(name: str, network: str, pictures: Pictures, out: Path) -> dict[str, float]:
+    """Return the median over rounds of (images a second) / (images a second of CAM), on a core."""
+    told = out / network / f"speed-{name}.json"
+    if not told.exists():
+        torch.set_num_threads(1)
+        count, rounds = (1, 1) if name in COSTLY else (8, ROUNDS)
+        both = localizer("cam", network), localizer(name, network)
+        _seconds(both[0], pictures.sample[:8])  # the first pictures warm up
+        ratios = []
+        for number in range(rounds):
+            some = pictures.sample[number * count : (number + 1) * count]
+            cam, own = (
+                _seconds(each, some * (8 if i == 0 and count == 1 else 1))
+                for i, each in enumerate(both)
+            )
+            ratios.append(cam / own)
+        told.write_text(json.dumps({"ratio": statistics.median(ratios), "rounds": rounds}))
+    return json.loads(told.read_text())
+
+
+def _seconds(localizer: Localizer, pictures: list[tuple[Path, str]]) -> float:
+    """Return the seconds an image."""
+    start = time.perf_counter()
+    for path, wnid in pictures:
+        localizer(path, [wnid])
+    return (time.perf_counter() - start) / len(pictures)
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    """Return the table of one network in Markdown."""
+    head = (
+        "method",
+        "images",
+        "GT-known at .2",
+        "at its best",
+        "MaxBoxAcc",
+        "MaxBoxAccV2",
+        "speed",
+    )
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name, row in found.items():
+        best = (
+            f"{_cell(row.get('best'))} (.{round(100 * row['best_at']):02d})"
+            if "best" in row
+            else "–"
+        )
+        speed = f"{row['speed']:.2g}" if "speed" in row else "1"
+        cells = (
+            name, str(row["n"]), _cell(row["fixed"]), best, _cell(row.get("maxboxacc")),
+            _cell(row.get("maxboxacc-v2")), speed,
+        )  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(figure: list[float] | None) -> str:
+    return "–" if figure is None else "{:.1f} [{:.1f}, {:.1f}]".format(*figure)
+
+
+def main() -> None:
+    """Run what is missing, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/methods"))
+    parser.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, metavar="METHOD")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    pictures = Pictures(options.data.resolve(), options.out)
+    told = ""
+    for network in options.networks:
+        found: dict[str, dict[str, Any]] = {}
+        for name in options.only:
+            costly = name in COSTLY
+            if costly and "cam, the same 50" not in found:
+                found["cam, the same 50"] = one("cam", network, "sample", pictures, options.out)
+            row = one(name, network, "sample" if costly else "every", pictures, options.out)
+            if name != "cam":
+                row["speed"] = speed(name, network, pictures, options.out)["ratio"]
+            found[name] = row
+        (options.out / f"{network}.json").write_text(json.dumps(found, indent=1))
+        told += f"{NETWORKS[network]}\n\n{table(found)}\n"
+        (options.out / "table.md").write_text(told)
+    print(told, end="")
+
+
+if __name__ == "__main__":
+    main()
