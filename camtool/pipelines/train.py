@@ -30,6 +30,7 @@ from camtool.training.loop import Ended, EpochSums, Loop, Position
 from camtool.training.order import BatchOrder
 from camtool.training.random_state import own_random_state, seed_all
 from camtool.training.rates import rates_of
+from camtool.training.synchronized import synchronized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,13 +238,13 @@ class Training:
         experiment, peers, train = self.experiment, self.peers, self.experiment.train
         if train.deterministic:
             torch.use_deterministic_algorithms(True)
-        module = train.method.trainee(classifier, experiment.run.seed)
+        module: Any = train.method.trainee(classifier, experiment.run.seed)
+        if train.batch_norm == "synchronized" and peers.world > 1:
+            module = synchronized(module)
         new, rates = module.new_modules(), rates_of(module.classifier, train.rates)
         module.to(peers.device)
         if train.channels_last:
             module.to(memory_format=torch.channels_last)
-        if train.batch_norm == "synchronized" and peers.world > 1:
-            module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         order = BatchOrder(
             len(self.sets.train), train.batch_size, train.accumulate, experiment.run.seed,
             peers.rank, peers.world, self.sets.shards,
