@@ -67,8 +67,10 @@ class Checkpoints:
         """Write a checkpoint; every process calls it, the first one writes.
 
         Raises:
-            RunError: it cannot be written; the one before stays as it was.
+            ModelError: the weights are not finite; the checkpoint before stays as it was.
+            RunError: it cannot be written; likewise.
         """
+        _check_finite(loop)
         state = pack_state(loop)
         if loop.processes.is_first:
             files = {
@@ -162,6 +164,18 @@ def identity(experiment: Mapping[str, Any]) -> dict[str, Any]:
         "localize": localize,
         "run": {"seed": experiment.get("run", {}).get("seed")},
     }
+
+
+def _check_finite(loop: Loop) -> None:
+    """Refuse weights that the last step broke, though its loss was finite."""
+    values = loop.module.state_dict().values()
+    broken = any(v.is_floating_point() and not bool(v.isfinite().all()) for v in values)
+    if loop.processes.any([broken])[0]:
+        raise ModelError(
+            f"the weights are not finite in epoch {loop.position.epoch + 1}, step"
+            f" {loop.position.step:,}: stopped, nothing of it saved; lower"
+            " train.optimizer.learning_rate, or set train.clip"
+        )
 
 
 def _weights(loop: Loop) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -121,7 +122,7 @@ class Loop:
         self._generator = torch.Generator()
         self._mean = torch.tensor(self.spec.mean, device=device)[:, None, None]
         self._std = torch.tensor(self.spec.std, device=device)[:, None, None]
-        self._loss = float("nan")
+        self._loss: float | None = None
 
     def _wrap(self) -> Any:  # noqa: ANN401 (the method's own module, or its wrapper)
         if self.settings.compile:
@@ -151,10 +152,12 @@ class Loop:
             for batches in self._steps():
                 self._step(batches)
                 self.position.step += 1
-                self.progress.step(self.order.batch_size, self._shown_loss())
-                if self._agreed_stop():
+                loss = self._shown_loss()
+                self.progress.step(self.order.batch_size, loss)
+                if self._agreed_stop(loss):
                     return Ended.STOPPED
-                self._save_if_due()
+                if self._is_save_due():
+                    self.save()
         finally:
             self.progress.end()
         return Ended.WHOLE
@@ -235,25 +238,35 @@ class Loop:
             values = values.contiguous(memory_format=torch.channels_last)
         return values
 
+    def _looks_often(self) -> bool:
+        """Whether to look at the loss of every step: on a GPU every look makes it wait."""
+        return self.processes.device.type == "cpu"
+
     def _checked_now(self) -> bool:
-        """Whether to look at the loss now: on a GPU every look makes it wait."""
-        at_once = self.processes.device.type == "cpu"
+        """Whether the loss is looked at now, and before anything is saved."""
         return (
-            at_once
+            self._looks_often()
             or self.position.step in (self.order.steps, 1)
-            or (self.position.step % _GPU_CHECK_STEPS == 0)
+            or self.position.step % _GPU_CHECK_STEPS == 0
+            or self._is_save_due()
         )
 
     def _shown_loss(self) -> float:
-        if self._checked_now():
-            loss, _, images = self.sums.values.tolist()
-            self._loss = loss / images
+        if self._loss is None or self._checked_now():
+            return self._look()
         return self._loss
 
-    def _agreed_stop(self) -> bool:
+    def _look(self) -> float:
+        loss, _, images = self.sums.values.tolist()
+        self._loss = loss / images
+        return self._loss
+
+    def _agreed_stop(self, loss: float) -> bool:
         """Ask all processes whether any wants to stop, or met a loss that is not finite."""
-        bad = not torch.tensor(self._loss).isfinite()
-        stop, broken = self.processes.any([self.stop(), bool(bad)])
+        stop, broken = self.processes.any([self.stop(), not math.isfinite(loss)])
+        if stop and not broken and not self._checked_now():
+            # Nothing is saved that was not looked at.
+            (broken,) = self.processes.any([not math.isfinite(self._look())])
         if broken:
             raise ModelError(
                 f"the loss is not finite in epoch {self.position.epoch + 1}, step"
@@ -262,8 +275,9 @@ class Loop:
             )
         return stop
 
-    def _save_if_due(self) -> None:
+    def _is_save_due(self) -> bool:
         every = self.settings.checkpoint_steps
         # The epoch's end is saved with its validation.
-        if every and self.position.step % every == 0 and self.position.step < self.order.steps:
-            self.save()
+        return bool(
+            every and self.position.step % every == 0 and self.position.step < self.order.steps
+        )

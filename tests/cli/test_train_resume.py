@@ -15,6 +15,7 @@ from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.train import train
 from camtool.settings import load_settings
+from camtool.training.loop import Loop
 from tests.cli.test_train_command import history, timeless, weights
 from tests.cli.training import started, wait_for
 from tests.shapes import SMALL, draw_shapes, shapes_data
@@ -82,6 +83,18 @@ def test_stopped_and_gone_on_with(steps, options, uninterrupted, tmp_path):
     settings = experiment(options, tmp_path / "run")
     with pytest.raises(StoppedError, match="everything saved: start again with --resume"):
         train(settings, stop=stop_after(steps))
+    train(settings, resume=True)
+    same(tmp_path / "run", uninterrupted)
+
+
+def test_gone_on_with_where_the_loss_is_looked_at_now_and_then(
+    options, uninterrupted, tmp_path, monkeypatch
+):
+    """On a GPU no look may be due in the first step after the resume."""
+    monkeypatch.setattr(Loop, "_looks_often", lambda _: False)
+    settings = experiment(options, tmp_path / "run")
+    with pytest.raises(StoppedError):
+        train(settings, stop=stop_after(1))
     train(settings, resume=True)
     same(tmp_path / "run", uninterrupted)
 

@@ -1,0 +1,66 @@
+"""What `camtool train` refuses to save, to go on with, or to pass over in silence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from camtool.errors import ModelError
+from camtool.pipelines.experiment import Experiment
+from camtool.pipelines.train import train
+from camtool.runs import checkpoints as store
+from camtool.settings import load_settings
+from camtool.training.loop import Loop
+from tests.cli.test_train_command import failed
+from tests.shapes import SMALL, draw_shapes, shapes_data
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _networks_built_once():
+    """Not here: what is trained is not what was built."""
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    return draw_shapes(tmp_path_factory.mktemp("shapes"), train=6, val=3)
+
+
+def test_what_is_not_looked_at_is_not_saved(shapes, tmp_path, monkeypatch):
+    """On a GPU the loss is looked at now and then, but always before a checkpoint."""
+    monkeypatch.setattr(Loop, "_looks_often", lambda _: False)
+    wild = ("--set", "train.optimizer.learning_rate=1e30", "--set", "train.checkpoint_steps=2")
+    code, message = failed(*shapes_data(shapes), *SMALL, *wild, "-o", tmp_path / "run")
+    assert code == 4
+    assert message.startswith("the loss is not finite in epoch 1, step 2")
+    assert not (tmp_path / "run" / "checkpoints" / "last").exists()
+
+
+def test_a_stop_saves_no_loss_that_is_not_finite(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(Loop, "_looks_often", lambda _: False)
+    options = [*shapes_data(shapes), *SMALL, "train.optimizer.learning_rate=1e30"]
+    options += [f'run.dir="{tmp_path}/run"']
+    settings = load_settings(Experiment, None, [v for v in options if v != "--set"])
+    asked = iter((False, True))
+    with pytest.raises(ModelError, match="the loss is not finite in epoch 1, step 2"):
+        train(settings, stop=lambda: next(asked))
+    assert not (tmp_path / "run" / "checkpoints" / "last").exists()
+
+
+def test_weights_that_are_not_finite_are_not_saved(shapes, tmp_path, monkeypatch):
+    """The loss of the step that breaks them is finite still."""
+    step, left = torch.optim.SGD.step, [5]
+
+    def breaking(optimizer, *arguments, **options):
+        step(optimizer, *arguments, **options)
+        left[0] -= 1
+        if not left[0]:
+            with torch.no_grad():
+                optimizer.param_groups[0]["params"][0].fill_(float("inf"))
+
+    monkeypatch.setattr(torch.optim.SGD, "step", breaking)
+    run, often = tmp_path / "run", ("--set", "train.checkpoint_steps=1")
+    code, message = failed(*shapes_data(shapes), *SMALL, *often, "-o", run)
+    assert code == 4
+    assert message.startswith("the weights are not finite in epoch 2, step 2: stopped, nothing of")
+    told = store.read_checkpoint(run / "checkpoints" / "last")
+    assert (told["epoch"], told["step"]) == (1, 1)
