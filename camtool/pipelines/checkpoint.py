@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, final
 
 import safetensors.torch
 
-from camtool.errors import ModelError, RunError
+from camtool.errors import ModelError, RunError, shorten
 from camtool.pipelines.names import ClassNames
 from camtool.runs.checkpoints import CLASSES, STATE, WEIGHTS, CheckpointStore, read_checkpoint
 from camtool.settings import differences
 from camtool.training.settings import TrainSettings
 from camtool.training.state import pack_state, read_state, restore_state
-from camtool.training.trained import input_to_json
+from camtool.training.trained import input_to_json, read_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +62,9 @@ class Checkpoints:
         self.store = CheckpointStore(experiment.run.dir)
         self._experiment = experiment
         self._names = ClassNames(sets.classes.names, sets.classes.titles)
+        self._images = len(sets.train)
+        # Without validation the last checkpoint is the best one, whatever was asked.
+        self._rule = experiment.train.best if sets.val else "last"
 
     def save(self, loop: Loop, done: Progressed, *, best: bool = False) -> None:
         """Write a checkpoint; every process calls it, the first one writes.
@@ -85,7 +88,6 @@ class Checkpoints:
 
     def _description(self, loop: Loop, done: Progressed, *, best: bool) -> dict[str, Any]:
         packages = ("torch", "torchvision", "timm", "numpy", "pillow")
-        rule = self._experiment.train.best
         return {
             "schema_version": 1,
             "program": {"name": "camtool", "version": version("camtool")},
@@ -97,9 +99,10 @@ class Checkpoints:
             "step": loop.position.step,
             "metrics": done.metrics,
             "is_best": best,
+            "training_images": self._images,
             "best": {
-                "rule": rule,
-                "uses_boxes": rule in TrainSettings.USES_BOXES,
+                "rule": self._rule,
+                "uses_boxes": self._rule in TrainSettings.USES_BOXES,
                 "value": done.best,
                 "epoch": done.best_epoch,
             },
@@ -110,7 +113,7 @@ class Checkpoints:
         """Put a loop where the newest whole checkpoint is; None where there is no checkpoint.
 
         Raises:
-            RunError: the folder holds a run of other settings.
+            RunError: the folder holds a run of other settings, classes or number of images.
             ModelError: every checkpoint is damaged.
         """
         damage: list[ModelError] = []
@@ -120,6 +123,7 @@ class Checkpoints:
             try:
                 description = read_checkpoint(folder)
                 self._check_same(description)
+                self._check_same_data(description, folder)
                 restore_state(loop, read_state(folder / STATE), folder / STATE)
             except ModelError as error:
                 damage.append(error)
@@ -147,6 +151,21 @@ class Checkpoints:
             raise RunError(
                 f"{self._experiment.run.dir} holds a training run of other settings"
                 f" ({', '.join(changed[:5])} differs): choose another --out"
+            )
+
+    def _check_same_data(self, description: Mapping[str, Any], folder: Path) -> None:
+        """Refuse to go on with data that changed: the settings may name the same folder still."""
+        names, _ = read_classes(folder)
+        if names != self._names.names:
+            others = sorted(set(names) ^ set(self._names.names)) or ["in another order"]
+            raise RunError(
+                f"{self._experiment.run.dir} holds a training run of other classes than the data"
+                f" have now ({', '.join(shorten(o, 40) for o in others[:5])}): choose another --out"
+            )
+        if (held := description.get("training_images")) != self._images:
+            raise RunError(
+                f"{self._experiment.run.dir} holds a training run of {held} images, and now there"
+                f" are {self._images} to train on: bring the data back, or choose another --out"
             )
 
 

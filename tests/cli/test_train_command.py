@@ -280,6 +280,7 @@ def test_no_validation_set(shapes, tmp_path):
     assert ran.code == 0
     assert "no validation set: the best checkpoint is the last one" in ran.err
     assert weights(tmp_path / "run", "best") == weights(tmp_path / "run", "last")
+    assert store.read_checkpoint(tmp_path / "run/checkpoints/best")["best"]["rule"] == "last"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from camtool.pipelines.train import train
 from camtool.runs import checkpoints as store
 from camtool.settings import load_settings
 from camtool.training.loop import Loop
+from tests.cli.running import run_here
 from tests.cli.test_train_command import failed
 from tests.shapes import SMALL, draw_shapes, shapes_data
 
@@ -64,3 +67,21 @@ def test_weights_that_are_not_finite_are_not_saved(shapes, tmp_path, monkeypatch
     assert message.startswith("the weights are not finite in epoch 2, step 2: stopped, nothing of")
     told = store.read_checkpoint(run / "checkpoints" / "last")
     assert (told["epoch"], told["step"]) == (1, 1)
+
+
+def test_data_that_changed_are_not_gone_on_with(shapes, tmp_path):
+    """A class with another name, or an image less: the settings cannot tell."""
+    root, run = shutil.copytree(shapes, tmp_path / "set"), tmp_path / "run"
+    options = (*shapes_data(root)[:4], *SMALL, "--set", "train.epochs=1", "-o", run)
+    assert run_here("train", *options).code == 0
+    image = root / "train" / "ring" / "ring_000.png"
+    image.rename(tmp_path / "elsewhere.png")
+    code, message = failed(*options, "--resume")
+    assert code == 6
+    assert "holds a training run of 24 images, and now there are 23 to train on" in message
+    (tmp_path / "elsewhere.png").rename(image)
+    for part in ("train", "val"):
+        (root / part / "disk").rename(root / part / "zebra")
+    code, message = failed(*options, "--resume")
+    assert code == 6
+    assert "of other classes than the data have now (disk, zebra): choose another" in message
