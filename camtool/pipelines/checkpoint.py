@@ -162,7 +162,7 @@ class Checkpoints:
                 f"{self._experiment.run.dir} holds a training run of other classes than the data"
                 f" have now ({', '.join(shorten(o, 40) for o in others[:5])}): choose another --out"
             )
-        if (held := description.get("training_images")) != self._images:
+        if (held := description.get("training_images", self._images)) != self._images:
             raise RunError(
                 f"{self._experiment.run.dir} holds a training run of {held} images, and now there"
                 f" are {self._images} to train on: bring the data back, or choose another --out"

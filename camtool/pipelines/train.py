@@ -204,7 +204,11 @@ class Training:
 
     def _note(self, row: dict[str, Any]) -> bool:
         """Add a row to what was done, and tell whether its weights are the best so far."""
-        score = score_of(row, self.experiment.train.best if self.validator else "last")
+        train = self.experiment.train
+        score = score_of(row, train.best if self.validator else "last")
+        if score is None and self.done.best is None and row["epoch"] == train.epochs:
+            _log.warning("no epoch could be judged by %s: the last one is kept as best", train.best)
+            score = []
         self.done.history.append(row)
         self.done.metrics = row["val"]
         best = score is not None and (self.done.best is None or score > self.done.best)

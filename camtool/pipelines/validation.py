@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import torch
 
+from camtool.annotations import NO_CLASS
+from camtool.errors import DataError, shorten
 from camtool.images.decode import quiet_pillow
 from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.figures import ImageOutcome
@@ -23,7 +25,7 @@ from camtool.pipelines.judging import Judge
 from camtool.pipelines.localizer import Localizer, Prepared, Seen
 from camtool.pipelines.names import ClassNames
 from camtool.pipelines.parallel import ordered_map
-from camtool.pipelines.truths import KnownClasses
+from camtool.pipelines.truths import NO_LABEL, KnownClasses
 from camtool.report.overlay import OverlaySettings
 from camtool.structures import AnnotatedObject, Annotation, Prediction
 
@@ -91,7 +93,11 @@ class Validator:
     def __init__(
         self, experiment: Experiment, classifier: Classifier, sets: ExampleSets, peers: Processes
     ) -> None:
-        """Copy the network and join the validation images with their boxes."""
+        """Copy the network and join the validation images with their boxes.
+
+        Raises:
+            DataError: there are boxes, but none of a validation image and of a known class.
+        """
         self._peers = peers
         self._examples: Sequence[Example] = sets.val[peers.rank :: peers.world]
         names = ClassNames(sets.classes.names, sets.classes.titles)
@@ -116,6 +122,27 @@ class Validator:
             ),
             KnownClasses.from_manifest(names.to_json()),
         )
+        self._check_boxes(sets)
+
+    def _check_boxes(self, sets: ExampleSets) -> None:
+        """Refuse boxes that would all be left out, and tell how many images have some."""
+        if sets.boxes is None:
+            return
+        every = self._annotations.values()
+        reasons = [self._judge.truth(a)[1] if NO_CLASS not in a.labels else NO_LABEL for a in every]
+        if None not in reasons:
+            named = next((str(label) for a in every for label in a.labels), "none")
+            raise DataError(
+                f"{sets.boxes.source}: no box counts for any validation image ({reasons[0]}; the"
+                f" first box is of '{shorten(named)}', the classes are"
+                f" '{shorten(sets.classes.names[0])}' and so on): correct the names, or train"
+                " without boxes"
+            )
+        if (count := reasons.count(None)) < len(sets.val) and self._peers.is_first:
+            _log.warning(
+                "%s of %s validation images have boxes that count: localization is that of these",
+                f"{count:,}", f"{len(sets.val):,}",
+            )  # fmt: skip
 
     def __call__(
         self, weights: Mapping[str, Tensor], stop: Callable[[], bool] = lambda: False
@@ -219,9 +246,16 @@ def _truths(sets: ExampleSets) -> dict[str, Annotation]:
 
 
 def _labelled(annotation: Annotation, names: Sequence[str], labels: tuple[int, ...]) -> Annotation:
-    """Give boxes without a class the class of their image, where it has one only."""
-    if any(o.label != "" for o in annotation.objects) or len(labels) != 1:
+    """Give boxes the class of their image, where it has one only and they have none, or its number.
+
+    Annotations take a number for a class's index. Where classes are named by numbers (`1`, `002`),
+    the class of the image tells that its name was meant.
+    """
+    if len(labels) != 1 or not annotation.objects:
         return annotation
     name = names[labels[0]]
+    number = int(name) if name.isascii() and name.isdecimal() else None
+    if any(o.label not in ("", number) for o in annotation.objects):
+        return annotation
     objects = tuple(AnnotatedObject(name, o.box, o.difficult) for o in annotation.objects)
     return replace(annotation, objects=objects)

@@ -14,7 +14,7 @@ from camtool.runs import checkpoints as store
 from camtool.settings import load_settings
 from camtool.training.loop import Loop
 from tests.cli.running import run_here
-from tests.cli.test_train_command import failed
+from tests.cli.test_train_command import failed, history, weights
 from tests.shapes import SMALL, draw_shapes, shapes_data
 
 
@@ -85,3 +85,49 @@ def test_data_that_changed_are_not_gone_on_with(shapes, tmp_path):
     code, message = failed(*options, "--resume")
     assert code == 6
     assert "of other classes than the data have now (disk, zebra): choose another" in message
+
+
+def test_boxes_of_no_known_class(shapes, tmp_path):
+    text = (shapes / "val_boxes.csv").read_text()
+    boxes = tmp_path / "boxes.csv"
+    other = ("--set", f'data.boxes="{boxes}"', "-o", tmp_path / "run")
+    boxes.write_text(text.replace(",disk\n", ",Disc\n"))
+    ran = run_here("train", *shapes_data(shapes), *SMALL, "--set", "train.epochs=1", *other)
+    assert ran.code == 0
+    assert "9 of 12 validation images have boxes that count" in ran.err
+    boxes.write_text("\n".join(row + "s" for row in text.splitlines()).replace("labels", "label"))
+    code, message = failed(*shapes_data(shapes), *SMALL, *other[:2], "-o", tmp_path / "none")
+    assert code == 3
+    assert message == (
+        f"{boxes}: no box counts for any validation image (class unknown to the network; the first"
+        " box is of 'disks', the classes are 'disk' and so on): correct the names, or train without"
+        " boxes"
+    )
+
+
+def test_classes_that_are_named_by_numbers(shapes, tmp_path):
+    """Their boxes are of the class of that name, not of that index."""
+    root = shutil.copytree(shapes, tmp_path / "set")
+    boxes = root / "val_boxes.csv"
+    for number, name in enumerate(("disk", "ring", "square", "triangle"), start=1):
+        for part in ("train", "val"):
+            (root / part / name).rename(root / part / f"{number:02d}")
+        boxes.write_text(boxes.read_text().replace(f",{name}\n", f",{number:02d}\n"))
+    runs = {}
+    for name, data in (("names", shapes), ("numbers", root)):
+        ran = run_here("train", *shapes_data(data), *SMALL, "-o", tmp_path / name)
+        assert ran.code == 0, ran.err
+        runs[name] = [row["val"] for row in history(tmp_path / name)]
+    assert runs["numbers"][0]["boxed_images"] == 12
+    assert runs["numbers"] == runs["names"]
+
+
+def test_no_epoch_that_can_be_judged(shapes, tmp_path):
+    root, run = shutil.copytree(shapes, tmp_path / "set"), tmp_path / "run"
+    for path in (root / "val").rglob("*.png"):
+        path.write_text("no picture")
+    ran = run_here("train", *shapes_data(root)[:4], *SMALL, "-o", run)
+    assert ran.code == 0
+    assert "no epoch could be judged by top1: the last one is kept as best" in ran.err
+    assert "best: epoch 2 by top1" in ran.out
+    assert weights(run, "best") == weights(run, "last")
