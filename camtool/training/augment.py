@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from camtool.settings import Settings
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     Transform = Callable[[Tensor], Tensor]
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "RandomResizedCrop", "ResizeCrop", "ResizeOnly"]
+
+
+_Share = Annotated[float, Field(gt=0, le=1)]
+_Range = tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]]
 
 
 class _Augmentation(Settings):
@@ -68,11 +72,19 @@ class RandomResizedCrop(_Augmentation):
 
     name: Literal["random-resized-crop"] = "random-resized-crop"
 
-    scale: Annotated[tuple[float, float], Field(min_length=2, max_length=2)] = (0.25, 1.0)
+    scale: tuple[_Share, _Share] = (0.25, 1.0)
     """Smallest and largest area of the part, as a share of the image."""
 
-    ratio: Annotated[tuple[float, float], Field(min_length=2, max_length=2)] = (0.75, 4 / 3)
+    ratio: _Range = (0.75, 4 / 3)
     """Smallest and largest aspect ratio of the part."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RandomResizedCrop:
+        for key in ("scale", "ratio"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise ValueError(f"{key}: the smallest ({low:g}) is above the largest ({high:g})")
+        return self
 
     def fit(self, size: tuple[int, int], interpolation: str) -> list[Transform]:
         """Return the crop."""

@@ -38,7 +38,7 @@ def rates_of(classifier: Classifier, asked: Mapping[str, float]) -> Rates:
             several names fit, the longest counts.
 
     Raises:
-        ModelError: a name is no module's; names near ones.
+        ModelError: a name is no module's (names near ones), or nothing is left to train.
     """
     names = {_own_name(path): module for path, module in classifier.named_modules()}
     for name in asked:
@@ -53,11 +53,17 @@ def rates_of(classifier: Classifier, asked: Mapping[str, float]) -> Rates:
             frozen.append(module)
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in classifier.parameters()):
+        raise ModelError(
+            "train.rates: every part of the network has the factor 0; leave one to be trained"
+        )
     return Rates(factors, frozen)
 
 
 def _own_name(path: str) -> str:
-    """A module's name without what camtool put around the backbone."""
+    """A module's name without what camtool put around the backbone; empty for this itself."""
+    if path in ("features", "features.backbone"):
+        return ""
     return path.removeprefix("features.").removeprefix("backbone.")
 
 

@@ -7,9 +7,10 @@ import copy
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from camtool.errors import RunError
+from camtool.errors import ModelError, RunError
 from camtool.images import ImageSettings
 from camtool.images.sources import FileSource
 from camtool.models import ModelSettings
@@ -66,12 +67,41 @@ def test_rates_of_parts_by_the_longest_name():
     assert scales[id(classifier.head.weight)] == 40.0
 
 
+def test_what_camtool_puts_around_a_backbone_has_no_rate():
+    classifier = ModelSettings(backbone="timm/test_resnet", weights="none").build(0, 3)
+    with pytest.raises(ModelError, match="has no module 'features'; there are "):
+        rates_of(classifier, {"features": 0.0})
+    # torchvision's own name is one.
+    own = ModelSettings(backbone="torchvision/squeezenet1_1", weights="none").build(0, 3)
+    rates_of(own, {"features": 0.0})
+    assert not any(p.requires_grad for n, p in own.named_parameters() if ".features." in n)
+
+
+def test_something_must_be_left_to_train():
+    classifier = ModelSettings(backbone="timm/test_resnet", weights="none").build(0, 3)
+    parts = dict.fromkeys(("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "head"), 0.0)
+    with pytest.raises(ModelError, match="every part of the network has the factor 0"):
+        rates_of(classifier, parts)
+
+
 def test_frozen_parameters_are_left_out_and_shared_ones_come_once():
     network = Small()
     network.again = network.head
     network.body.requires_grad_(False)
     groups = Sgd(decay_all=True).build(network, []).param_groups
     assert [len(g["params"]) for g in groups] == [2]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scale": (-1.0, 1.0)}, {"scale": (0.0, 1.0)}, {"scale": (0.5, 1.5)}, {"scale": (0.9, 0.5)},
+        {"ratio": (0.0, 1.0)}, {"ratio": (2.0, 1.0)}, {"ratio": (1.0,)},
+    ],
+)  # fmt: skip
+def test_crops_that_are_not_possible(wrong):
+    with pytest.raises(ValidationError):
+        RandomResizedCrop(**wrong)
 
 
 SPEC = InputSpec((24, 16), (0.5,) * 3, (0.5,) * 3, "bilinear", 0.9)
