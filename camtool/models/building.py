@@ -14,7 +14,7 @@ from camtool.models.backbones import create, leaves, spec_of
 from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
 from camtool.models.dilation import quicken
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
-from camtool.models.known_classes import KnownRows, check_can_keep, keep_rows
+from camtool.models.known_classes import KnownRows, check_can_keep, check_kept, keep_rows
 from camtool.models.layers import Grown, convolution, published_start
 from camtool.models.linear_weights import with_linear_weights
 from camtool.models.poolings import Gap, PerClass
@@ -49,6 +49,8 @@ def build(
         spec = spec_of(settings.backbone, network.module)
         anatomy = _dissected(settings, network.module, spec)
         classifier = _with_end(settings, anatomy, spec)
+    if known is not None:
+        check_kept(network.module, classifier)
     if network.pretrained:
         classifier.mark_new(
             module
@@ -157,6 +159,11 @@ def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Cla
     if not isinstance(head, Unsplit):
         head = _head(settings, head, channels, anatomy.classes)
     if settings.dropout is not None:
+        if isinstance(head, PerClassHead | Unsplit):
+            raise ModelError(
+                f"{settings.backbone}: model.dropout: no linear layer reads the pooled features, so"
+                " nothing can be dropped there; leave it out"
+            )
         head.dropout = settings.dropout
     classifier = Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
     if settings.linear_weights is not None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from camtool.models import ModelSettings
+    from camtool.models.classifier import Classifier
 
-__all__ = ["KnownRows", "check_can_keep", "keep_rows"]
+__all__ = ["KnownRows", "check_can_keep", "check_kept", "keep_rows"]
 
 KnownRows = tuple[int | None, ...]
 """For each class of a network the index of the same class in ImageNet, or None."""
@@ -49,6 +50,26 @@ def check_can_keep(settings: ModelSettings, known: KnownRows) -> None:
                 f"{_SETTING}: with {place} as it is, no pretrained last layer is left to keep"
                 " classes of; leave one of the two out"
             )
+
+
+def check_kept(network: nn.Module, classifier: Classifier) -> None:
+    """Refuse an end that took the place of the one whose rows were kept.
+
+    Args:
+        network: what the classifier was cut out of, with the rows.
+        classifier: features and head, which may be new.
+
+    Raises:
+        ModelError: the last layer is not the network's own.
+    """
+    weight = dict(classifier.head.named_parameters()).get("weight")
+    if weight is None:  # the maps are the classes' own
+        return
+    if all(weight.data_ptr() != own.data_ptr() for own in network.parameters()):
+        raise ModelError(
+            f"{_SETTING}: with model.pooling as it is, {classifier.name} gets a new last layer, and"
+            " no class is kept; leave one of the two out"
+        )
 
 
 def keep_rows(network: nn.Module, pretrained: nn.Module, known: KnownRows, name: str) -> set[int]:

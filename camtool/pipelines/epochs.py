@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from camtool.errors import DataError, SettingsError
+from camtool.models import Gap, PerClass
 from camtool.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> No
     train = experiment.train
     autocast(train.precision, peers.device)
     _check_batch_norm(experiment, peers)
+    _check_end(experiment)
     parts = peers.world * train.accumulate
     if train.batch_size % parts:
         raise SettingsError(
@@ -59,6 +61,27 @@ def _check_batch_norm(experiment: Experiment, peers: Processes) -> None:
         raise SettingsError(
             f"train.batch_norm: synchronized needs GPUs, and this runs on {peers.device.type}; take"
             " batch or stored"
+        )
+
+
+def _check_end(experiment: Experiment) -> None:
+    """Refuse settings of the network's end that training would do without, or cannot learn."""
+    model, method = experiment.model, experiment.train.method
+    if model.linear_weights is not None:
+        raise SettingsError(
+            "model.linear_weights: brings classes of its own, which are not those of the data: it"
+            " is for localize, leave it out"
+        )
+    pooling = model.pooling.by if isinstance(model.pooling, PerClass) else model.pooling
+    unused = {
+        "model.pooling": not isinstance(pooling, Gap | None),
+        "model.dropout": model.dropout is not None,
+        "model.keep_known_classes": model.keep_known_classes,
+    }
+    if method.own_head and (places := [place for place, given in unused.items() if given]):
+        raise SettingsError(
+            f"{places[0]}: has no place, since train.method {method.name} puts a head of its own"
+            " on the features, with average pooling: leave one of the two out"
         )
 
 

@@ -290,6 +290,7 @@ def test_no_validation_set(shapes, tmp_path):
         ("train.accumulate=3", 2, "train.batch_size: 8 images cannot be shared by 1"),
         ("train.precision=float16", 2, "train.precision: float16 needs a GPU"),
         ("train.batch_norm=stored", 2, "train.batch_norm: stored, but model.weights: none brings"),
+        ("model.linear_weights=w.npz", 2, "model.linear_weights: brings classes of its own"),
         ("train.batch_norm=synchronized", 2, "train.batch_norm: synchronized needs GPUs"),
         ("data.root=nowhere", 3, "nowhere: no such file or folder; check the section data"),
         ("data.boxes=null", 0, ""),

@@ -131,3 +131,15 @@ def test_no_epoch_that_can_be_judged(shapes, tmp_path):
     assert "no epoch could be judged by top1: the last one is kept as best" in ran.err
     assert "best: epoch 2 by top1" in ran.out
     assert weights(run, "best") == weights(run, "last")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("pooling", "{name: gmp}"), ("dropout", "0.5"), ("keep_known_classes", "true"),
+     ("pooling", "{name: per-class, by: {name: lse}}")],
+)  # fmt: skip
+def test_a_head_of_the_methods_own_leaves_no_place(place, value, shapes, tmp_path):
+    acol = ("--set", "train.method.name=acol", "--set", f"model.{place}={value}")
+    code, message = failed(*shapes_data(shapes), *SMALL, *acol, "-o", tmp_path / "run")
+    assert code == 2
+    assert message.startswith(f"model.{place}: has no place, since train.method acol puts a head")

@@ -228,3 +228,12 @@ def test_another_head(file):
     fresh.replace_head(LinearHead(torch.zeros(3, fresh.head.channels), None))
     assert fresh.new_modules() == []
     assert isinstance(fresh.head, nn.Module)
+
+
+def test_dropout_where_no_linear_layer_is():
+    with pytest.raises(ModelError) as raised:
+        ModelSettings(backbone="paper/nin", weights="none", dropout=0.5).build(0, 5)
+    assert str(raised.value) == (
+        "paper/nin: model.dropout: no linear layer reads the pooled features, so nothing can be"
+        " dropped there; leave it out"
+    )

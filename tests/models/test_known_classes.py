@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from camtool.errors import ModelError
-from camtool.models import ExtraConv, Gmp, ModelSettings
+from camtool.models import ExtraConv, Gap, Gmp, ModelSettings, PerClass
 
 SMALL = "timm/test_resnet"
 INDICES = (7, 0, 999, 250)
@@ -63,6 +63,23 @@ def test_without_the_setting_no_row_is_kept(weights):
 def test_another_pooling_keeps_the_rows_too(weights):
     kept = settings(weights, pooling=Gmp()).build(0, 4, INDICES)
     whole = ModelSettings(backbone=SMALL, weights=weights, pooling=Gmp()).build()
+    torch.testing.assert_close(logits(kept), logits(whole)[:, list(INDICES)])
+
+
+def test_a_new_end_has_no_rows_to_keep(tmp_path):
+    """MobileNetV3 has layers behind its pooling: with a pooling given, its end is a new one."""
+    torch.manual_seed(3)
+    file = tmp_path / "w.safetensors"
+    safetensors.torch.save_file(timm.create_model("mobilenetv3_small_050").state_dict(), file)
+    plain = {"backbone": "timm/mobilenetv3_small_050", "weights": str(file), "pooling": Gap()}
+    ModelSettings(**plain).build(0, 4)
+    with pytest.raises(ModelError, match=r"with model.pooling as it is, timm/mobilenetv3_small_050"):
+        ModelSettings(**plain, keep_known_classes=True).build(0, 4, INDICES)
+
+
+def test_class_maps_of_kept_rows(weights):
+    kept = settings(weights, pooling=PerClass()).build(0, 4, INDICES)
+    whole = ModelSettings(backbone=SMALL, weights=weights).build()
     torch.testing.assert_close(logits(kept), logits(whole)[:, list(INDICES)])
 
 

@@ -31,6 +31,7 @@ class Acol(TrainingMethod):
 
     summary: ClassVar[str] = "a second classifier on what the first one left"
     paper: ClassVar[str] = "Zhang et al., CVPR 2018, arXiv:1804.06962"
+    own_head: ClassVar[bool] = True
 
     name: Literal["acol"] = "acol"
 

@@ -42,6 +42,9 @@ class TrainingMethod(Settings, ABC):
     summary: ClassVar[str]
     paper: ClassVar[str]
 
+    own_head: ClassVar[bool] = False
+    """Whether a head of the method takes the place of the network's own, whatever that is."""
+
     def prepare(self, classifier: Classifier, seed: int = 0) -> Classifier:  # noqa: ARG002
         """Return the classifier that is trained and that localizes afterwards, with its head.
 
