@@ -62,6 +62,7 @@ class Seen:
         scores: their probabilities, shape (n,).
         ranks: their places among all classes, 1 = most probable; no two are equal.
         maps: shape (n, h, w), float32.
+        logits: of all classes, shape (C,), float32.
         boxes: for each class, in pixels of the image; None where the box rule makes them of maps.
     """
 
@@ -69,6 +70,7 @@ class Seen:
     scores: list[float]
     ranks: list[int]
     maps: NDArray[np.float32]
+    logits: NDArray[np.float32]
     boxes: list[tuple[ScoredBox, ...]] | None = None
 
 
@@ -212,6 +214,7 @@ class Localizer:
                     merge_maps(
                         maps, prepared.views, prepared.region, merge=how.merge, relu=how.relu
                     ),
+                    logits[i].numpy(),
                     merge_boxes([of_view[i] for _, of_view in of_views], prepared.views),
                 )
             )

@@ -28,6 +28,7 @@ from camtool.pipelines.parallel import ordered_map
 from camtool.pipelines.truths import NO_LABEL, KnownClasses
 from camtool.report.overlay import OverlaySettings
 from camtool.structures import AnnotatedObject, Annotation, Prediction
+from camtool.training.losses import Logistic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,6 +100,7 @@ class Validator:
             DataError: there are boxes, but none of a validation image and of a known class.
         """
         self._peers = peers
+        self._several = experiment.train.loss.multi_label
         self._examples: Sequence[Example] = sets.val[peers.rank :: peers.world]
         names = ClassNames(sets.classes.names, sets.classes.titles)
         settings = experiment.localize.model_copy(
@@ -216,9 +218,19 @@ class Validator:
                    if c in example.labels]  # fmt: skip
         counts.top1 += any(rank == 1 for rank, _ in of_true)
         counts.top5 += any(rank <= 5 for rank, _ in of_true)
-        counts.loss -= math.log(max(max(s for _, s in of_true), _LEAST_PROBABILITY))
+        counts.loss += (
+            self._logistic(seen, example) if self._several
+            else -math.log(max(max(s for _, s in of_true), _LEAST_PROBABILITY))
+        )  # fmt: skip
         if annotation is not None:
             self._add_boxes(counts, annotation, prediction)
+
+    def _logistic(self, seen: Seen, example: Example) -> float:
+        """The loss that training on several classes an image minimises."""
+        logits = torch.from_numpy(seen.logits)[None]
+        labels = torch.zeros_like(logits)
+        labels[0, list(example.labels)] = 1
+        return float(Logistic()(logits, labels))
 
     def _add_boxes(self, counts: _Counts, annotation: Annotation, prediction: Prediction) -> None:
         outcome: Any = self._judge.judge(annotation, prediction).outcome

@@ -231,6 +231,15 @@ def test_csv_of_several_classes(tmp_path):
     assert sets.train[1].source.path == str(tmp_path / "sub" / "b.png")
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_class_that_is_only_a_second_label_is_trained_on(seed, tmp_path):
+    rows = [f"{i}.png,cat" for i in range(4)] + [f"{i}.png,dog;rare{i}" for i in (4, 5)]
+    train = table(tmp_path / "t.csv", "\n".join(rows))
+    sets = CsvData(train=train, val_fraction=0.5).load(seed)
+    assert len(sets.val) == 2
+    assert {label for e in sets.train for label in e.labels} == set(range(4))
+
+
 def test_csv_with_a_class_map(tmp_path):
     train = table(tmp_path / "t.csv", "a.png,cat\nb.png,dog\n")
     classes = table(tmp_path / "classes.txt", "dog\ncat\n")

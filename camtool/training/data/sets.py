@@ -145,7 +145,8 @@ def split_by_class(
 ) -> tuple[list[Example], list[Example]]:
     """Split examples into training and validation, the same share of every class.
 
-    A class keeps at least one image to train on. An image of several classes goes by its first.
+    A class keeps at least one image to train on. An image of several classes goes by its first,
+    unless it is the only one of another.
     The outcome depends on the seed and the examples alone.
 
     Returns:
@@ -159,5 +160,10 @@ def split_by_class(
     for label, places in sorted(by_class.items()):
         count = min(round(fraction * len(places)), len(places) - 1)
         chosen.update(random.Random(derive_seed(seed, "split", label)).sample(places, count))
+    present = {label for i, e in enumerate(every) if i not in chosen for label in e.labels}
+    for place in sorted(chosen):
+        if not present.issuperset(every[place].labels):
+            present.update(every[place].labels)
+            chosen.discard(place)
     train = [e for place, e in enumerate(every) if place not in chosen]
     return train, [e for place, e in enumerate(every) if place in chosen]

@@ -30,7 +30,7 @@ class CsvData(DataSettings):
     """Rows `path,label`, or `path,label;label` for images of several classes.
 
     Paths are relative to `root`. A first row `path,label` is a header. Images of several classes
-    need the multi-label loss (`train.loss: {name: logistic}`) or count by their first class.
+    need the multi-label loss (`train.loss: {name: logistic}`).
     """
 
     summary: ClassVar[str] = "a table: path,label or path,label;label"

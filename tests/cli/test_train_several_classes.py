@@ -1,0 +1,45 @@
+"""Training on images of several classes, as users run it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from camtool.images.sources import FileSource
+from camtool.pipelines.localizer import Localizer
+from camtool.pipelines.trained import with_model
+from tests.cli.running import run_here
+from tests.cli.test_train_command import history
+from tests.shapes import SMALL, draw_shapes
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _networks_built_once():
+    """Not here: what is trained is not what was built."""
+
+
+def test_validation_measures_the_loss_that_training_minimises(tmp_path):
+    """Of all classes each by itself; against torch on the checkpoint's own scores."""
+    shapes = draw_shapes(tmp_path / "shapes", train=6, val=2)
+    for part in ("train", "val"):
+        paths = sorted((shapes / part).rglob("*.png"))
+        second = {"disk": ";round", "ring": ";round"}
+        rows = [f"{p},{p.parent.name}{second.get(p.parent.name, '')}" for p in paths]
+        (tmp_path / f"{part}.csv").write_text("\n".join(rows))
+    data = f"data={{name: csv, train: {tmp_path}/train.csv, val: {tmp_path}/val.csv}}"
+    several = ("--set", data, "--set", "train.loss.name=logistic", "--set", "train.epochs=1")
+    ran = run_here("train", *SMALL, *several, "-o", tmp_path / "run")
+    assert ran.code == 0, ran.err
+    experiment = with_model(tmp_path / "run", None, [])
+    localizer = Localizer(experiment.model, experiment.localize, device="cpu")
+    names, losses = localizer.names.names, []
+    for line in (tmp_path / "val.csv").read_text().splitlines():
+        path, labels = line.split(",")
+        logits = localizer.see([localizer.prepare(FileSource(path, path))])[0].logits
+        truth = torch.tensor([float(name in labels.split(";")) for name in names])
+        losses.append(F.binary_cross_entropy_with_logits(torch.from_numpy(logits), truth).item())
+    assert len(names) == 5
+    told = history(tmp_path / "run")[0]["val"]
+    assert told["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert told["images"] == 8
