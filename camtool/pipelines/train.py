@@ -28,7 +28,7 @@ from camtool.training.history import (
 )
 from camtool.training.loop import Ended, EpochSums, Loop, Position
 from camtool.training.order import BatchOrder
-from camtool.training.random_state import own_random_state, seed_all
+from camtool.training.random_state import kernels, own_random_state, seed_all
 from camtool.training.rates import rates_of
 from camtool.training.synchronized import synchronized
 
@@ -86,7 +86,11 @@ def train(
         raise SettingsError("data: missing; a section such as data: {name: folder, root: PHOTOS}")
     if experiment.train.tensorboard:
         check_tensorboard()
-    with processes(experiment.run.device) as peers, own_random_state():
+    with (
+        processes(experiment.run.device) as peers,
+        own_random_state(),
+        kernels(deterministic=experiment.train.deterministic),
+    ):
         sets = experiment.data.load(experiment.run.seed)
         checkpoints = Checkpoints(experiment, sets)
         if checkpoints.store.exists() and not resume:
@@ -240,8 +244,6 @@ class Training:
 
     def _loop(self, classifier: Classifier) -> Loop:
         experiment, peers, train = self.experiment, self.peers, self.experiment.train
-        if train.deterministic:
-            torch.use_deterministic_algorithms(True)
         module: Any = train.method.trainee(classifier, experiment.run.seed)
         if train.batch_norm == "synchronized" and peers.world > 1:
             module = synchronized(module)

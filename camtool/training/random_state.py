@@ -1,7 +1,8 @@
-"""The state of the random number generators of Python, NumPy and torch, as plain data."""
+"""Random number generators of Python, NumPy and torch, their state as plain data; and kernels."""
 
 from __future__ import annotations
 
+import os
 import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["get_random_state", "own_random_state", "seed_all", "set_random_state"]
+__all__ = ["get_random_state", "kernels", "own_random_state", "seed_all", "set_random_state"]
 
 
 def get_random_state() -> dict[str, Any]:
@@ -54,3 +55,17 @@ def own_random_state() -> Iterator[None]:
         yield
     finally:
         set_random_state(before)
+
+
+@contextmanager
+def kernels(*, deterministic: bool) -> Iterator[None]:
+    """Choose between any kernels and those whose results repeat; the caller's choice comes back."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if deterministic:
+        # Without it cuBLAS refuses; it is read when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

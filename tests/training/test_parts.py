@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 
 import numpy as np
 import pytest
@@ -23,7 +24,12 @@ from camtool.training.distributed import _place, _set_address
 from camtool.training.ema import MovingAverage
 from camtool.training.optimizer import AdamW, Sgd
 from camtool.training.order import BatchOrder, Place
-from camtool.training.random_state import get_random_state, own_random_state, set_random_state
+from camtool.training.random_state import (
+    get_random_state,
+    kernels,
+    own_random_state,
+    set_random_state,
+)
 from camtool.training.rates import rates_of
 from tests.drawn import draw_pictures
 
@@ -210,6 +216,17 @@ def test_random_states_go_and_come_back():
     second = drawn()
     set_random_state(state)
     assert (drawn(), drawn()) == (first, second)
+
+
+def test_deterministic_kernels_are_asked_for_within_a_run_only(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with kernels(deterministic=False):
+        assert not torch.are_deterministic_algorithms_enabled()
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    with kernels(deterministic=True):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize(
