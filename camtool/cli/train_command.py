@@ -75,7 +75,7 @@ def _on_signal() -> Callable[[], bool]:
     """Ask to stop on SIGTERM and SIGUSR1, which batch systems send before they kill.
 
     They are blocked, before any library starts a thread, and looked for between two steps: so they
-    end no data loader process, which inherits the block, and wait while the program starts.
+    wait while the program starts. (Python's own start of processes lifts the block of SIGTERM.)
     """
     numbers = {signal.SIGTERM, signal.SIGUSR1}
     came: list[int] = []

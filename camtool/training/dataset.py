@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, final
 
@@ -12,9 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from camtool.errors import DataError, ImageReadError
-from camtool.images.decode import decode, quiet_pillow
+from camtool.images.decode import decode
 from camtool.training.order import Place
 from camtool.training.seeds import derive_seed
+from camtool.training.workers import start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,7 +161,7 @@ def loader(
         "multiprocessing_context": "forkserver",
         "persistent_workers": True,
         "prefetch_factor": _AHEAD,
-        "worker_init_fn": _start_worker,
+        "worker_init_fn": start_worker,
     }
     # What a dataset yields and what the batches are made of need not be one type, but for mypy.
     return DataLoader(
@@ -172,10 +172,3 @@ def loader(
         pin_memory=pin,
         **(options if workers else {}),
     )
-
-
-def _start_worker(_: int) -> None:
-    # These end the whole job at a step's end, by the main process's decision.
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    quiet_pillow().__enter__()
