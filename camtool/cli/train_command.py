@@ -56,6 +56,8 @@ def command(
     from camtool.pipelines.train import train
 
     result = train(experiment, resume=resume, stop=stop)
+    if not result.is_first:
+        return
     rows = [("epoch", *(title for *_, title in _COLUMNS))]
     rows += [(str(row["epoch"]), *_cells(row)) for row in result.history]
     click.echo(format_rows(rows))

@@ -56,6 +56,7 @@ class TrainResult:
         best_epoch: the epoch of the best checkpoint, counted from 1.
         best_rule: what it is best in.
         uses_boxes: whether this rule looks at boxes of the validation set.
+        is_first: whether this process is the one of several that speaks.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class TrainResult:
     best_epoch: int
     best_rule: str
     uses_boxes: bool
+    is_first: bool = True
 
 
 def train(
@@ -239,7 +241,7 @@ class Training:
             draw_curves(self.experiment.run.dir, self.done.history)
         return TrainResult(
             self.experiment.run.dir, tuple(self.done.history), self.done.best_epoch, rule,
-            rule in train.USES_BOXES,
+            rule in train.USES_BOXES, self.peers.is_first,
         )  # fmt: skip
 
     def _loop(self, classifier: Classifier) -> Loop:

@@ -80,9 +80,21 @@ def processes(device: str) -> Iterator[Processes]:
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ModelError: the device is not there.
+        ModelError: the device is not there, or has too little memory for what is done within.
         RunError: the other processes cannot be reached, or one of them ended.
     """
+    try:
+        with _joined(device) as peers:
+            yield peers
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            "the GPU has too little memory for a step: raise train.accumulate, or lower"
+            " train.batch_size (in validation: run.batch_size)"
+        ) from error
+
+
+@contextmanager
+def _joined(device: str) -> Iterator[Processes]:
     rank, world, local = _place(os.environ)
     chosen = _device(device, local)
     if world == 1:

@@ -49,7 +49,13 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except pickle.UnpicklingError as error:
+        # Not torch's own advice, which is to unpickle it all the same.
+        raise ModelError(
+            f"{path}: not a training state: damaged, or it holds other things than tensors and"
+            " plain data, which are never built"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a training state that can be read ({reason})") from error
     return state

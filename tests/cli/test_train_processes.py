@@ -44,6 +44,8 @@ def test_two_processes_take_the_steps_of_one(slurm, options, tmp_path):
         assert b["val"]["loss"] == pytest.approx(a["val"]["loss"], rel=1e-4)
     assert said[0][1].count("epoch 1:") == 1
     assert "epoch 1:" not in said[1][1]
+    assert said[0][0].count("best: epoch") == 1
+    assert said[1][0] == ""
 
 
 @pytest.mark.parametrize("method", ["acol", "spg"])

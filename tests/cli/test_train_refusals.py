@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from camtool.pipelines.train import train
 from camtool.runs import checkpoints as store
 from camtool.settings import load_settings
 from camtool.training.loop import Loop
+from camtool.training.state import read_state
 from tests.cli.running import run_here
 from tests.cli.test_train_command import failed, history, weights
 from tests.shapes import SMALL, draw_shapes, shapes_data
@@ -143,3 +145,34 @@ def test_a_head_of_the_methods_own_leaves_no_place(place, value, shapes, tmp_pat
     code, message = failed(*shapes_data(shapes), *SMALL, *acol, "-o", tmp_path / "run")
     assert code == 2
     assert message.startswith(f"model.{place}: has no place, since train.method acol puts a head")
+
+
+def test_a_gpu_of_too_little_memory(shapes, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(Loop, "_backward", full)
+    assert failed(*shapes_data(shapes), *SMALL, "-o", tmp_path / "run") == (
+        4,
+        "the GPU has too little memory for a step: raise train.accumulate, or lower"
+        " train.batch_size (in validation: run.batch_size)",
+    )
+
+
+class Harmful:
+    def __init__(self, place):
+        self.place = str(place)
+
+    def __reduce__(self):
+        return os.mkdir, (self.place,)
+
+
+def test_a_training_state_that_would_run_code(tmp_path):
+    torch.save({"module": Harmful(tmp_path / "done")}, tmp_path / "training.pt")
+    with pytest.raises(ModelError) as raised:
+        read_state(tmp_path / "training.pt")
+    assert str(raised.value) == (
+        f"{tmp_path}/training.pt: not a training state: damaged, or it holds other things than"
+        " tensors and plain data, which are never built"
+    )
+    assert not (tmp_path / "done").exists()
