@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from camtool.settings import Settings
 
@@ -98,6 +98,12 @@ class Sgd(_Optimizer):
 
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     """L2 penalty."""
+
+    @model_validator(mode="after")
+    def _has_momentum(self) -> Sgd:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: is a form of momentum, which is 0")
+        return self
 
     @property
     def rate(self) -> float:

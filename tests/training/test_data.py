@@ -240,6 +240,12 @@ def test_a_class_that_is_only_a_second_label_is_trained_on(seed, tmp_path):
     assert {label for e in sets.train for label in e.labels} == set(range(4))
 
 
+@pytest.mark.parametrize("header", ["path,label", "ID,Class", "Filename,category,split"])
+def test_csv_headers(header, tmp_path):
+    train = table(tmp_path / "t.csv", f"{header}\na.png,cat\nb.png,dog\n")
+    assert CsvData(train=train).load(0).classes.names == ("cat", "dog")
+
+
 def test_csv_with_a_class_map(tmp_path):
     train = table(tmp_path / "t.csv", "a.png,cat\nb.png,dog\n")
     classes = table(tmp_path / "classes.txt", "dog\ncat\n")
@@ -253,6 +259,7 @@ def test_csv_with_a_class_map(tmp_path):
         ("a.png,cat\nb.png,\n", r"t.csv:2: no class in this row; path,label needed"),
         ("a.png,cat\n", "class without an image to train on: 'dog'"),
         ("path,label\n", "empty: it lists no image"),
+        ("label,path\ncat,a.png\n", "t.csv:1: its columns are in the other order; path,label"),
     ],
 )
 def test_bad_csv(rows, message, tmp_path):

@@ -58,6 +58,14 @@ def test_groups_are_made_by_module(settings):
     assert len(found) == len(list(network.parameters()))
 
 
+def test_nesterov_is_a_form_of_momentum():
+    assert (
+        Sgd(nesterov=True).over([{"params": [nn.Parameter(torch.zeros(1))]}]).defaults["nesterov"]
+    )
+    with pytest.raises(ValidationError, match="nesterov: is a form of momentum, which is 0"):
+        Sgd(nesterov=True, momentum=0.0)
+
+
 def test_rates_of_parts_by_the_longest_name():
     classifier = ModelSettings(backbone="timm/test_resnet", weights="none").build(0, 3)
     rates = rates_of(classifier, {"layer2": 0.5, "layer2.0.conv1": 0.0, "head": 4.0})

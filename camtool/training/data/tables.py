@@ -22,15 +22,16 @@ from camtool.training.data.sets import (
 
 __all__ = ["CsvData"]
 
-_HEADS = ("path", "file", "filename", "file_name", "image")
+_PATH_HEADS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
+_LABEL_HEADS = ("label", "labels", "class", "classes", "category")
 
 
 @final
 class CsvData(DataSettings):
     """Rows `path,label`, or `path,label;label` for images of several classes.
 
-    Paths are relative to `root`. A first row `path,label` is a header. Images of several classes
-    need the multi-label loss (`train.loss: {name: logistic}`).
+    Paths are relative to `root`. A first row such as `path,label` is a header. Images of several
+    classes need the multi-label loss (`train.loss: {name: logistic}`).
     """
 
     summary: ClassVar[str] = "a table: path,label or path,label;label"
@@ -77,7 +78,7 @@ class CsvData(DataSettings):
     def _rows(self, path: Path) -> list[_Row]:
         rows: list[_Row] = []
         for line, cells in csv_rows(path):
-            if not rows and cells and cells[0].strip().lower() in _HEADS:
+            if not rows and _is_header(f"{path}:{line}", cells):
                 continue
             rows.append(_row(f"{path}:{line}", cells, self.root or path.parent))
         if not rows:
@@ -90,6 +91,13 @@ class _Row:
     place: str
     source: FileSource
     labels: tuple[str, ...]
+
+
+def _is_header(place: str, cells: list[str]) -> bool:
+    names = [cell.strip().lower() for cell in cells[:2]]
+    if names and names[0] in _LABEL_HEADS and names[-1] in _PATH_HEADS:
+        raise DataError(f"{place}: its columns are in the other order; path,label needed")
+    return bool(names) and (names[0] in _PATH_HEADS or names[-1] in _LABEL_HEADS)
 
 
 def _row(place: str, cells: list[str], root: Path) -> _Row:
