@@ -197,11 +197,11 @@ class Training:
         sums = self.loop.sums
         *values, unreadable = self.peers.sum([*sums.values.tolist(), sums.unreadable])
         whole = EpochSums(torch.tensor(values, dtype=torch.float64))
-        shown = self.loop.progress
+        shown, group = self.loop.progress, self.loop.optimizer.param_groups[0]
         return {
             "epoch": self.loop.position.epoch + 1,
             "step": (self.loop.position.epoch + 1) * self.loop.order.steps,
-            "learning_rate": self.loop.optimizer.param_groups[0]["lr"],
+            "learning_rate": group["lr"] / group["scale"],
             "train": {**whole.row(), "unreadable": int(unreadable)},
             "val": None,
             "seconds": round(shown.seconds, 3) if shown else 0.0,

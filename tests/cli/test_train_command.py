@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -182,6 +183,9 @@ def test_a_part_that_is_kept_as_it_is(shapes, tmp_path):
     ran = run_here("train", *shapes_data(shapes), *SMALL, *options, "-o", run)
     assert ran.code == 0, ran.err
     saved = safetensors.torch.load(weights(run))
+    # Half the cosine's rate is that of layer2 alone.
+    rate = 0.02 * (1 + math.cos(math.pi * 2 / 6)) / 2
+    assert history(run)[0]["learning_rate"] == pytest.approx(rate)
     kept = ("conv1.", "bn1.", "layer1.")
     for key, before in pretrained.items():
         after = saved.get(f"features.{key}")
