@@ -46,7 +46,8 @@ def command(
 
     The run folder gets checkpoints/best and checkpoints/last, for `camtool localize --model`, and
     history.jsonl. Killed at any time, the command goes on with --resume. On SIGTERM and SIGUSR1 it
-    saves and exits with 75. Under torchrun or srun the processes share every batch.
+    saves and exits with 75. Under torchrun or srun the processes share every batch; srun hands on
+    the 75, torchrun makes a 1 of it.
     """
     stop = _on_signal()
     show_messages()
