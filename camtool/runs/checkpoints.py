@@ -115,14 +115,17 @@ class CheckpointStore:
             RunError: another one does, or the folder cannot be written.
         """
         make_folder(self.path)
-        with run_errors(self.path), (self.path / ".lock").open("wb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunError(
-                    f"{self.path.parent}: another process is writing this run"
-                ) from error
-            self._tidy()
+        with contextlib.ExitStack() as stack:
+            # Not around what is done under the lock, whose errors are its own.
+            with run_errors(self.path):
+                file = stack.enter_context((self.path / ".lock").open("wb"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise RunError(
+                        f"{self.path.parent}: another process is writing this run"
+                    ) from error
+                self._tidy()
             yield
 
     def _tidy(self) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from camtool.errors import ModelError
+from camtool.errors import ModelError, RunError
 from camtool.training.precision import autocast, scaler_for
 from camtool.training.progress import Progress
 from camtool.training.seeds import derive_seed
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Ended", "EpochSums", "Loop", "Position"]
 
 _GPU_CHECK_STEPS: Final = 20
+_WORKER_GONE: Final = ("exited unexpectedly", "is killed by signal")  # a data loader's own words
 
 
 class Ended(Enum):
@@ -140,6 +141,7 @@ class Loop:
         Raises:
             ModelError: the loss is not finite.
             DataError: a hundred images in a row cannot be read.
+            RunError: a process that reads images was killed.
         """
         self.order.epoch, self.order.start = self.position.epoch, self.position.step
         self.sums.values = self.sums.values.to(self.processes.device)
@@ -175,7 +177,7 @@ class Loop:
     def _steps(self) -> Iterator[list[Batch]]:
         """Yield the micro-batches of one step after the other."""
         pending: list[Batch] = []
-        for batch in self.loader:
+        for batch in self._batches():
             batch.check()
             self.sums.unreadable += len(batch.unreadable)
             for path, reason in batch.unreadable:
@@ -184,6 +186,18 @@ class Loop:
             if len(pending) == self.settings.accumulate:
                 yield pending
                 pending = []
+
+    def _batches(self) -> Iterator[Batch]:
+        try:
+            yield from self.loader
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            gone = isinstance(error, ConnectionError | EOFError)
+            if not (gone or any(sign in str(error) for sign in _WORKER_GONE)):
+                raise
+            raise RunError(
+                "a process that reads images was ended from outside, mostly for want of memory:"
+                " lower run.workers or data.cache_mb, and start again with --resume"
+            ) from error
 
     def _step(self, batches: list[Batch]) -> None:
         rate = self.settings.optimizer.rate * self._factor()

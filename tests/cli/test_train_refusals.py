@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 
 import pytest
 import torch
 
-from camtool.errors import ModelError
+from camtool.errors import ModelError, RunError
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.train import train
 from camtool.runs import checkpoints as store
@@ -176,3 +177,19 @@ def test_a_training_state_that_would_run_code(tmp_path):
         " tensors and plain data, which are never built"
     )
     assert not (tmp_path / "done").exists()
+
+
+@pytest.mark.slow
+def test_a_reader_that_is_killed(shapes, tmp_path):
+    """As the system does when memory runs out."""
+
+    def kill():
+        for process in multiprocessing.active_children():
+            process.kill()
+        return False
+
+    options = [*shapes_data(shapes), *SMALL, "run.workers=1", "train.epochs=50"]
+    options += [f'run.dir="{tmp_path}/run"']
+    settings = load_settings(Experiment, None, [v for v in options if v != "--set"])
+    with pytest.raises(RunError, match=r"^a process that reads images was ended from outside"):
+        train(settings, stop=kill)
