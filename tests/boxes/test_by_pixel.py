@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camtool.boxes import MultiBoxes, PaperBoxes
+from camtool.boxes import MultiBoxes, PaperBoxes, PointBoxes
 from camtool.boxes import by_pixel as module
 from camtool.boxes.by_pixel import by_pixel
 from camtool.structures import ScoreMap
@@ -42,6 +42,17 @@ def test_the_box_is_that_of_opencvs_bicubic_map(threshold, seed):
     first = multi.boxes(over(noise(seed)))[0]
     assert first.box.xyxy == (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
     assert first.score == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_point_is_the_maximum_of_opencvs_bicubic_map(seed, monkeypatch):
+    pixels = cv2.resize(noise(seed), SIZE, interpolation=cv2.INTER_CUBIC)
+    y, x = np.unravel_index(pixels.argmax(), pixels.shape)
+    rule = PointBoxes(interpolation="bicubic")
+    assert rule.boxes(over(noise(seed)))[0].box.xyxy == (x, y, x + 1, y + 1)
+    monkeypatch.setattr(module, "_MAX_SIDE", 45)
+    (rough,) = rule.boxes(over(noise(seed)))
+    assert rough.box.xyxy == pytest.approx((x, y, x + 1, y + 1), abs=2)
 
 
 def test_it_is_another_box_than_that_of_the_bilinear_map():
