@@ -35,12 +35,12 @@ class SelfTaught(MapMethod):
 
     The picture is cut into segments (Felzenszwalb, Huttenlocher) at several scales and in two
     colour spaces. The two neighbours that are most alike by
-    `¼ (similar worth + small size + good fill + similar colours)` are merged until one is left.
-    Every segment's box is a hypothesis; its score here is `drop · (1 - share of the picture)`,
-    since without the whole picture nothing is left of any score, and non-maximum suppression
-    leaves the best of those that overlap. The map's value at a pixel is the mean score of the
-    hypotheses over it. Bergamo, Bazzani, Anguelov, Torresani: Self-taught Object Localization with
-    Deep Networks, 2014, arXiv:1409.3964.
+    `¼ (similar drop + small size + good fill + similar colours)` are merged until one is left.
+    Every segment's box is a hypothesis, and non-maximum suppression leaves the best of those that
+    overlap. Its score is `drop · (1 - share of the picture)`, since without the whole picture
+    nothing is left of any score; the authors' program ranks by the drop (`by_size: false`). The
+    map's value at a pixel is the mean score of the hypotheses over it. Bergamo, Bazzani, Anguelov,
+    Torresani: Self-taught Object Localization with Deep Networks, 2014, arXiv:1409.3964.
     """
 
     paper: ClassVar[str] = "Bergamo et al., 2014, arXiv:1409.3964"
@@ -61,6 +61,10 @@ class SelfTaught(MapMethod):
 
     min_segment: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Least size of a segment, as a share of the picture."""
+
+    by_size: bool = True
+    """Multiply the drop by the share of the picture that is left, so that of two boxes that cost
+    the same the smaller is better."""
 
     overlap: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Intersection over union above which the weaker of two hypotheses is left out."""
@@ -127,15 +131,15 @@ class SelfTaught(MapMethod):
         """The boxes of all segments, each box once, with their scores."""
         from camtool.cam.segments import merged
 
-        def worth(bounds: Bounds) -> float:
+        def drop(bounds: Bounds) -> float:
             return masked.drop(bounds, index if self.drop == "class" else None)
 
         chosen: dict[Bounds, float] = {}
         for group in groups:
-            for segment in (*group, *merged(group, worth, masked.area)):
+            for segment in (*group, *merged(group, drop, masked.area)):
                 y0, x0, y1, x1 = segment.bounds
-                left = 1 - (y1 - y0) * (x1 - x0) / masked.area
-                chosen[segment.bounds] = worth(segment.bounds) * left
+                left = 1 - (y1 - y0) * (x1 - x0) / masked.area if self.by_size else 1.0
+                chosen[segment.bounds] = drop(segment.bounds) * left
         return [_Hypothesis(*item) for item in chosen.items()]
 
     def _best(self, found: list[_Hypothesis]) -> tuple[ScoredBox, ...]:
