@@ -61,8 +61,8 @@ class MapMethod(Settings, ABC):
             classes: class indices, int64 of shape (B, n).
 
         Returns:
-            Maps of shape (B, n, h, w), covering the whole input, rows from top to bottom, any
-            range.
+            Maps of shape (B, n, h, w), float32, covering the whole input, rows from top to bottom,
+            any range.
 
         Raises:
             ModelError: the network lacks what the method needs.

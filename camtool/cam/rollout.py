@@ -57,16 +57,18 @@ class AttentionRollout(AttentionMethod):
         import torch
 
         from camtool.cam.transformer import attend, to_patches
+        from camtool.models.precision import without_autocast
 
         del forward
         check_classes(classes, classifier.num_classes)
         with torch.no_grad():
             seen = attend(classifier, images)
             flow = torch.eye(seen.maps[0].shape[-1], device=images.device)
-            for attention in seen.maps:
-                joined = self._joined(attention.float())
-                mixed = joined + torch.eye(joined.shape[-1], device=images.device)
-                flow = mixed / mixed.sum(-1, keepdim=True) @ flow
+            with without_autocast(images):
+                for attention in seen.maps:
+                    joined = self._joined(attention.float())
+                    mixed = joined + torch.eye(joined.shape[-1], device=images.device)
+                    flow = mixed / mixed.sum(-1, keepdim=True) @ flow
             maps = to_patches(flow, seen.layout)
             return maps[:, None].repeat(1, classes.shape[1], 1, 1)
 
