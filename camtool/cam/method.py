@@ -10,6 +10,8 @@ from pydantic import Field
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from camtool.models.classifier import Classifier, Forward
@@ -81,6 +83,10 @@ class MapMethod(Settings, ABC):
             where boxes are made of the maps by a rule.
         """
         return self.maps(classifier, images, forward, classes), None
+
+    def strongest(self, boxes: Sequence[ScoredBox]) -> tuple[ScoredBox, ...]:
+        """Choose among boxes of a class that the method found in several views, strongest first."""
+        return tuple(sorted(boxes, key=lambda b: -b.score))
 
     def check(self, classifier: Classifier) -> None:
         """Refuse a network that lacks what the method needs, before the first image.

@@ -13,6 +13,8 @@ from camtool.geometry import iou
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -116,7 +118,7 @@ class SelfTaught(MapMethod):
                 for c in wanted
             ]
             maps.append(torch.cat(values))
-            boxes.append([self._best(found[c]) for c in wanted])
+            boxes.append([self.strongest([_scored(h) for h in found[c]]) for c in wanted])
         return pooled(torch.stack(maps), self.stride), boxes
 
     def _segments(self, rgb: NDArray[np.float64]) -> list[list[Segment]]:
@@ -142,14 +144,17 @@ class SelfTaught(MapMethod):
                 chosen[segment.bounds] = drop(segment.bounds) * left
         return [_Hypothesis(*item) for item in chosen.items()]
 
-    def _best(self, found: list[_Hypothesis]) -> tuple[ScoredBox, ...]:
-        """The best hypotheses after non-maximum suppression; none that costs no score."""
+    def strongest(self, boxes: Sequence[ScoredBox]) -> tuple[ScoredBox, ...]:
+        """Return the best boxes after non-maximum suppression; none that costs no score."""
         kept: list[ScoredBox] = []
-        for hypothesis in sorted(found, key=lambda h: -h.score):
-            if len(kept) == self.boxes or hypothesis.score <= 0:
+        for one in sorted(boxes, key=lambda b: -b.score):
+            if len(kept) == self.boxes or one.score <= 0:
                 break
-            y0, x0, y1, x1 = hypothesis.bounds
-            box = Box(float(x0), float(y0), float(x1), float(y1))
-            if all(iou(box, other.box) <= self.overlap for other in kept):
-                kept.append(ScoredBox(box, hypothesis.score))
+            if all(iou(one.box, other.box) <= self.overlap for other in kept):
+                kept.append(one)
         return tuple(kept)
+
+
+def _scored(hypothesis: _Hypothesis) -> ScoredBox:
+    y0, x0, y1, x1 = hypothesis.bounds
+    return ScoredBox(Box(float(x0), float(y0), float(x1), float(y1)), hypothesis.score)
