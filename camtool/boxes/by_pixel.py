@@ -54,4 +54,5 @@ def whole_pixels(
     if worked.size == score_map.size:
         return boxes
     factors = np.tile(np.divide(score_map.size, worked.size), 2)
-    return np.rint(boxes * factors).astype(np.int64)
+    result: NDArray[np.int64] = np.rint(boxes * factors).astype(np.int64)
+    return result

@@ -121,6 +121,7 @@ class LeGrad(AttentionMethod):
         """Maps (B, n, h, w) of one block."""
         import torch
 
+        from camtool.cam.overflow import check_overflow
         from camtool.cam.transformer import scores_of_tokens
 
         layout, tokens = seen.layout, seen.blocks[number].tokens
@@ -130,6 +131,7 @@ class LeGrad(AttentionMethod):
         for column in classes.unbind(1):
             score = logits.gather(1, column[:, None]).sum()
             (gradient,) = torch.autograd.grad(score, seen.maps[number], retain_graph=True)
+            check_overflow(classifier, "the gradient at an attention", gradient, logits.dtype)
             row = gradient.float().relu().mean((1, 2))
             maps.append(row[:, layout.prefix :].reshape(-1, layout.height, layout.width))
         return torch.stack(maps, 1)

@@ -227,7 +227,8 @@ class Localizer:
     def _input(self, views: Sequence[View]) -> Tensor:
         """The same view of each picture of a batch, as input of the network."""
         images = torch.from_numpy(np.stack([view.pixels for view in views]))
-        return images.to(self.device).contiguous(memory_format=torch.channels_last)
+        weight = next(self.classifier.parameters())
+        return images.to(weight).contiguous(memory_format=torch.channels_last)
 
     def _maps(
         self, images: Tensor, forward: Forward, chosen: list[list[int]]

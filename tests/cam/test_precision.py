@@ -6,8 +6,12 @@ import copy
 
 import pytest
 import torch
+from PIL import Image
 
+from camtool import Localizer, LocalizeSettings
 from camtool.cam import AttentionRollout, Cam
+from camtool.errors import ModelError
+from camtool.pipelines.names import ClassNames
 from tests.cam.networks import NETWORKS, classifier, images
 from tests.cam.test_capture import state
 from tests.cam.test_methods import CLASSES, METHODS, SHAPE, VARIANTS, maps_of, network_for
@@ -78,3 +82,30 @@ def test_the_map_of_a_norm_head_in_half_precision():
     expected = maps_of(Cam(), network, batch, CLASSES)
     half = copy.deepcopy(network).bfloat16()
     check("cam", maps_of(Cam(), half, batch.bfloat16(), CLASSES), expected)
+
+
+@pytest.mark.parametrize("name", ["backprop", "legrad", "grad-cam", "score-cam"])
+def test_an_overflow_is_said_by_name(name):
+    half = copy.deepcopy(network_for(name)).half()
+    with torch.no_grad():
+        for parameter in half.parameters():
+            parameter.mul_(3e4)
+    with pytest.raises(
+        ModelError, match=r"test/net: .* overflows in float16: use bfloat16 or floa"
+    ):
+        maps_of(METHODS[name], half, images(SHAPE).half(), CLASSES)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_the_localizer_takes_a_network_in_half_precision(kind, tmp_path):
+    Image.new("RGB", (96, 64), "red").save(tmp_path / "a.png")
+    names = ClassNames.numbered(4)
+    results = []
+    for network in (network_for("cam"), copy.deepcopy(network_for("cam")).to(kind)):
+        for cam in (Cam(), METHODS["grad-cam"], METHODS["rise"]):
+            localizer = Localizer(settings=LocalizeSettings(cam=cam), network=(network, names))
+            found = localizer(tmp_path / "a.png")
+            assert found.maps[0].values.dtype == "float32"
+            results.append((localizer.sha256, found.classes[0].score))
+    assert results[0][1] == pytest.approx(results[3][1], abs=0.02)
+    assert results[0][0] != results[3][0] == results[4][0]
