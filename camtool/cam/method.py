@@ -118,10 +118,12 @@ def check_classes(classes: Tensor, count: int) -> None:
     """Refuse indices that are no class of a network with `count` classes.
 
     Raises:
-        ValueError: one is out of range, or the array is not (B, n).
+        ValueError: one is out of range, or the array is not (B, n), or empty.
     """
-    if classes.ndim != 2:
-        raise ValueError(f"classes must be of shape (B, n), got {tuple(classes.shape)}")
+    if classes.ndim != 2 or not classes.numel():
+        raise ValueError(
+            f"classes must be of shape (B, n), neither of them 0, got {tuple(classes.shape)}"
+        )
     wrong = classes[(classes < 0) | (classes >= count)]
     if len(wrong):
         raise ValueError(
