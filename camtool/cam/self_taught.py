@@ -71,8 +71,9 @@ class SelfTaught(MapMethod):
     overlap: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Intersection over union above which the weaker of two hypotheses is left out."""
 
-    boxes: Annotated[int, Field(ge=1)] = 1
-    """Boxes of an image and class, best first."""
+    boxes: Annotated[int, Field(ge=0)] = 1
+    """Boxes of an image and class, best first, whatever `localize.boxes` says; 0: that rule makes
+    them of the map."""
 
     stride: Annotated[int, Field(ge=1, le=64)] = 8
     """Side of the square of pixels whose mean is one value of the map."""
@@ -94,7 +95,7 @@ class SelfTaught(MapMethod):
 
     def localized(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
-    ) -> tuple[Tensor, list[list[tuple[ScoredBox, ...]]]]:
+    ) -> tuple[Tensor, list[list[tuple[ScoredBox, ...]]] | None]:
         """Return maps, and boxes in pixels of the input; see `MapMethod.localized`."""
         import torch
 
@@ -119,7 +120,7 @@ class SelfTaught(MapMethod):
             ]
             maps.append(torch.cat(values))
             boxes.append([self.strongest([_scored(h) for h in found[c]]) for c in wanted])
-        return pooled(torch.stack(maps), self.stride), boxes
+        return pooled(torch.stack(maps), self.stride), boxes if self.boxes else None
 
     def _segments(self, rgb: NDArray[np.float64]) -> list[list[Segment]]:
         from camtool.cam.segments import segments

@@ -170,6 +170,17 @@ def test_self_taught_hypotheses_do_not_overlap():
     assert max(len(found) for found in boxes[0]) > 1
 
 
+def test_without_boxes_of_its_own_the_map_is_the_same():
+    made, picture = with_patch(), drawn()
+    method, classes = SelfTaught(scales=(20,), min_segment=0.02), torch.tensor([[0, 1]])
+    maps, boxes = method.localized(made, picture, made(picture), classes)
+    bare = method.model_copy(update={"boxes": 0})
+    same, none = bare.localized(made, picture, made(picture), classes)
+    assert boxes is not None
+    assert none is None
+    assert torch.equal(same, maps)
+
+
 def test_by_the_drop_alone_the_whole_picture_is_the_best_hypothesis():
     made, picture = with_patch(), drawn()
     best = {}
