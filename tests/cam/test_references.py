@@ -22,10 +22,12 @@ import pytest
 import pytorch_grad_cam
 import torch
 import torchcam.methods as torchcam
+import torchvision
 from pytorch_grad_cam.utils.image import scale_cam_image
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from camtool.cam import (
+    Cam,
     EigenCam,
     GradCam,
     GradCamPlusPlus,
@@ -34,7 +36,7 @@ from camtool.cam import (
     XGradCam,
 )
 from camtool.cam.capture import capture
-from tests.cam.networks import NETWORKS, classifier, images, network
+from tests.cam.networks import NETWORKS, calibrated, classifier, classifier_of, images, network
 
 CLASSES = [3, 7]
 SCALE = 1e4  # of the scores: see the first paragraph
@@ -90,6 +92,35 @@ def test_torchcam(method, name):
         scores = network(name)(batch)
         (expected,) = extractor(class_idx=CLASSES, scores=scores, normalized=False)
     torch.testing.assert_close(relative(ours(own, name)), relative(expected), rtol=0, atol=1e-4)
+
+
+LINEAR = {
+    # Name → how it is made (None: as above), the layer of the features, the linear layer.
+    "resnet18": (None, "layer4", "fc"),
+    "mobilenet_v2": (None, "features", "classifier.1"),
+    "efficientnet_lite0": (None, "bn2", "classifier"),
+    "regnet": (torchvision.models.regnet_x_400mf, "trunk_output", "fc"),
+    "shufflenet": (torchvision.models.shufflenet_v2_x0_5, "conv5", "fc"),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_cam_of_torchcam(name):
+    make, features, linear = LINEAR[name]
+    shape, classes = (64, 96), torch.tensor(CLASSES)[:, None]
+    batch = images(shape)
+    if make is None:
+        made, cut = network(name), classifier(name)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(6)
+            made = calibrated(make(num_classes=10).eval(), shape)
+        cut = classifier_of(made, shape)
+    with torchcam.CAM(made, features, linear) as extractor, torch.no_grad():
+        made(batch)
+        (expected,) = extractor(class_idx=CLASSES, normalized=False)
+        actual = Cam().maps(cut, batch, cut(batch), classes)[:, 0]
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
 def ours_scaled(method, name, factor):
