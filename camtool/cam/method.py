@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from camtool.errors import ModelError
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from camtool.models.classifier import Classifier, Forward
     from camtool.structures import ScoredBox
 
-__all__ = ["PASSES_NOTE", "Chunk", "LayerMethod", "MapMethod", "Score", "check_classes"]
+__all__ = [
+    "PASSES_NOTE",
+    "Chunk",
+    "LayerMethod",
+    "MapMethod",
+    "Score",
+    "check_classes",
+    "check_probabilities",
+]
 
 PASSES_NOTE = "(+1): one more where a layer is named, or the network has no linear head"
 """What the costs of the methods leave to be said once."""
@@ -112,6 +121,18 @@ class LayerMethod(MapMethod):
         from camtool.cam.layers import check_layers
 
         check_layers(classifier, self.layers)
+
+
+def check_probabilities(classifier: Classifier, remedy: str) -> None:
+    """Refuse a network of one class for a method that looks at probabilities.
+
+    Raises:
+        ModelError: it has one class.
+    """
+    if classifier.num_classes == 1:
+        raise ModelError(
+            f"{classifier.name} has one class, whose probability is 1 whatever it sees: {remedy}"
+        )
 
 
 def check_classes(classes: Tensor, count: int) -> None:

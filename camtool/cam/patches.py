@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.cam.method import Chunk, MapMethod, Score, check_classes
+from camtool.cam.method import Chunk, MapMethod, Score, check_classes, check_probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +53,11 @@ class Patches(MapMethod):
 
     chunk: Chunk = 32
     """Patches that pass the network at once: the bound on memory."""
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse one class, whose probability says nothing."""
+        if self.score == "probability":
+            check_probabilities(classifier, "score: logit")
 
     def maps(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor

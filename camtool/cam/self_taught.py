@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, fina
 
 from pydantic import Field
 
-from camtool.cam.method import Chunk, MapMethod, check_classes
+from camtool.cam.method import Chunk, MapMethod, check_classes, check_probabilities
 from camtool.errors import ModelError
 from camtool.geometry import iou
 from camtool.structures import Box, ScoredBox
@@ -82,8 +82,8 @@ class SelfTaught(MapMethod):
     """Masked images that pass the network at once: the bound on memory."""
 
     def check(self, classifier: Classifier) -> None:
-        """Refuse to begin without the library that makes segments."""
-        del classifier
+        """Refuse one class, and to begin without the library that makes segments."""
+        check_probabilities(classifier, "use another method")
         if importlib.util.find_spec("skimage") is None:
             raise ModelError("self-taught needs scikit-image: pip install 'camtool[segments]'")
 

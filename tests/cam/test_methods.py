@@ -39,6 +39,7 @@ QUICK = {
     "self-taught": SelfTaught(scales=(50,), spaces=("rgb",)),
 }
 METHODS = {kind().name: QUICK.get(kind().name, kind()) for kind in CAMS}
+BY_PROBABILITY = ("recipro-cam", "rise", "occlusion", "patches", "self-taught")
 TOKENS = ("attention-rollout", "legrad", "ts-cam")
 VARIANTS = {
     **{name: method for name, method in METHODS.items()},
@@ -111,9 +112,18 @@ def test_one_class(name):
         torch.manual_seed(0)
         made = TokenNetwork(classes=1) if name in TOKENS else Gap(classes=1)
         network = classifier_of(made, SHAPE)
-    maps = maps_of(METHODS[name], network, images(SHAPE, 1), torch.zeros(1, 1, dtype=torch.int64))
+    method, batch = METHODS[name], images(SHAPE, 1)
+    if name in BY_PROBABILITY:
+        remedy = "score: logit" if "score" in type(method).model_fields else "use another method"
+        with pytest.raises(ModelError, match=f"one class, whose .* it sees: {remedy}"):
+            method.check(network)
+        if remedy != "score: logit":
+            return
+        method = method.model_copy(update={"score": "logit"})
+    maps = maps_of(method, network, batch, torch.zeros(1, 1, dtype=torch.int64))
     assert maps.shape[:2] == (1, 1)
     assert maps.isfinite().all()
+    assert maps.std() > 0
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n not in TOKENS])
