@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 import numpy as np
 from pydantic import Field
 
+from camtool.boxes.by_pixel import by_pixel, whole_pixels
 from camtool.boxes.components import components
+from camtool.boxes.enlarged import Interpolation
 from camtool.boxes.nms import suppress
 from camtool.boxes.rule import Rule
 from camtool.boxes.thresholds import Share
@@ -50,6 +52,9 @@ class MultiBoxes(Rule):
     scale: Literal["max", "min-max"] = "max"
     """What the thresholds are shares of: the maximum, or the range from minimum to maximum."""
 
+    interpolation: Interpolation = "bilinear"
+    """How the map is brought to image size; see `paper`."""
+
     min_area: Annotated[float, Field(ge=0, le=1)] = 0.01
     """The smallest component, as a share of the image's pixels."""
 
@@ -69,10 +74,12 @@ class MultiBoxes(Rule):
         if not np.isfinite(score_map.values).all():
             return ()
         of_range = self.scale == "min-max"
-        smallest = self.min_area * score_map.size[0] * score_map.size[1]
-        found = [components(score_map, t, of_range=of_range) for t in self.thresholds]
+        worked = by_pixel(score_map, self.interpolation)
+        smallest = self.min_area * worked.size[0] * worked.size[1]
+        found = [components(worked, t, of_range=of_range) for t in self.thresholds]
         base = found[0].low if of_range else 0.0
-        boxes = np.concatenate([f.boxes for f in found]).astype(np.float64)
+        boxes = np.concatenate([f.boxes for f in found])
+        boxes = whole_pixels(boxes, worked, score_map).astype(np.float64)
         areas = np.concatenate([f.areas for f in found])
         scores = np.concatenate(
             [(f.peaks - base) / (f.high - base) for f in found if len(f.peaks)] or [np.zeros(0)]

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 import numpy as np
 from pydantic import Field, model_validator
 
+from camtool.boxes.by_pixel import by_pixel, whole_pixels
 from camtool.boxes.components import components
+from camtool.boxes.enlarged import Interpolation
 from camtool.boxes.every_threshold import boxes_at
+from camtool.boxes.plain_thresholds import boxes_at_plain
 from camtool.boxes.rule import Rule
 from camtool.boxes.thresholds import Stored, Threshold, ThresholdRule
 from camtool.structures import Box, ScoredBox
@@ -39,6 +42,10 @@ class PaperBoxes(Rule):
     by a centre crop) belong to no component.
 
     The score of a box is the map's maximum in its component over the map's maximum, in (0, 1].
+
+    `interpolation: bicubic` is made pixel by pixel, in single precision; then pictures of more than
+    2,048 pixels along a side are worked on at that size, and boxes brought to whole pixels of the
+    picture. Bilinear maps are never made that large.
     """
 
     summary: ClassVar[str] = "threshold × max at image size, largest 8-connected component"
@@ -52,6 +59,9 @@ class PaperBoxes(Rule):
 
     scale: Literal["max", "min-max"] = "max"
     """What the threshold is a share of: the maximum, or the range from minimum to maximum."""
+
+    interpolation: Interpolation = "bilinear"
+    """How the map is brought to image size; bicubic may leave the map's range by some percent."""
 
     components: Literal["largest", "all"] = "largest"
     """One box, or one for every component that is large enough, strongest first."""
@@ -75,16 +85,17 @@ class PaperBoxes(Rule):
         """Return the boxes of a class map; see `Rule`."""
         if not np.isfinite(score_map.values).all():
             return ()
-        of_range = self.scale == "min-max"
-        share = self._share(score_map, label)
-        found = components(score_map, share, of_range=of_range)
+        worked = by_pixel(score_map, self.interpolation)
+        share = self._share(worked, label)
+        found = components(worked, share, of_range=self.scale == "min-max")
         base = found.low if self.scale == "min-max" else 0.0
+        placed = whole_pixels(found.boxes, worked, score_map)
         boxes = [
             ScoredBox(
-                Box(*map(float, found.boxes[i])),
+                Box(*map(float, placed[i])),
                 float((found.peaks[i] - base) / (found.high - base)),
             )
-            for i in self._chosen(found, score_map.size)
+            for i in self._chosen(found, worked.size)
         ]
         return tuple(sorted(boxes, key=lambda b: -b.score))
 
@@ -93,24 +104,28 @@ class PaperBoxes(Rule):
             return self.threshold.share(score_map, of_range=self.scale == "min-max", label=label)
         return self.threshold
 
-    def boxes_at(self, score_map: ScoreMap, shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    def boxes_at(
+        self, score_map: ScoreMap, shares: NDArray[np.float64], *, plain: bool = False
+    ) -> NDArray[np.int64]:
         """Return the strongest box at each of many thresholds, instead of the rule's own.
 
         Args:
             score_map: the map.
             shares: ascending thresholds in [0, 1), shape (n,).
+            plain: without compiled code where the largest component counts; the same result.
 
         Returns:
             x0, y0, x1, y1 of the first of `boxes` at each threshold, int64 of shape (n, 4); zeros
             where there is none.
         """
-        smallest = self.min_area * score_map.size[0] * score_map.size[1]
-        return boxes_at(
-            score_map,
-            shares,
-            of_range=self.scale == "min-max",
-            smallest=smallest if self.components == "all" else None,
-        )
+        of_range = self.scale == "min-max"
+        worked = by_pixel(score_map, self.interpolation)
+        if self.components == "all":
+            smallest = self.min_area * worked.size[0] * worked.size[1]
+            found = boxes_at(worked, shares, of_range=of_range, smallest=smallest)
+        else:
+            found = (boxes_at_plain if plain else boxes_at)(worked, shares, of_range=of_range)
+        return whole_pixels(found, worked, score_map)
 
     def _chosen(self, found: Components, size: tuple[int, int]) -> list[int]:
         if not len(found.areas):

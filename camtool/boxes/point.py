@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
+from camtool.boxes.by_pixel import by_pixel
+from camtool.boxes.enlarged import Interpolation
 from camtool.boxes.peak import peak
 from camtool.boxes.rule import Rule
 from camtool.structures import Box, ScoredBox
@@ -32,6 +34,9 @@ class PointBoxes(Rule):
 
     name: Literal["point"] = "point"
 
+    interpolation: Interpolation = "bilinear"
+    """How the map is brought to image size; see `paper`."""
+
     def boxes(
         self,
         score_map: ScoreMap,
@@ -39,5 +44,12 @@ class PointBoxes(Rule):
         picture: NDArray[np.uint8] | None = None,  # noqa: ARG002
     ) -> tuple[ScoredBox, ...]:
         """Return the point of a class map; see `Rule`."""
-        found = peak(score_map)
-        return () if found is None else (ScoredBox(Box.from_xywh(*found, 1, 1), 1.0),)
+        worked = by_pixel(score_map, self.interpolation)
+        found = peak(worked)
+        if found is None:
+            return ()
+        x, y = (
+            int((place + 0.5) * whole / side)
+            for place, whole, side in zip(found, score_map.size, worked.size, strict=True)
+        )
+        return (ScoredBox(Box.from_xywh(x, y, 1, 1), 1.0),)

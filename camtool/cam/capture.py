@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from camtool.cam.layers import default_layer, find_layer
+from camtool.cam.overflow import check_overflow
 from camtool.errors import ModelError
 from camtool.models.grids import Layout, require_layout
 
@@ -122,7 +123,8 @@ class Capture:
             for i, name in enumerate(self._labels())
         ]
         self._calls_in_scores = dict(self._calls)
-        self._check_finite()
+        for place, name in enumerate(self._labels()):
+            check_overflow(self.classifier, f"layer '{name}'", self._outputs[place])
         self._logits = logits
         return logits.detach()
 
@@ -157,6 +159,7 @@ class Capture:
                     f"{self.classifier.name}: its scores have no gradient at layer '{name}'; use a"
                     " method without gradients, or name another layer"
                 )
+            check_overflow(self.classifier, f"the gradient at layer '{name}'", gradient)
             grids.append(layout.grid(gradient).float())
         return grids
 
@@ -204,16 +207,6 @@ class Capture:
 
     def _labels(self) -> tuple[str, ...]:
         return self.names or ("features",)
-
-    def _check_finite(self) -> None:
-        for place, name in enumerate(self._labels()):
-            output = self._outputs[place]
-            if output.dtype in (torch.float16, torch.bfloat16) and not output.isfinite().all():
-                kind = str(output.dtype).removeprefix("torch.")
-                raise ModelError(
-                    f"{self.classifier.name}: layer '{name}' overflows in {kind}: use bfloat16 or"
-                    " float32"
-                )
 
 
 def _ordinary(tensor: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class EigenCam(LayerMethod):
         import torch
 
         from camtool.cam.capture import capture
+        from camtool.models.precision import without_autocast
 
         check_classes(classes, classifier.num_classes)
         with capture(classifier, self.layers, gradients=False) as captured:
@@ -49,7 +50,8 @@ class EigenCam(LayerMethod):
             if self.centred:
                 rows = rows - rows.mean(1, keepdim=True)
             # The projection is u₁ σ₁; the smaller Gram matrix gives it without the K×K vectors.
-            values, vectors = torch.linalg.eigh((rows @ rows.mT).double())
+            with without_autocast(rows):
+                values, vectors = torch.linalg.eigh((rows @ rows.mT).double())
             projection = vectors[..., -1] * values[..., -1:].clamp(min=0).sqrt()
             greatest = projection.gather(1, projection.abs().argmax(1, keepdim=True))
             maps = (projection * greatest.sign()).float().view(-1, 1, *features.shape[2:])

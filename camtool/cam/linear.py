@@ -42,4 +42,4 @@ class Cam(MapMethod):
         """Return the maps; see `MapMethod.maps`."""
         del images
         check_classes(classes, classifier.num_classes)
-        return classifier.head.class_maps(forward.features, classes)
+        return classifier.head.class_maps(forward.features, classes).float()

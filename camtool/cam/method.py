@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from camtool.errors import ModelError
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from camtool.models.classifier import Classifier, Forward
     from camtool.structures import ScoredBox
 
-__all__ = ["PASSES_NOTE", "Chunk", "LayerMethod", "MapMethod", "Score", "check_classes"]
+__all__ = [
+    "PASSES_NOTE",
+    "Chunk",
+    "LayerMethod",
+    "MapMethod",
+    "Score",
+    "check_classes",
+    "check_probabilities",
+]
 
 PASSES_NOTE = "(+1): one more where a layer is named, or the network has no linear head"
 """What the costs of the methods leave to be said once."""
@@ -61,8 +72,8 @@ class MapMethod(Settings, ABC):
             classes: class indices, int64 of shape (B, n).
 
         Returns:
-            Maps of shape (B, n, h, w), covering the whole input, rows from top to bottom, any
-            range.
+            Maps of shape (B, n, h, w), float32, covering the whole input, rows from top to bottom,
+            any range.
 
         Raises:
             ModelError: the network lacks what the method needs.
@@ -81,6 +92,10 @@ class MapMethod(Settings, ABC):
             where boxes are made of the maps by a rule.
         """
         return self.maps(classifier, images, forward, classes), None
+
+    def strongest(self, boxes: Sequence[ScoredBox]) -> tuple[ScoredBox, ...]:
+        """Choose among boxes of a class that the method found in several views, strongest first."""
+        return tuple(sorted(boxes, key=lambda b: -b.score))
 
     def check(self, classifier: Classifier) -> None:
         """Refuse a network that lacks what the method needs, before the first image.
@@ -108,14 +123,28 @@ class LayerMethod(MapMethod):
         check_layers(classifier, self.layers)
 
 
+def check_probabilities(classifier: Classifier, remedy: str) -> None:
+    """Refuse a network of one class for a method that looks at probabilities.
+
+    Raises:
+        ModelError: it has one class.
+    """
+    if classifier.num_classes == 1:
+        raise ModelError(
+            f"{classifier.name} has one class, whose probability is 1 whatever it sees: {remedy}"
+        )
+
+
 def check_classes(classes: Tensor, count: int) -> None:
     """Refuse indices that are no class of a network with `count` classes.
 
     Raises:
-        ValueError: one is out of range, or the array is not (B, n).
+        ValueError: one is out of range, or the array is not (B, n), or empty.
     """
-    if classes.ndim != 2:
-        raise ValueError(f"classes must be of shape (B, n), got {tuple(classes.shape)}")
+    if classes.ndim != 2 or not classes.numel():
+        raise ValueError(
+            f"classes must be of shape (B, n), neither of them 0, got {tuple(classes.shape)}"
+        )
     wrong = classes[(classes < 0) | (classes >= count)]
     if len(wrong):
         raise ValueError(

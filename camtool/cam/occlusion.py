@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field, model_validator
 
-from camtool.cam.method import Chunk, MapMethod, Score, check_classes
+from camtool.cam.method import Chunk, MapMethod, Score, check_classes, check_probabilities
 
 if TYPE_CHECKING:
     from typing import Self
@@ -50,6 +50,11 @@ class Occlusion(MapMethod):
         if self.stride > self.side:
             raise ValueError("stride is more than side: the square would leave pixels out")
         return self
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse one class, whose probability says nothing."""
+        if self.score == "probability":
+            check_probabilities(classifier, "score: logit")
 
     def maps(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.cam.method import Chunk, MapMethod, Score, check_classes
+from camtool.cam.method import Chunk, MapMethod, Score, check_classes, check_probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ class Patches(MapMethod):
     """Patches: `M_c(x, y) = mean of p_c(P)^q` over the square patches P that cover the pixel.
 
     Patches of side `min(H, W) / λ` for each scale λ lie on a grid in which neighbours overlap by a
-    given share or more; each is brought to the shorter side of the input. The paper looks at about
+    given share or more; each is brought to the size of the input. The paper looks at about
     500 patches of 8 scales that overlap by half or more. Oquab, Bottou, Laptev, Sivic: Learning and
     Transferring Mid-Level Image Representations using Convolutional Neural Networks, CVPR 2014,
     where q = 1 gives the maps and q = 5 the score of the whole image (`image_scores`).
@@ -53,6 +53,11 @@ class Patches(MapMethod):
 
     chunk: Chunk = 32
     """Patches that pass the network at once: the bound on memory."""
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse one class, whose probability says nothing."""
+        if self.score == "probability":
+            check_probabilities(classifier, "score: logit")
 
     def maps(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
@@ -114,7 +119,8 @@ class Patches(MapMethod):
 
         from camtool.cam.passes import score_in_chunks
 
-        size = (min(image.shape[1:]),) * 2
+        # The one size that the network is known to take: some take no other.
+        size = (image.shape[1], image.shape[2])
 
         def run(start: int, stop: int) -> Tensor:
             cut = [

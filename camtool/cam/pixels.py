@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from camtool.cam.guided import GuidedRelus
+from camtool.cam.overflow import check_overflow
 from camtool.errors import ModelError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def pixel_gradients(
 
     Raises:
         ModelError: the scores do not depend on the pixels in a way that can be differentiated,
-            or there is no ReLU to be guided.
+            there is no ReLU to be guided, or the gradient overflows in half precision.
     """
     torch.clear_autocast_cache()
     with torch.inference_mode(False), torch.enable_grad():
@@ -43,6 +44,7 @@ def pixel_gradients(
                     f"{classifier.name}: its scores have no gradient at the pixels; use a method"
                     " without gradients"
                 )
+            check_overflow(classifier, "the gradient at the pixels", gradient, logits.dtype)
             gradients.append(gradient.float())
     return torch.stack(gradients, 1)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.cam.method import Score
+from camtool.cam.method import Score, check_probabilities
 from camtool.cam.scored import ImageByImage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from camtool.cam.capture import Capture
+    from camtool.models.classifier import Classifier
 
 __all__ = ["ReciproCam"]
 
@@ -36,6 +37,12 @@ class ReciproCam(ImageByImage):
 
     score: Score = "probability"
     """The paper's score is the probability."""
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse one class, whose probability says nothing, and a network without the layer."""
+        if self.score == "probability":
+            check_probabilities(classifier, "score: logit")
+        super().check(classifier)
 
     def one(
         self, captured: Capture, image: Tensor, features: Tensor, logits: Tensor, classes: Tensor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.cam.method import Chunk, MapMethod, check_classes
+from camtool.cam.method import Chunk, MapMethod, check_classes, check_probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +49,10 @@ class Rise(MapMethod):
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the masks, which are the same for every image."""
+
+    def check(self, classifier: Classifier) -> None:
+        """Refuse one class, whose probability says nothing."""
+        check_probabilities(classifier, "use another method")
 
     def maps(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor

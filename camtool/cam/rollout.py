@@ -57,16 +57,18 @@ class AttentionRollout(AttentionMethod):
         import torch
 
         from camtool.cam.transformer import attend, to_patches
+        from camtool.models.precision import without_autocast
 
         del forward
         check_classes(classes, classifier.num_classes)
         with torch.no_grad():
             seen = attend(classifier, images)
             flow = torch.eye(seen.maps[0].shape[-1], device=images.device)
-            for attention in seen.maps:
-                joined = self._joined(attention.float())
-                mixed = joined + torch.eye(joined.shape[-1], device=images.device)
-                flow = mixed / mixed.sum(-1, keepdim=True) @ flow
+            with without_autocast(images):
+                for attention in seen.maps:
+                    joined = self._joined(attention.float())
+                    mixed = joined + torch.eye(joined.shape[-1], device=images.device)
+                    flow = mixed / mixed.sum(-1, keepdim=True) @ flow
             maps = to_patches(flow, seen.layout)
             return maps[:, None].repeat(1, classes.shape[1], 1, 1)
 
@@ -119,6 +121,7 @@ class LeGrad(AttentionMethod):
         """Maps (B, n, h, w) of one block."""
         import torch
 
+        from camtool.cam.overflow import check_overflow
         from camtool.cam.transformer import scores_of_tokens
 
         layout, tokens = seen.layout, seen.blocks[number].tokens
@@ -128,6 +131,7 @@ class LeGrad(AttentionMethod):
         for column in classes.unbind(1):
             score = logits.gather(1, column[:, None]).sum()
             (gradient,) = torch.autograd.grad(score, seen.maps[number], retain_graph=True)
+            check_overflow(classifier, "the gradient at an attention", gradient, logits.dtype)
             row = gradient.float().relu().mean((1, 2))
             maps.append(row[:, layout.prefix :].reshape(-1, layout.height, layout.width))
         return torch.stack(maps, 1)

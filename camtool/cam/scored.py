@@ -79,7 +79,6 @@ class ScoreCam(ImageByImage):
         self, captured: Capture, image: Tensor, features: Tensor, logits: Tensor, classes: Tensor
     ) -> Tensor:
         """Return the maps of one image."""
-        import torch
         import torch.nn.functional as F
 
         from camtool.cam.passes import score_in_chunks
@@ -94,7 +93,7 @@ class ScoreCam(ImageByImage):
             return captured.plain_scores((image * masks).to(image.dtype))
 
         scores = score_in_chunks(run, len(features), self.chunk, classes)
-        return torch.einsum("kn,khw->nhw", scores.softmax(0), features).relu()
+        return _mixed(scores.softmax(0), features).relu()
 
 
 @final
@@ -128,4 +127,14 @@ class AblationCam(ImageByImage):
         without = score_in_chunks(run, len(features), self.chunk, classes)
         score = logits[classes]
         weights = ratio(score - without, score.expand_as(without))
-        return torch.einsum("kn,khw->nhw", weights, features).relu()
+        return _mixed(weights, features).relu()
+
+
+def _mixed(weights: Tensor, features: Tensor) -> Tensor:
+    """Return `Σ_k w_kn A_k`, shape (n, h, w), of weights (K, n) and features (K, h, w)."""
+    import torch
+
+    from camtool.models.precision import without_autocast
+
+    with without_autocast(features):
+        return torch.einsum("kn,khw->nhw", weights, features)

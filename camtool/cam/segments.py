@@ -55,22 +55,23 @@ def segments(rgb: NDArray[np.float64], space: str, scale: float, least: int) -> 
     return [_segment(labels == i, image, i, touching) for i in range(labels.max() + 1)]
 
 
-def merged(first: list[Segment], worth: Callable[[Bounds], float], area: int) -> Iterator[Segment]:
+def merged(first: list[Segment], drop: Callable[[Bounds], float], area: int) -> Iterator[Segment]:
     """Yield the segments that come of merging the two most alike neighbours until one is left.
 
-    Two segments are alike by the mean of four numbers in [0, 1] (Bergamo et al. 2014): their worth
-    differs little, they are small, together they fill their box, and their colours are alike.
+    Two segments are alike by the mean of four numbers in [0, 1] (Bergamo et al. 2014): the drops of
+    the score without them are similar and large, they are small, together they fill their box, and
+    their colours are alike. A score that rises has not dropped.
 
     Args:
         first: the segments to begin with.
-        worth: what the box of a segment is worth, in [-1, 1].
+        drop: how much the score drops without the box of a segment, at most 1.
         area: number of pixels of the picture.
     """
     alive = list(first)
-    worths = {id(s): worth(s.bounds) for s in alive}
+    drops = {id(s): max(drop(s.bounds), 0.0) for s in alive}
     while len(alive) > 1:
         pairs = [
-            (_alike(a, b, abs(worths[id(a)] - worths[id(b)]), area), i, j)
+            (_alike(a, b, (drops[id(a)], drops[id(b)]), area), i, j)
             for i, a in enumerate(alive)
             for j, b in enumerate(alive[:i])
             if a.neighbours & b.labels
@@ -80,17 +81,18 @@ def merged(first: list[Segment], worth: Callable[[Bounds], float], area: int) ->
         _, i, j = max(pairs)
         joined = _joined(alive[i], alive[j])
         alive = [s for k, s in enumerate(alive) if k not in (i, j)] + [joined]
-        worths[id(joined)] = worth(joined.bounds)
+        drops[id(joined)] = max(drop(joined.bounds), 0.0)
         yield joined
 
 
-def _alike(a: Segment, b: Segment, difference: float, area: int) -> float:
+def _alike(a: Segment, b: Segment, drops: tuple[float, float], area: int) -> float:
     y0, x0, y1, x1 = _around(a.bounds, b.bounds)
-    similar_worth = 1 - difference / 2
+    # As in the authors' program: a difference counts the less, the more both drop.
+    similar_drop = 1 - (1 - min(drops)) * abs(drops[0] - drops[1])
     small = 1 - (a.size + b.size) / area
     filling = 1 - ((y1 - y0) * (x1 - x0) - a.size - b.size) / area
     similar_colours = float(np.minimum(a.colours, b.colours).sum())
-    return (similar_worth + small + filling + similar_colours) / 4
+    return (similar_drop + small + filling + similar_colours) / 4
 
 
 def _joined(a: Segment, b: Segment) -> Segment:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, fina
 
 from pydantic import Field
 
-from camtool.cam.method import Chunk, MapMethod, check_classes
+from camtool.cam.method import Chunk, MapMethod, check_classes, check_probabilities
 from camtool.errors import ModelError
 from camtool.geometry import iou
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -35,12 +37,12 @@ class SelfTaught(MapMethod):
 
     The picture is cut into segments (Felzenszwalb, Huttenlocher) at several scales and in two
     colour spaces. The two neighbours that are most alike by
-    `¼ (similar worth + small size + good fill + similar colours)` are merged until one is left.
-    Every segment's box is a hypothesis; its score here is `drop · (1 - share of the picture)`,
-    since without the whole picture nothing is left of any score, and non-maximum suppression
-    leaves the best of those that overlap. The map's value at a pixel is the mean score of the
-    hypotheses over it. Bergamo, Bazzani, Anguelov, Torresani: Self-taught Object Localization with
-    Deep Networks, 2014, arXiv:1409.3964.
+    `¼ (similar drop + small size + good fill + similar colours)` are merged until one is left.
+    Every segment's box is a hypothesis, and non-maximum suppression leaves the best of those that
+    overlap. Its score is `drop · (1 - share of the picture)`, since without the whole picture
+    nothing is left of any score; the authors' program ranks by the drop (`by_size: false`). The
+    map's value at a pixel is the mean score of the hypotheses over it. Bergamo, Bazzani, Anguelov,
+    Torresani: Self-taught Object Localization with Deep Networks, 2014, arXiv:1409.3964.
     """
 
     paper: ClassVar[str] = "Bergamo et al., 2014, arXiv:1409.3964"
@@ -62,11 +64,16 @@ class SelfTaught(MapMethod):
     min_segment: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Least size of a segment, as a share of the picture."""
 
+    by_size: bool = True
+    """Multiply the drop by the share of the picture that is left, so that of two boxes that cost
+    the same the smaller is better."""
+
     overlap: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Intersection over union above which the weaker of two hypotheses is left out."""
 
-    boxes: Annotated[int, Field(ge=1)] = 1
-    """Boxes of an image and class, best first."""
+    boxes: Annotated[int, Field(ge=0)] = 1
+    """Boxes of an image and class, best first, whatever `localize.boxes` says; 0: that rule makes
+    them of the map."""
 
     stride: Annotated[int, Field(ge=1, le=64)] = 8
     """Side of the square of pixels whose mean is one value of the map."""
@@ -75,8 +82,8 @@ class SelfTaught(MapMethod):
     """Masked images that pass the network at once: the bound on memory."""
 
     def check(self, classifier: Classifier) -> None:
-        """Refuse to begin without the library that makes segments."""
-        del classifier
+        """Refuse one class, and to begin without the library that makes segments."""
+        check_probabilities(classifier, "use another method")
         if importlib.util.find_spec("skimage") is None:
             raise ModelError("self-taught needs scikit-image: pip install 'camtool[segments]'")
 
@@ -88,7 +95,7 @@ class SelfTaught(MapMethod):
 
     def localized(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
-    ) -> tuple[Tensor, list[list[tuple[ScoredBox, ...]]]]:
+    ) -> tuple[Tensor, list[list[tuple[ScoredBox, ...]]] | None]:
         """Return maps, and boxes in pixels of the input; see `MapMethod.localized`."""
         import torch
 
@@ -112,8 +119,8 @@ class SelfTaught(MapMethod):
                 for c in wanted
             ]
             maps.append(torch.cat(values))
-            boxes.append([self._best(found[c]) for c in wanted])
-        return pooled(torch.stack(maps), self.stride), boxes
+            boxes.append([self.strongest([_scored(h) for h in found[c]]) for c in wanted])
+        return pooled(torch.stack(maps), self.stride), boxes if self.boxes else None
 
     def _segments(self, rgb: NDArray[np.float64]) -> list[list[Segment]]:
         from camtool.cam.segments import segments
@@ -127,25 +134,28 @@ class SelfTaught(MapMethod):
         """The boxes of all segments, each box once, with their scores."""
         from camtool.cam.segments import merged
 
-        def worth(bounds: Bounds) -> float:
+        def drop(bounds: Bounds) -> float:
             return masked.drop(bounds, index if self.drop == "class" else None)
 
         chosen: dict[Bounds, float] = {}
         for group in groups:
-            for segment in (*group, *merged(group, worth, masked.area)):
+            for segment in (*group, *merged(group, drop, masked.area)):
                 y0, x0, y1, x1 = segment.bounds
-                left = 1 - (y1 - y0) * (x1 - x0) / masked.area
-                chosen[segment.bounds] = worth(segment.bounds) * left
+                left = 1 - (y1 - y0) * (x1 - x0) / masked.area if self.by_size else 1.0
+                chosen[segment.bounds] = drop(segment.bounds) * left
         return [_Hypothesis(*item) for item in chosen.items()]
 
-    def _best(self, found: list[_Hypothesis]) -> tuple[ScoredBox, ...]:
-        """The best hypotheses after non-maximum suppression; none that costs no score."""
+    def strongest(self, boxes: Sequence[ScoredBox]) -> tuple[ScoredBox, ...]:
+        """Return the best boxes after non-maximum suppression; none that costs no score."""
         kept: list[ScoredBox] = []
-        for hypothesis in sorted(found, key=lambda h: -h.score):
-            if len(kept) == self.boxes or hypothesis.score <= 0:
+        for one in sorted(boxes, key=lambda b: -b.score):
+            if len(kept) == self.boxes or one.score <= 0:
                 break
-            y0, x0, y1, x1 = hypothesis.bounds
-            box = Box(float(x0), float(y0), float(x1), float(y1))
-            if all(iou(box, other.box) <= self.overlap for other in kept):
-                kept.append(ScoredBox(box, hypothesis.score))
+            if all(iou(one.box, other.box) <= self.overlap for other in kept):
+                kept.append(one)
         return tuple(kept)
+
+
+def _scored(hypothesis: _Hypothesis) -> ScoredBox:
+    y0, x0, y1, x1 = hypothesis.bounds
+    return ScoredBox(Box(float(x0), float(y0), float(x1), float(y1)), hypothesis.score)

@@ -76,6 +76,12 @@ class One(Settings):
         pixels, region = prepare(image, preprocess, spec)
         return (View(pixels, region),), region
 
+    def input_sizes(
+        self, preprocess: Squeeze | CenterCrop, spec: InputSpec
+    ) -> tuple[tuple[int, int], ...]:
+        """Return (width, height) of each size of input that the views have."""
+        return (preprocess.input_size(spec),)
+
 
 @final
 class MultiScale(_Merged):
@@ -108,11 +114,17 @@ class MultiScale(_Merged):
         """Return the views of a picture, and the region of the picture that they show together."""
         region = preprocess.region(image.size, spec)
         views = []
-        for factor in self.scales:
-            width, height = (_scaled(side, factor) for side in preprocess.input_size(spec))
-            view = View(resample(image, region, (width, height), spec), region)
+        for size in self.input_sizes(preprocess, spec):
+            view = View(resample(image, region, size, spec), region)
             views += [view, view.mirror()] if self.flip else [view]
         return tuple(views), region
+
+    def input_sizes(
+        self, preprocess: Squeeze | CenterCrop, spec: InputSpec
+    ) -> tuple[tuple[int, int], ...]:
+        """Return (width, height) of the input at each scale."""
+        width, height = preprocess.input_size(spec)
+        return tuple((_scaled(width, factor), _scaled(height, factor)) for factor in self.scales)
 
 
 @final
@@ -154,6 +166,12 @@ class TenCrop(_Merged):
             for x, y in corners
         ]
         return (*views, *(view.mirror() for view in views)), region
+
+    def input_sizes(
+        self, preprocess: Squeeze | CenterCrop, spec: InputSpec
+    ) -> tuple[tuple[int, int], ...]:
+        """Return (width, height) of each size of input that the views have."""
+        return (preprocess.input_size(spec),)
 
 
 Views = Annotated[One | MultiScale | TenCrop, Field(discriminator="name")]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final, final
 import numpy as np
 from pydantic import Field
 
+from camtool.boxes.by_pixel import by_pixel
 from camtool.boxes.every_threshold import BINS, level_histogram, level_histogram_plain
-from camtool.boxes.plain_thresholds import boxes_at_plain
 from camtool.boxes.thresholds import Share, otsu_bin, percentile_bin
 from camtool.geometry import Box, scale
 from camtool.settings import Settings
@@ -97,16 +97,13 @@ def judge_shares(
     if not np.isfinite(score_map.values).all():
         return np.zeros((len(shares) + len(RULES), 4))
     histogram = level_histogram_plain if plain else level_histogram
-    counts = histogram(score_map, of_range=boxes.scale == "min-max")
+    worked = by_pixel(score_map, boxes.interpolation)
+    counts = histogram(worked, of_range=boxes.scale == "min-max")
     bins = (otsu_bin(counts), percentile_bin(counts, sweep.percentile))
     every = np.concatenate((shares, [(level + 1) / BINS for level in bins]))
     order = np.argsort(every, kind="stable")
     result = np.empty((len(every), 4))
-    if plain and boxes.components == "largest":
-        of_range = boxes.scale == "min-max"
-        result[order] = boxes_at_plain(score_map, every[order], of_range=of_range)
-    else:
-        result[order] = boxes.boxes_at(score_map, every[order])
+    result[order] = boxes.boxes_at(score_map, every[order], plain=plain)
     return result
 
 

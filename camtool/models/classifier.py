@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, final
 
+import torch
 from torch import Tensor, nn
 
 from camtool.errors import ModelError
@@ -127,5 +128,7 @@ class Classifier(nn.Module):
         digest = hashlib.sha256()
         for key, value in sorted(self.state_dict().items()):
             digest.update(f"{key} {tuple(value.shape)} {value.dtype}\n".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+            # As bytes: numpy has no bfloat16, and of a view that is in order not all is dense.
+            plain = torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
+            digest.update(plain.view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camtool.models.poolings import Gap, SpatialPooling
+from camtool.models.precision import precise, without_autocast
 
 __all__ = ["ClassMapHead", "Head", "LinearHead", "NormLinearHead", "PerClassHead"]
 
@@ -41,7 +42,10 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
-        """Return the maps, shape (B, n, h, w), of `classes`, int64 of shape (B, n)."""
+        """Return the maps, shape (B, n, h, w), of `classes`, int64 of shape (B, n).
+
+        Of features in half precision they are made in single precision.
+        """
 
     @abstractmethod
     def bias(self) -> Tensor:
@@ -60,7 +64,9 @@ class Head(nn.Module, ABC):
 def _weighted(features: Tensor, weights: Tensor) -> Tensor:
     """A 1×1 convolution with weights of its own, shape (B, n, K), for each image."""
     b, k, h, w = features.shape
-    return torch.bmm(weights, features.reshape(b, k, h * w)).view(b, -1, h, w)
+    with without_autocast(features):
+        maps = torch.bmm(precise(weights), precise(features).reshape(b, k, h * w))
+    return maps.view(b, -1, h, w)
 
 
 @final
@@ -127,8 +133,8 @@ class NormLinearHead(Head):
 
     def map_weights(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return the weights of the maps, shape (B, n, K), which depend on the image."""
-        variance = self.pooling.pool(features).var(1, correction=0)
-        scaled = self.weight[classes] * self.gamma
+        variance = self.pooling.pool(precise(features)).var(1, correction=0)
+        scaled = precise(self.weight[classes]) * precise(self.gamma)
         centred = scaled - scaled.mean(2, keepdim=True)
         return centred / (variance + self.eps).sqrt()[:, None, None]
 
@@ -188,7 +194,8 @@ class PerClassHead(Head):
 
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return the features of the given classes."""
-        return features[torch.arange(len(features), device=features.device)[:, None], classes]
+        places = torch.arange(len(features), device=features.device)[:, None]
+        return precise(features[places, classes])
 
     def bias(self) -> Tensor:
         """Return zeros: the map is all there is."""

@@ -39,6 +39,12 @@ REMEDY = (
     " on this backbone (model.pooling: {name: gap}), or use a gradient method"
 )
 
+# No pooling can be put on tokens: to train another end is no way out.
+_REMEDY_FOR_TOKENS = (
+    "a map that is exact needs global average pooling of a grid straight before the scores: use a"
+    " gradient method, or attention-rollout"
+)
+
 
 class Walk:
     """The walk back from the scores; the head is known at its end."""
@@ -129,7 +135,12 @@ class Walk:
         if self.node.target is operator.getitem:
             return (
                 f"{self.name}: {self._label()} takes one token out of the grid (a class token), and"
-                f" the scores come from it alone; {REMEDY}"
+                f" the scores come from it alone; {_REMEDY_FOR_TOKENS}"
+            )
+        if self.node.target in ("mean", torch.mean):
+            return (
+                f"{self.name}: {self._label()} pools tokens, or not all of a grid, before the"
+                f" scores; {_REMEDY_FOR_TOKENS}"
             )
         if isinstance(self._module(), nn.Linear | nn.Conv2d):
             self._skip_to_activation()

@@ -17,6 +17,7 @@ from camtool.images.sources import FileSource, ImageSource
 from camtool.images.views import View
 from camtool.models import ModelSettings
 from camtool.pipelines.experiment import LocalizeSettings
+from camtool.pipelines.input_sizes import check_input_sizes
 from camtool.pipelines.names import ClassNames
 from camtool.pipelines.several_views import merge_boxes, merge_logits
 from camtool.report.overlay import draw_overlay, thumbnail
@@ -133,7 +134,7 @@ class Localizer:
 
         Raises:
             ModelError: the network cannot be built, lacks what the method of `settings.cam` needs,
-                or the device is not there.
+                takes no input of the size that is asked for, or the device is not there.
         """
         self.settings = settings or LocalizeSettings()
         self.model = model or ModelSettings()
@@ -143,6 +144,8 @@ class Localizer:
         self.rotate = rotate if asked == "auto" else asked
         classifier, self.names = network or _built(self.model, seed)
         self.settings.cam.check(classifier)
+        spec, preprocess = classifier.spec, self.settings.preprocess
+        check_input_sizes(classifier, self.settings.views.input_sizes(preprocess, spec))
         self.sha256 = classifier.sha256()
         classifier.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
         self.classifier = classifier.to(self.device)
@@ -215,7 +218,11 @@ class Localizer:
                         maps, prepared.views, prepared.region, merge=how.merge, relu=how.relu
                     ),
                     logits[i].numpy(),
-                    merge_boxes([of_view[i] for _, of_view in of_views], prepared.views),
+                    merge_boxes(
+                        [of_view[i] for _, of_view in of_views],
+                        prepared.views,
+                        self.settings.cam.strongest,
+                    ),
                 )
             )
         return seen
@@ -223,7 +230,8 @@ class Localizer:
     def _input(self, views: Sequence[View]) -> Tensor:
         """The same view of each picture of a batch, as input of the network."""
         images = torch.from_numpy(np.stack([view.pixels for view in views]))
-        return images.to(self.device).contiguous(memory_format=torch.channels_last)
+        weight = next(self.classifier.parameters())
+        return images.to(weight).contiguous(memory_format=torch.channels_last)
 
     def _maps(
         self, images: Tensor, forward: Forward, chosen: list[list[int]]

@@ -12,7 +12,7 @@ import torch
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -38,12 +38,17 @@ def merge_logits(logits: Sequence[Tensor]) -> Tensor:
     return torch.stack([each.softmax(1) for each in logits]).mean(0).log()
 
 
-def merge_boxes(boxes: Sequence[Boxes | None], views: Sequence[View]) -> Boxes | None:
+def merge_boxes(
+    boxes: Sequence[Boxes | None],
+    views: Sequence[View],
+    strongest: Callable[[Sequence[ScoredBox]], tuple[ScoredBox, ...]],
+) -> Boxes | None:
     """Return the boxes that a method found itself in all views, in pixels of the picture.
 
     Args:
         boxes: of each view, in pixels of its input; None where the method finds none itself.
         views: the views.
+        strongest: chooses among the boxes of a class, as the method does; see `MapMethod`.
 
     Returns:
         The boxes of each class, strongest first; None where some view has None.
@@ -56,7 +61,7 @@ def merge_boxes(boxes: Sequence[Boxes | None], views: Sequence[View]) -> Boxes |
     if len(every) < len(views):
         return None
     return [
-        tuple(sorted((b for of_view in of_class for b in of_view), key=lambda b: -b.score))
+        strongest([b for of_view in of_class for b in of_view])
         for of_class in zip(*every, strict=True)
     ]
 

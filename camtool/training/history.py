@@ -62,6 +62,7 @@ def draw_curves(run: Path, rows: Sequence[Row]) -> None:
             if kept:
                 axes.plot(*zip(*kept, strict=True), marker=".", label=label)
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(title)
         axes.grid(visible=True, alpha=0.3)
         axes.legend()

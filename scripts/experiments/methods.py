@@ -3,11 +3,11 @@
     python scripts/experiments/methods.py --data ilsvrc-val-227 [--out runs/methods]
         [--only cam grad-cam …] [--networks lite0 lite2]
 
-Each file of `configs/methods/` is run on each network by `camtool localize`, its boxes and stored
-maps are scored by `camtool eval`, and its speed is timed against CAM's, in turn on the same pictures
-and one core. Methods of more than 50 passes an image see one fixed sample of 50 images, where CAM's
-own figures stand beside them. Written are a .json for each network and `table.md`. What is finished
-is not done again: started anew after any kind of end, it goes on.
+Each file of `configs/methods/` is run on each network by `camtool localize`, its boxes and its
+stored maps are scored by `camtool eval`, and its speed is timed against CAM's, in turn on the same
+pictures and one core. Methods of more than 50 passes an image see one fixed sample of 50 images,
+where CAM's own figures stand beside them. Written are a .json for each network and `table.md`. What
+is finished is not done again: started anew after any kind of end, it goes on.
 
 Intervals are of 95 %: the bootstrap's of `camtool eval`, and Wilson's for the best threshold.
 

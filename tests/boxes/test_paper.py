@@ -143,8 +143,8 @@ def test_boxes_lie_in_the_picture_and_in_the_region(rule, score_map):
 
 def test_the_default_is_that_of_the_paper():
     assert PaperBoxes().model_dump() == {
-        "name": "paper", "threshold": 0.2, "scale": "max", "components": "largest",
-        "min_area": 0.01,
+        "name": "paper", "threshold": 0.2, "scale": "max", "interpolation": "bilinear",
+        "components": "largest", "min_area": 0.01,
     }  # fmt: skip
     assert BOX_RULES[0] is PaperBoxes
 

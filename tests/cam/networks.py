@@ -69,6 +69,12 @@ NETWORKS = {
     ),
     "efficientnet_lite0": (_lite0, (64, 96), "bn2"),
     "convnext": (lambda: timm.create_model("test_convnext", num_classes=10), (64, 96), "stages"),
+    "swin": (
+        lambda: timm.models.SwinTransformer(
+            img_size=64, embed_dim=12, depths=(1, 1, 2), num_heads=(2, 2, 2), window_size=4,
+            num_classes=10,
+        ), (64, 64), "norm",
+    ),
     "vit": (lambda: timm.create_model("test_vit", num_classes=10), (160, 160), "blocks.5.norm1"),
 }  # fmt: skip
 
@@ -80,12 +86,16 @@ def network(name):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         made = make().eval()
-    if name != "efficientnet_lite0":
-        for norm in made.modules():
-            if isinstance(norm, nn.BatchNorm2d):
-                norm.train().momentum = None  # the statistics of the one batch that follows
-        with torch.no_grad():
-            made(images(shape, 2, seed=9))
+    return made if name == "efficientnet_lite0" else calibrated(made, shape)
+
+
+def calibrated(made, shape):
+    """The network with the statistics of one batch, so that its random weights live."""
+    for norm in made.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.train().momentum = None
+    with torch.no_grad():
+        made(images(shape, 2, seed=9))
     return made.eval()
 
 

@@ -39,6 +39,7 @@ QUICK = {
     "self-taught": SelfTaught(scales=(50,), spaces=("rgb",)),
 }
 METHODS = {kind().name: QUICK.get(kind().name, kind()) for kind in CAMS}
+BY_PROBABILITY = ("recipro-cam", "rise", "occlusion", "patches", "self-taught")
 TOKENS = ("attention-rollout", "legrad", "ts-cam")
 VARIANTS = {
     **{name: method for name, method in METHODS.items()},
@@ -111,9 +112,18 @@ def test_one_class(name):
         torch.manual_seed(0)
         made = TokenNetwork(classes=1) if name in TOKENS else Gap(classes=1)
         network = classifier_of(made, SHAPE)
-    maps = maps_of(METHODS[name], network, images(SHAPE, 1), torch.zeros(1, 1, dtype=torch.int64))
+    method, batch = METHODS[name], images(SHAPE, 1)
+    if name in BY_PROBABILITY:
+        remedy = "score: logit" if "score" in type(method).model_fields else "use another method"
+        with pytest.raises(ModelError, match=f"one class, whose .* it sees: {remedy}"):
+            method.check(network)
+        if remedy != "score: logit":
+            return
+        method = method.model_copy(update={"score": "logit"})
+    maps = maps_of(method, network, batch, torch.zeros(1, 1, dtype=torch.int64))
     assert maps.shape[:2] == (1, 1)
     assert maps.isfinite().all()
+    assert maps.std() > 0
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n not in TOKENS])
@@ -130,8 +140,9 @@ def test_a_class_out_of_range(name, index, shown):
     message = f"class {shown} is out of range: the network has 4 classes, 0 to 3"
     with pytest.raises(ValueError, match=message):
         maps_of(METHODS[name], network, batch, torch.tensor([[1, index]]))
-    with pytest.raises(ValueError, match=r"classes must be of shape \(B, n\), got \(1,\)"):
-        METHODS[name].maps(network, batch, network(batch), torch.tensor([1]))
+    for wrong in (torch.tensor([1]), torch.zeros(1, 0, dtype=torch.int64)):
+        with pytest.raises(ValueError, match=r"of shape \(B, n\), neither of them 0, got \(1,"):
+            METHODS[name].maps(network, batch, network(batch), wrong)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -183,6 +194,36 @@ def test_no_pass_is_larger_than_a_chunk(name):
     head.remove()
     assert max(sizes) <= 3
     assert sum(sizes) > 3
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_an_exception_leaves_the_network_as_it_was(name, after):
+    """In the first pass that the method makes itself, or in one of its later ones."""
+    network, batch = network_for(name), images(SHAPE)
+    method = VARIANTS[name]
+    if "layer" in type(method).model_fields:  # so that there is a pass
+        method = method.model_copy(update={"layer": "second"})
+    forward, passes = network(batch), []
+
+    def fail(*_):
+        passes.append(1)
+        if len(passes) > after:
+            raise ZeroDivisionError
+
+    # Of a transformer after its blocks, so that their hooks have seen the pass.
+    handle = list(network.features.modules())[-1].register_forward_hook(fail)
+    before = state(network)
+    try:
+        with torch.inference_mode(not method.gradients):
+            method.maps(network, batch, forward, CLASSES)
+    except ZeroDivisionError:
+        assert len(passes) == after + 1
+    else:
+        assert len(passes) <= after or name == "cam"
+    assert state(network) == before
+    assert all(p.grad is None for p in network.parameters())
+    handle.remove()
 
 
 PASSES = {

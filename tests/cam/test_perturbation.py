@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from camtool.cam import Occlusion, Patches, Rise, SelfTaught
-from camtool.cam.segments import merged, segments
+from camtool.cam.segments import Segment, _alike, merged, segments
 from camtool.cam.sliding import spread, windows
 from tests.cam.networks import NETWORKS, classifier, images, network
 
@@ -98,7 +98,7 @@ def test_patches_by_definition():
     values = []
     for y0, x0, y1, x1 in squares:
         cut = batch[:1, :, y0:y1, x0:x1]
-        large = torch.nn.functional.interpolate(cut, (32, 32), mode="bilinear")
+        large = torch.nn.functional.interpolate(cut, (32, 48), mode="bilinear")
         with torch.no_grad():
             values.append(made(large).logits.softmax(1)[0, 7] ** 2)
     values = torch.stack(values)
@@ -168,6 +168,59 @@ def test_self_taught_hypotheses_do_not_overlap():
         pairs = [(a.box, b.box) for i, a in enumerate(found) for b in found[:i]]
         assert all(iou(a, b) <= 0.2 for a, b in pairs)
     assert max(len(found) for found in boxes[0]) > 1
+
+
+def test_without_boxes_of_its_own_the_map_is_the_same():
+    made, picture = with_patch(), drawn()
+    method, classes = SelfTaught(scales=(20,), min_segment=0.02), torch.tensor([[0, 1]])
+    maps, boxes = method.localized(made, picture, made(picture), classes)
+    bare = method.model_copy(update={"boxes": 0})
+    same, none = bare.localized(made, picture, made(picture), classes)
+    assert boxes is not None
+    assert none is None
+    assert torch.equal(same, maps)
+
+
+def test_by_the_drop_alone_the_whole_picture_is_the_best_hypothesis():
+    made, picture = with_patch(), drawn()
+    best = {}
+    for by_size in (True, False):
+        method = SelfTaught(scales=(20,), min_segment=0.02, by_size=by_size, overlap=1, boxes=50)
+        (((best[by_size], *_),),) = method.localized(
+            made, picture, made(picture), torch.tensor([[0]])
+        )[1]
+    assert best[True].box.xyxy == pytest.approx((12, 8, 36, 20), abs=1)
+    # Without the picture, nor without the patch, is there anything to tell class 0 by.
+    drop = torch.sigmoid(torch.tensor(8.0)).item() - 0.5
+    assert best[False].score == pytest.approx(drop, abs=1e-3)
+    assert best[False].box.area >= best[True].box.area
+
+
+def segment(x, width, label, neighbours, colour=0):
+    colours = np.zeros(48)
+    colours[[colour, 16 + colour, 32 + colour]] = 1 / 3
+    bounds = 0, x, 10, x + width
+    return Segment(bounds, 10 * width, colours, frozenset(neighbours), frozenset({label}))
+
+
+def test_what_makes_segments_alike_as_in_the_authors_program():
+    """`1 - max(1-a, 1-b)·|a-b|`, one less the shares of the picture of both and of the gaps in
+    their common box, and what the histograms have in common."""
+    a, b = segment(0, 4, 0, {1}), segment(6, 2, 1, {0}, colour=3)
+    expected = (1 - 0.7 * 0.2) + (1 - 60 / 400) + (1 - 20 / 400) + 0
+    assert _alike(a, b, (0.5, 0.3), 400) == pytest.approx(expected / 4)
+    assert _alike(b, a, (0.3, 0.5), 400) == pytest.approx(expected / 4)
+
+
+def test_similar_drops_merge_first_and_a_score_that_rises_has_not_dropped():
+    four = [segment(4 * i, 4, i, {i - 1, i + 1}) for i in range(4)]
+    drops = {0: -0.9, 4: 0.0, 8: 0.9, 12: 0.85}
+
+    def drop(bounds):
+        return drops[bounds[1]] if bounds[3] - bounds[1] == 4 else 0.0
+
+    first, second, _ = merged(four, drop, 1600)
+    assert {first.bounds, second.bounds} == {(0, 0, 10, 8), (0, 8, 10, 16)}
 
 
 @pytest.mark.parametrize("space", ["rgb", "lab"])

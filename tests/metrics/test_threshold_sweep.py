@@ -31,14 +31,18 @@ def score_map(seed: int, size=SIZE) -> ScoreMap:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("scale", ["max", "min-max"])
 @pytest.mark.parametrize("components", ["largest", "all"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("plain", [False, True])
-def test_boxes_are_those_of_the_rule_at_each_threshold(seed, scale, components, plain):
-    rule = PaperBoxes(scale=scale, components=components)
+def test_boxes_are_those_of_the_rule_at_each_threshold(
+    seed, scale, components, interpolation, plain
+):
+    settings = {"scale": scale, "components": components, "interpolation": interpolation}
+    rule = PaperBoxes(**settings)
     found = judge_shares(rule, SWEEP, score_map(seed), SHARES, plain=plain)
     thresholds = [*SHARES.tolist(), "otsu", {"name": "percentile", "q": 60}]
     assert len(found) == len(thresholds) == len(SHARES) + len(RULES)
     for corners, threshold in zip(found.tolist(), thresholds, strict=True):
-        one = PaperBoxes(scale=scale, components=components, threshold=threshold)
+        one = PaperBoxes(threshold=threshold, **settings)
         boxes = one.boxes(score_map(seed))
         assert tuple(corners) == (boxes[0].box.xyxy if boxes else (0, 0, 0, 0))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -94,3 +96,18 @@ def test_no_such_file(tmp_path):
     np.save(tmp_path / "w.npy", np.ones(64))
     with pytest.raises(ModelError, match=r"not an \.npz file"):
         built(tmp_path / "w.npy")
+
+
+def test_one_class_has_a_hash_and_a_map(tmp_path):
+    np.savez(tmp_path / "one.npz", text=np.arange(CHANNELS + 1.0))
+    network = built(tmp_path / "one.npz")
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(f"{key} {tuple(value.shape)} {value.dtype}\n".encode())
+        digest.update(value.numpy().tobytes())
+    assert network.sha256() == digest.hexdigest()
+    assert network.num_classes == 1
+    batch = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = Cam().maps(network, batch, network(batch), torch.tensor([[0]]))
+    assert maps.std() > 0

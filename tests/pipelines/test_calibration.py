@@ -98,7 +98,8 @@ def test_a_chosen_threshold_is_shown_stored_and_shown_again(desk, run):
     assert (on.annotations, on.protocol, on.iou, on.accuracy) == (str(choose), "ilsvrc", 1, 100)
     assert on.image_ids == tuple(f"i{k:03d}" for k in range(24))
     assert stored.boxes == {
-        "name": "paper", "scale": "max", "components": "largest", "min_area": 0.01,
+        "name": "paper", "scale": "max", "interpolation": "bilinear", "components": "largest",
+        "min_area": 0.01,
     }  # fmt: skip
     assert "chosen on 24 images of" in found.convention["calibrated"]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from camtool.cam import Cam, SelfTaught
 from camtool.images.views import View
 from camtool.pipelines.several_views import merge_boxes, merge_logits
 from camtool.structures import Box, ScoredBox
@@ -29,13 +30,23 @@ def test_boxes_are_put_back_in_place_strongest_first():
     plain = [(ScoredBox(box, 0.4),), ()]
     mirrored = [(ScoredBox(box, 0.7), ScoredBox(box, 0.1)), (ScoredBox(box, 0.2),)]
     left, right = Box(100, 50, 110, 90), Box(130, 50, 140, 90)
-    assert merge_boxes([plain, mirrored], (view, view.mirror())) == [
+    assert merge_boxes([plain, mirrored], (view, view.mirror()), Cam().strongest) == [
         (ScoredBox(right, 0.7), ScoredBox(left, 0.4), ScoredBox(right, 0.1)),
         (ScoredBox(right, 0.2),),
     ]
-    assert merge_boxes([plain], (view,)) == [(ScoredBox(left, 0.4),), ()]
+    assert merge_boxes([plain], (view,), Cam().strongest) == [(ScoredBox(left, 0.4),), ()]
 
 
 def test_a_method_without_boxes_of_its_own():
     view = View(np.zeros((3, 10, 20), np.float32), (0.0, 0.0, 40.0, 40.0))
-    assert merge_boxes([None, None], (view, view)) is None
+    assert merge_boxes([None, None], (view, view), Cam().strongest) is None
+
+
+def test_boxes_of_several_views_are_chosen_among_as_those_of_one():
+    view = View(np.zeros((3, 10, 20), np.float32), (0.0, 0.0, 40.0, 20.0))
+    same, near, other = Box(0, 0, 8, 8), Box(0, 0, 9, 8), Box(12, 0, 18, 8)
+    first = [(ScoredBox(same, 0.4), ScoredBox(other, 0.3))]
+    second = [(ScoredBox(near, 0.5), ScoredBox(other, 0.2))]
+    for count, expected in ((1, [0.5]), (5, [0.5, 0.3])):
+        (found,) = merge_boxes([first, second], (view, view), SelfTaught(boxes=count).strongest)
+        assert [b.score for b in found] == expected
