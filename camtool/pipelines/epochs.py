@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from camtool.errors import DataError, SettingsError
 from camtool.models import Gap, PerClass
 from camtool.training.precision import autocast
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
     from camtool.training.distributed import Processes
 
-__all__ = ["check_fit", "score_of", "sentence_of"]
+__all__ = ["check_fit", "check_statistics", "score_of", "sentence_of"]
 
 
 def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> None:
@@ -32,6 +36,11 @@ def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> No
         raise SettingsError(
             f"train.batch_size: {train.batch_size} images cannot be shared by {peers.world}"
             f" processes in {train.accumulate} parts each: take a multiple of {parts}"
+        )
+    if train.schedule.warmup_epochs > train.epochs:
+        raise SettingsError(
+            f"train.schedule.warmup_epochs: {train.schedule.warmup_epochs:g}, but the run has"
+            f" train.epochs: {train.epochs}: the rate would never be reached; take fewer"
         )
     if train.batch_size > len(sets.train):
         raise SettingsError(
@@ -61,6 +70,18 @@ def _check_batch_norm(experiment: Experiment, peers: Processes) -> None:
         raise SettingsError(
             f"train.batch_norm: synchronized needs GPUs, and this runs on {peers.device.type}; take"
             " batch or stored"
+        )
+
+
+def check_statistics(kind: str, module: nn.Module) -> None:
+    """Refuse a choice of statistics for a network that has no batch norm.
+
+    Raises:
+        SettingsError: the choice would do nothing.
+    """
+    if kind != "batch" and not any(isinstance(part, _BatchNorm) for part in module.modules()):
+        raise SettingsError(
+            f"train.batch_norm: {kind}, but the network has no batch norm; leave it out"
         )
 
 

@@ -10,7 +10,7 @@ import torch
 
 from camtool.errors import RunError, SettingsError, shorten
 from camtool.pipelines.checkpoint import Checkpoints, Progressed
-from camtool.pipelines.epochs import check_fit, score_of, sentence_of
+from camtool.pipelines.epochs import check_fit, check_statistics, score_of, sentence_of
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.names import ClassNames
 from camtool.pipelines.validation import Validator
@@ -247,6 +247,7 @@ class Training:
     def _loop(self, classifier: Classifier) -> Loop:
         experiment, peers, train = self.experiment, self.peers, self.experiment.train
         module: Any = train.method.trainee(classifier, experiment.run.seed)
+        check_statistics(train.batch_norm, module)
         if train.batch_norm == "synchronized" and peers.world > 1:
             module = synchronized(module)
         new, rates = module.new_modules(), rates_of(module.classifier, train.rates)

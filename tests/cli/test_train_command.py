@@ -173,6 +173,19 @@ def test_whose_statistics_batch_norms_use(kind, shapes, tmp_path):
     assert not torch.equal(saved[f"features.{key}"], pretrained[key])
 
 
+def test_statistics_of_a_network_without_batch_norms(shapes, tmp_path):
+    torch.manual_seed(0)
+    file = tmp_path / "w.safetensors"
+    safetensors.torch.save_file(timm.create_model("test_convnext").state_dict(), file)
+    code, err = failed(
+        *shapes_data(shapes), *SMALL, "--set", "model.backbone=timm/test_convnext",
+        "--set", "model.output_stride=null", "--set", f'model.weights="{file}"',
+        "--set", "train.batch_norm=stored", "-o", tmp_path / "run",
+    )  # fmt: skip
+    assert code == 2
+    assert err.startswith("train.batch_norm: stored, but the network has no batch norm")
+
+
 def test_a_part_that_is_kept_as_it_is(shapes, tmp_path):
     torch.manual_seed(0)
     pretrained = timm.create_model("test_resnet").state_dict()
@@ -295,6 +308,7 @@ def test_no_validation_set(shapes, tmp_path):
         ("train.precision=float16", 2, "train.precision: float16 needs a GPU"),
         ("train.batch_norm=stored", 2, "train.batch_norm: stored, but model.weights: none brings"),
         ("model.linear_weights=w.npz", 2, "model.linear_weights: brings classes of its own"),
+        ("train.schedule.warmup_epochs=2.5", 2, "train.schedule.warmup_epochs: 2.5, but the run"),
         ("train.batch_norm=synchronized", 2, "train.batch_norm: synchronized needs GPUs"),
         ("data.root=nowhere", 3, "nowhere: no such file or folder; check the section data"),
         ("data.boxes=null", 0, ""),
