@@ -73,7 +73,8 @@ class PaperBoxes(Rule):
     def _read_stored(self) -> Self:
         """Put the numbers in place of the file that holds them."""
         if isinstance(self.threshold, Stored):
-            object.__setattr__(self, "threshold", self.threshold.resolve(self.scale))
+            found = self.threshold.resolve(self.scale, self.interpolation)
+            object.__setattr__(self, "threshold", found)
         return self
 
     def boxes(

@@ -174,14 +174,16 @@ class Stored(ThresholdRule):
             return found.share(score_map, of_range=of_range, label=label)
         return found
 
-    def resolve(self, scale: str) -> float | ByClass:
+    def resolve(self, scale: str, interpolation: str | None = None) -> float | ByClass:
         """Return the threshold that the file holds.
 
         Args:
             scale: what the box rule takes thresholds as shares of.
+            interpolation: how it brings maps to the image's size; None where that is not asked.
 
         Raises:
-            SettingsError: there is no such file, or it was chosen for another box rule or scale.
+            SettingsError: there is no such file, or it was chosen for another box rule, scale or
+                interpolation.
             RunError: it cannot be read.
         """
         found = read_threshold(self.file)
@@ -199,6 +201,12 @@ class Stored(ThresholdRule):
             raise SettingsError(
                 f"{self.file}: was chosen with scale {found.boxes['scale']}, and these boxes have"
                 f" scale {scale}: set localize.boxes.scale to the same"
+            )
+        chosen_by = found.boxes.get("interpolation", interpolation)
+        if interpolation is not None and chosen_by != interpolation:
+            raise SettingsError(
+                f"{self.file}: was chosen with interpolation {chosen_by}, and these boxes have"
+                f" {interpolation}: set localize.boxes.interpolation to the same"
             )
         if not found.classes:
             return found.value

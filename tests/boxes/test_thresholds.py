@@ -144,6 +144,14 @@ def test_a_threshold_of_another_scale_is_none_of_these_boxes(tmp_path):
     assert rule.threshold == 0.3
 
 
+def test_a_threshold_of_another_interpolation_is_none_of_these_boxes(tmp_path):
+    write_threshold(tmp_path, stored(boxes={"name": "paper", "interpolation": "bicubic"}))
+    with pytest.raises(SettingsError, match=r"interpolation bicubic, and these boxes have bilin"):
+        PaperBoxes(threshold={"name": "stored", "file": tmp_path})
+    rule = PaperBoxes(interpolation="bicubic", threshold={"name": "stored", "file": tmp_path})
+    assert rule.threshold == 0.3
+
+
 def test_nothing_is_stored(tmp_path):
     with pytest.raises(SettingsError, match=r"no threshold is stored there.*--calibrate-on"):
         PaperBoxes(threshold={"name": "stored", "file": tmp_path})
