@@ -186,11 +186,11 @@ class Training:
             row["val"] = metrics
         best = self._note(row)
         self.loop.position, self.loop.sums = Position(at.epoch + 1), EpochSums()
+        if train.tensorboard and self.peers.is_first:
+            write_tensorboard(self.experiment.run.dir, row)
         self.checkpoints.save(self.loop, self.done, best=best)
         if self.peers.is_first:
             write_history(self.experiment.run.dir, self.done.history)
-            if train.tensorboard:
-                write_tensorboard(self.experiment.run.dir, row)
 
     def _row(self) -> dict[str, Any]:
         """The history's row of the epoch, the same in every process."""

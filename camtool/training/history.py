@@ -6,7 +6,7 @@ import importlib.util
 import json
 from typing import TYPE_CHECKING, Any
 
-from camtool.errors import SettingsError
+from camtool.errors import RunError, SettingsError
 from camtool.runs.writing import atomic_file, make_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -83,13 +83,23 @@ def check_tensorboard() -> None:
 
 
 def write_tensorboard(run: Path, row: Row) -> None:
-    """Add one epoch to the event files in `tensorboard/`."""
+    """Add one epoch to the event files in `tensorboard/`, in place of what they say of it.
+
+    Raises:
+        RunError: they cannot be written.
+    """
     from torch.utils.tensorboard import SummaryWriter
 
     folder = run / "tensorboard"
     make_folder(folder)
-    with SummaryWriter(str(folder)) as writer:
-        for part in ("train", "val"):
-            for key, value in (row.get(part) or {}).items():
-                if isinstance(value, int | float):
-                    writer.add_scalar(f"{part}/{key}", value, row["epoch"])
+    try:
+        # An epoch that is done again after a kill is shown once.
+        with SummaryWriter(str(folder), purge_step=row["epoch"]) as writer:
+            for part in ("train", "val"):
+                for key, value in (row.get(part) or {}).items():
+                    if isinstance(value, int | float):
+                        writer.add_scalar(f"{part}/{key}", value, row["epoch"])
+    except OSError as error:
+        raise RunError(
+            f"{folder}: cannot be written ({error.strerror}); --resume goes on"
+        ) from error

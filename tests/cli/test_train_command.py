@@ -13,9 +13,11 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from camtool.runs import checkpoints as store
 from camtool.runs import writing
+from camtool.training.history import write_tensorboard
 from tests.cli.running import run_here
 from tests.shapes import SMALL, draw_shapes, shapes_data
 
@@ -333,6 +335,21 @@ def test_tensorboard_is_an_extra(shapes, tmp_path, monkeypatch):
         2,
         "train.tensorboard: the package is missing: pip install 'camtool[tensorboard]'",
     )
+
+
+def test_event_files_tell_each_epoch_once(shapes, tmp_path):
+    """An epoch that is done again, after a kill before its checkpoint, replaces what was told."""
+    run = tmp_path / "run"
+    board = ("--set", "train.tensorboard=true")
+    ran = run_here("train", *shapes_data(shapes), *SMALL, *board, "-o", run)
+    assert ran.code == 0, ran.err
+    rows = history(run)
+    told = rows[1] | {"val": rows[1]["val"] | {"top1": 12.5}}
+    write_tensorboard(run, told)
+    found = EventAccumulator(str(run / "tensorboard")).Reload()
+    for part, key in (("train", "loss"), ("val", "top1"), ("val", "gt_known")):
+        events = [(e.step, pytest.approx(e.value)) for e in found.Scalars(f"{part}/{key}")]
+        assert events == [(1, rows[0][part][key]), (2, told[part][key])]
 
 
 def test_images_of_several_classes_need_a_loss_for_them(shapes, tmp_path):
