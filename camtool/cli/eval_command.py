@@ -18,7 +18,7 @@ from camtool.cli.options import (
 from camtool.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from camtool.pipelines.evaluation import EvalSettings, Evaluation
+    from camtool.evaluation.result import EvalSettings, Evaluation
 
 __all__ = ["command"]
 

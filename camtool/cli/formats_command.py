@@ -13,9 +13,9 @@ __all__ = ["command"]
 def command() -> None:
     """List the files that can be read: annotations, labels, predictions, masks, images."""
     from camtool.annotations.reading import readers
+    from camtool.evaluation.mask_files import MASK_FORMS
+    from camtool.evaluation.predictions import PREDICTION_FORMS
     from camtool.images.decode import FORMATS
-    from camtool.pipelines.mask_files import MASK_FORMS
-    from camtool.pipelines.predictions import PREDICTION_FORMS
 
     rows = [(r.model_fields["name"].default, r.direction, r.summary, r.layout) for r in readers()]
     click.echo(format_rows([("format", "direction", "what it is", "layout"), *rows]))

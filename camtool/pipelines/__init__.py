@@ -1,1 +1,1 @@
-"""What the commands do, each readable from top to bottom: localize, evaluate."""
+"""What the commands do, each readable from top to bottom: localize, train, evaluate, compare."""

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any, Final
 from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
+from camtool.evaluation.comparable import common_images, same_classes
+from camtool.evaluation.comparison import Comparison, PairedMetric, RunPair
+from camtool.evaluation.convention import by_index, convention
+from camtool.evaluation.details_rules import rules as kind_rules
+from camtool.evaluation.kind_changes import kind_changes
+from camtool.evaluation.predictions import load_predictions
+from camtool.evaluation.scoring import annotation_warnings, score_images
 from camtool.metrics.paired import EXACT_BELOW, mcnemar, paired_difference
 from camtool.metrics.pxap_protocol import PxAP
 from camtool.metrics.resampling import by_stratum
-from camtool.pipelines.comparable import common_images, same_classes
-from camtool.pipelines.comparison import Comparison, PairedMetric, RunPair
-from camtool.pipelines.convention import by_index, convention
-from camtool.pipelines.details_rules import rules as kind_rules
-from camtool.pipelines.kind_changes import kind_changes
-from camtool.pipelines.predictions import load_predictions
-from camtool.pipelines.scoring import annotation_warnings, score_images
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
+    from camtool.evaluation.result import EvalSettings
+    from camtool.evaluation.scoring import Scoring
     from camtool.metrics.confidence import Bootstrap
     from camtool.metrics.marks import Mark, Marks
-    from camtool.pipelines.evaluation import EvalSettings
-    from camtool.pipelines.scoring import Scoring
 
 __all__ = ["compare_runs"]
 

@@ -12,6 +12,23 @@ from typing import TYPE_CHECKING, Any
 from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
+from camtool.evaluation.calibration import calibrate, deployable, recall, store
+from camtool.evaluation.convention import by_index, convention
+from camtool.evaluation.details import details
+from camtool.evaluation.judging import Judge
+from camtool.evaluation.predictions import load_predictions, name_order
+from camtool.evaluation.result import Counts, EvalSettings, Evaluation
+from camtool.evaluation.score_maps import FEW
+from camtool.evaluation.scoring import (
+    annotation_warnings,
+    blacklist_warnings,
+    is_located,
+    load_blacklist,
+    score_images,
+)
+from camtool.evaluation.selection import select_range
+from camtool.evaluation.sweeping import Sweeper, sweeper_of
+from camtool.evaluation.thresholds import with_thresholds
 from camtool.metrics.baselines import score_baselines
 from camtool.metrics.baselines_on_maps import map_baselines, true_boxes
 from camtool.metrics.box_protocol import BoxProtocol
@@ -19,24 +36,7 @@ from camtool.metrics.map_protocols import MapProtocol
 from camtool.metrics.oracle import with_levels
 from camtool.metrics.pxap_protocol import PxAP
 from camtool.metrics.resampling import Strata
-from camtool.pipelines.calibration import calibrate, deployable, recall, store
-from camtool.pipelines.convention import by_index, convention
-from camtool.pipelines.details import details
-from camtool.pipelines.evaluation import Counts, EvalSettings, Evaluation
-from camtool.pipelines.judging import Judge
-from camtool.pipelines.predictions import load_predictions, name_order
-from camtool.pipelines.progress import progress
-from camtool.pipelines.score_maps import FEW
-from camtool.pipelines.scoring import (
-    annotation_warnings,
-    blacklist_warnings,
-    is_located,
-    load_blacklist,
-    score_images,
-)
-from camtool.pipelines.selection import select_range
-from camtool.pipelines.sweeping import Sweeper, sweeper_of
-from camtool.pipelines.thresholds import with_thresholds
+from camtool.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 
     from camtool.annotations import AnnotationSet
     from camtool.boxes import PaperBoxes
+    from camtool.evaluation.calibration import Calibration
+    from camtool.evaluation.predictions import Loaded
+    from camtool.evaluation.scoring import Scoring
+    from camtool.evaluation.truths import KnownClasses
     from camtool.metrics.baselines import Baseline
     from camtool.metrics.confidence import Rate
     from camtool.metrics.figures import Figures
     from camtool.metrics.sources import MapSource
-    from camtool.pipelines.calibration import Calibration
-    from camtool.pipelines.predictions import Loaded
-    from camtool.pipelines.scoring import Scoring
-    from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Annotation, Box, Prediction
 
 __all__ = ["Counts", "EvalSettings", "Evaluation", "evaluate", "evaluate_files", "evaluate_loaded"]

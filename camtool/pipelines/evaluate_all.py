@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from camtool.annotations import read_annotations
 from camtool.annotations.bulk import bulk_creation
 from camtool.errors import CamtoolError, SettingsError
+from camtool.evaluation.calibration import recall
+from camtool.evaluation.predictions import load_predictions
 from camtool.metrics.protocols import PROTOCOLS
-from camtool.pipelines.calibration import recall
 from camtool.pipelines.evaluate import evaluate_loaded
-from camtool.pipelines.predictions import load_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from camtool.pipelines.evaluation import EvalSettings, Evaluation
+    from camtool.evaluation.result import EvalSettings, Evaluation
 
 __all__ = ["EvaluationOfAll", "evaluate_all"]
 

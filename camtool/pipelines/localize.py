@@ -17,11 +17,11 @@ from camtool.annotations import read_labels
 from camtool.errors import CamtoolError, DataError, shorten
 from camtool.images import find_images
 from camtool.images.decode import quiet_pillow
+from camtool.parallel import cores_here, ordered_map
 from camtool.pipelines.identity import changed_keys, identity_of, manifest_of
 from camtool.pipelines.localizer import Localization, Localizer, Prepared, Seen
-from camtool.pipelines.parallel import cores_here, ordered_map
-from camtool.pipelines.progress import progress
 from camtool.pipelines.targets import has_boxes, label_warnings, targets_of
+from camtool.progress import progress
 from camtool.report.overlay import encode_overlay, overlay_name
 from camtool.runs import RunFolder, Shard, read_manifest, remember, write_atomically
 from camtool.runs.writing import make_folder

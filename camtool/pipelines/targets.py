@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from camtool.annotations import NO_CLASS
 from camtool.errors import DataError, EvaluationError, shorten
-from camtool.pipelines.join import Joiner
+from camtool.evaluation.join import Joiner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

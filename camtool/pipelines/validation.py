@@ -14,18 +14,18 @@ import torch
 
 from camtool.annotations import NO_CLASS
 from camtool.errors import DataError, shorten
+from camtool.evaluation.join import Joiner
+from camtool.evaluation.judging import Judge
+from camtool.evaluation.truths import NO_LABEL, KnownClasses
 from camtool.images.decode import quiet_pillow
 from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.figures import ImageOutcome
 from camtool.metrics.ilsvrc import Ilsvrc
+from camtool.parallel import ordered_map
 from camtool.pipelines.classes import TopK
 from camtool.pipelines.evaluate import EvalSettings
-from camtool.pipelines.join import Joiner
-from camtool.pipelines.judging import Judge
 from camtool.pipelines.localizer import Localizer, Prepared, Seen
 from camtool.pipelines.names import ClassNames
-from camtool.pipelines.parallel import ordered_map
-from camtool.pipelines.truths import NO_LABEL, KnownClasses
 from camtool.report.overlay import OverlaySettings
 from camtool.structures import AnnotatedObject, Annotation, Prediction
 from camtool.training.losses import Logistic

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from camtool.report.diagnosis_json import diagnosis_record, figures_record
 
 if TYPE_CHECKING:
+    from camtool.evaluation.result import Evaluation
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
     from camtool.metrics.figures import ThresholdChoice
-    from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["SCHEMA_VERSION", "as_text", "to_json", "to_record"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from camtool.pipelines.evaluation import Evaluation
+    from camtool.evaluation.result import Evaluation
 
 __all__ = [
     "baseline_rows",

@@ -18,7 +18,7 @@ from camtool.report.rows import (
 from camtool.report.threshold_rows import threshold_tables
 
 if TYPE_CHECKING:
-    from camtool.pipelines.evaluation import Evaluation
+    from camtool.evaluation.result import Evaluation
 
 __all__ = ["to_markdown", "to_table"]
 

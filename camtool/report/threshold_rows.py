@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from camtool.report.rows import metric_title
 
 if TYPE_CHECKING:
+    from camtool.evaluation.result import Evaluation
     from camtool.metrics.figures import AtThreshold, ThresholdChoice
-    from camtool.pipelines.evaluation import Evaluation
 
 __all__ = ["SUMMARY", "threshold_summary", "threshold_tables"]
 

@@ -26,11 +26,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from camtool.evaluation.mask_files import MaskFiles
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.pxap import pixel_histogram
 from camtool.metrics.pxap_protocol import PxAP
 from camtool.metrics.unit_frame import map_to_frame
-from camtool.pipelines.mask_files import MaskFiles
 from camtool.structures import AnnotatedObject, Annotation, Prediction
 
 FILES = 50

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import cv2
 
-from camtool.pipelines.score_maps import RunMaps
+from camtool.evaluation.score_maps import RunMaps
 from camtool.runs.reading import read_predictions
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "train" / "poolings.yaml"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camtool.evaluation.result import EvalSettings
 from camtool.metrics.protocols import PROTOCOLS
-from camtool.pipelines.evaluation import EvalSettings
 from tests.cli.running import TINY, run_here
 from tests.drawn import draw_pictures
 

@@ -6,13 +6,13 @@ import pytest
 
 from camtool.annotations import NO_CLASS, AnnotationSet
 from camtool.errors import AnnotationError, EvaluationError
+from camtool.evaluation.truths import KnownClasses
 from camtool.pipelines.evaluate import (
     Counts,
     EvalSettings,
     evaluate,
     evaluate_baselines,
 )
-from camtool.pipelines.truths import KnownClasses
 from camtool.structures import (
     AnnotatedObject,
     Annotation,

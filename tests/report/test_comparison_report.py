@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from camtool.evaluation.comparison import Comparison, PairedMetric, RunPair
 from camtool.metrics.diagnosis import KINDS
 from camtool.metrics.paired import Difference, McNemar
-from camtool.pipelines.comparison import Comparison, PairedMetric, RunPair
 from camtool.report.comparison_json import to_json
 from camtool.report.comparison_tables import to_markdown, to_table
 

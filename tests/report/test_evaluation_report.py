@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from camtool.evaluation.result import Counts, Evaluation
 from camtool.metrics.baselines import Baseline
 from camtool.metrics.confidence import Rate
 from camtool.metrics.curves import Curve
-from camtool.pipelines.evaluation import Counts, Evaluation
 from camtool.report.evaluation_json import to_json
 from camtool.report.tables import to_markdown, to_table
 

@@ -12,9 +12,9 @@ from defusedxml import ElementTree
 from matplotlib.colors import to_hex
 
 from camtool.errors import RunError, SettingsError
+from camtool.evaluation.result import Counts, Evaluation
 from camtool.metrics.confidence import Rate
 from camtool.metrics.curves import Bars, Curve, Histogram, Level, Point
-from camtool.pipelines.evaluation import Counts, Evaluation
 from camtool.report.plots import (
     Heading,
     draw_accuracy,

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from camtool.errors import EvaluationError, shorten
-from camtool.pipelines.evaluation import Counts
-from camtool.pipelines.join import Joined, Joiner
-from camtool.pipelines.judging import Judge, Judged, judging_warnings, listed
-from camtool.pipelines.judging_all import judge_all
-from camtool.pipelines.predictions import name_order
-from camtool.pipelines.progress import progress
-from camtool.pipelines.selection import read_blacklist, select_range
+from camtool.evaluation.join import Joined, Joiner
+from camtool.evaluation.judging import Judge, Judged, judging_warnings, listed
+from camtool.evaluation.judging_all import judge_all
+from camtool.evaluation.predictions import name_order
+from camtool.evaluation.result import Counts
+from camtool.evaluation.selection import read_blacklist, select_range
+from camtool.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from camtool.annotations import AnnotationSet
+    from camtool.evaluation.result import EvalSettings
+    from camtool.evaluation.selection import BlackList
+    from camtool.evaluation.sweeping import Sweeper
+    from camtool.evaluation.truths import KnownClasses
     from camtool.metrics.sources import MapSource
-    from camtool.pipelines.evaluation import EvalSettings
-    from camtool.pipelines.selection import BlackList
-    from camtool.pipelines.sweeping import Sweeper
-    from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Annotation, Prediction
 
 __all__ = [

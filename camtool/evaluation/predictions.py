@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from camtool.annotations import read_guesses
 from camtool.errors import EvaluationError, SettingsError
+from camtool.evaluation.convention import box_rule_of, boxes_of
+from camtool.evaluation.mask_files import MaskFiles
+from camtool.evaluation.score_maps import FileMaps, RunMaps, holds_maps
+from camtool.evaluation.selection import select_range
+from camtool.evaluation.truths import KnownClasses
 from camtool.metrics.pxap_protocol import PxAP
-from camtool.pipelines.convention import box_rule_of, boxes_of
-from camtool.pipelines.mask_files import MaskFiles
-from camtool.pipelines.score_maps import FileMaps, RunMaps, holds_maps
-from camtool.pipelines.selection import select_range
-from camtool.pipelines.truths import KnownClasses
 from camtool.runs import read_manifest, read_predictions
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from camtool.annotations import AnnotationSet
     from camtool.boxes import PaperBoxes
+    from camtool.evaluation.result import EvalSettings
     from camtool.metrics.sources import MapSource
-    from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Prediction
 
 __all__ = ["PREDICTION_FORMS", "Loaded", "load_predictions", "name_order"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from camtool.errors import DataError, EvaluationError, SettingsError, shorten
-from camtool.pipelines.join import Joiner
+from camtool.evaluation.join import Joiner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

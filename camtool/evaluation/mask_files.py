@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from camtool.errors import DataError, EvaluationError, ImageReadError, shorten
+from camtool.evaluation.frames import Frame, compare_frames
 from camtool.metrics.pxap import combine_masks
 from camtool.metrics.sources import MaskNames
 from camtool.metrics.unit_frame import FRAME, mask_to_frame
-from camtool.pipelines.frames import Frame, compare_frames
 
 if TYPE_CHECKING:
     from pathlib import Path

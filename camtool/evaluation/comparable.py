@@ -10,8 +10,8 @@ from camtool.runs import read_manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from camtool.pipelines.judging import Judged
-    from camtool.pipelines.scoring import Scoring
+    from camtool.evaluation.judging import Judged
+    from camtool.evaluation.scoring import Scoring
 
 __all__ = ["common_images", "same_classes"]
 

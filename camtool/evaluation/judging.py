@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from camtool.errors import shorten
+from camtool.evaluation.frames import Frame, compare_frames, frame_warnings, to_frame
+from camtool.evaluation.truths import KnownClasses, countable, named_by_target
 from camtool.metrics.findings import findings
-from camtool.pipelines.frames import Frame, compare_frames, frame_warnings, to_frame
-from camtool.pipelines.truths import KnownClasses, countable, named_by_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from camtool.evaluation.result import EvalSettings
+    from camtool.evaluation.sweeping import Sweeper
     from camtool.metrics.figures import ImageOutcome
     from camtool.metrics.map_outcome import MapOutcome
     from camtool.metrics.pixel_outcomes import PixelOutcome
     from camtool.metrics.sources import MapSource
     from camtool.metrics.threshold_sweep import SweptClass
-    from camtool.pipelines.evaluation import EvalSettings
-    from camtool.pipelines.sweeping import Sweeper
     from camtool.structures import Annotation, Prediction
 
 __all__ = ["UNREADABLE", "Judge", "Judged", "judging_warnings", "listed"]

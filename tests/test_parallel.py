@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from camtool.pipelines import progress as progress_module
-from camtool.pipelines.parallel import cores_here, ordered_map
-from camtool.pipelines.progress import progress
+from camtool.parallel import cores_here, ordered_map
+from camtool import progress as progress_module
+from camtool.progress import progress
 
 
 def slow_square(number: int) -> int:

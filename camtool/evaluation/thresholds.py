@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from camtool.evaluation.sweeping import Sweeper
 from camtool.metrics.figures import AtThreshold
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy
-from camtool.pipelines.sweeping import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from camtool.evaluation.calibration import Calibration
+    from camtool.evaluation.scoring import Scoring
     from camtool.metrics.figures import Figures, ThresholdChoice
-    from camtool.pipelines.calibration import Calibration
-    from camtool.pipelines.scoring import Scoring
 
 __all__ = ["with_thresholds"]
 

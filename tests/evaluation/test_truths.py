@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from camtool.evaluation.truths import UNKNOWN_CLASS, KnownClasses, countable
 from camtool.pipelines.names import ClassNames
-from camtool.pipelines.truths import UNKNOWN_CLASS, KnownClasses, countable
 from camtool.structures import AnnotatedObject, Annotation
 
 

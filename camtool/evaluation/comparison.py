@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from camtool.evaluation.kind_changes import KindChanges
     from camtool.metrics.paired import Difference, McNemar
-    from camtool.pipelines.kind_changes import KindChanges
 
 __all__ = ["Comparison", "PairedMetric", "RunPair"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from camtool.pipelines.judging import Judged
+    from camtool.evaluation.judging import Judged
 
 __all__ = ["KindChanges", "kind_changes"]
 

@@ -9,8 +9,8 @@ from camtool.metrics.further_figures import CORLOC_IOU, MOST_RESAMPLES
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from camtool.evaluation.result import EvalSettings
     from camtool.metrics.error_kinds import DiagnosisSettings
-    from camtool.pipelines.evaluation import EvalSettings
 
 __all__ = ["rules"]
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from camtool.annotations import AnnotationSet
-    from camtool.pipelines.evaluation import EvalSettings
-    from camtool.pipelines.selection import BlackList
+    from camtool.evaluation.result import EvalSettings
+    from camtool.evaluation.selection import BlackList
 
 __all__ = ["box_rule_of", "boxes_of", "by_index", "convention"]
 

@@ -12,12 +12,12 @@ import pytest
 
 from camtool.annotations import read_annotations
 from camtool.errors import EvaluationError
+from camtool.evaluation import judging_all
+from camtool.evaluation.judging import Judge
+from camtool.evaluation.judging_all import judge_all
+from camtool.evaluation.score_maps import FileMaps
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
-from camtool.pipelines import judging_all
 from camtool.pipelines.evaluate import EvalSettings, evaluate_files
-from camtool.pipelines.judging import Judge
-from camtool.pipelines.judging_all import judge_all
-from camtool.pipelines.score_maps import FileMaps
 from camtool.runs import maps as map_files
 from camtool.runs.maps import pack
 from camtool.structures import ScoreMap

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from camtool.annotations import read_annotations
 from camtool.errors import EvaluationError, RunError, SettingsError, shorten
+from camtool.evaluation.predictions import load_predictions
+from camtool.evaluation.scoring import score_images
+from camtool.evaluation.sweeping import Sweeper, sweeper_of
 from camtool.metrics.box_protocol import BoxProtocol
 from camtool.metrics.map_protocols import MapProtocol
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
 from camtool.metrics.threshold_figures import Chosen
 from camtool.metrics.threshold_table import GT_KNOWN, ThresholdTable, best_plateau
-from camtool.pipelines.predictions import load_predictions
-from camtool.pipelines.scoring import score_images
-from camtool.pipelines.sweeping import Sweeper, sweeper_of
 from camtool.runs import StoredThreshold, read_manifest, read_threshold, write_threshold
 from camtool.runs.threshold import ChosenOn
 from camtool.settings import differences
@@ -23,8 +23,8 @@ from camtool.settings import differences
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from camtool.pipelines.evaluation import EvalSettings
-    from camtool.pipelines.scoring import Scoring
+    from camtool.evaluation.result import EvalSettings
+    from camtool.evaluation.scoring import Scoring
 
 __all__ = ["Calibration", "calibrate", "deployable", "recall", "store"]
 

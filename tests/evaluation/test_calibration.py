@@ -20,7 +20,7 @@ from camtool.report.evaluation_json import to_record
 from camtool.report.tables import to_markdown, to_table
 from camtool.runs import read_threshold
 from camtool.runs.threshold import write_threshold
-from tests.pipelines.swept_run import CLASSES, truths, write_csv, write_run
+from tests.evaluation.swept_run import CLASSES, truths, write_csv, write_run
 
 BEST = {"cat": 0.4, "dog": 0.6}
 # Every box but that of the right threshold, and of those that give the same box, is wrong.

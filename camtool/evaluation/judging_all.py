@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
-from camtool.pipelines.parallel import cores_here, ordered_map
+from camtool.parallel import cores_here, ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from camtool.pipelines.judging import Judge, Judged
+    from camtool.evaluation.judging import Judge, Judged
     from camtool.structures import Annotation, Prediction
 
 __all__ = ["judge_all"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from camtool.evaluation.details_rules import rules
 from camtool.metrics.diagnosis import Objects, count_classes, diagnose
 from camtool.metrics.findings import findings_table
 from camtool.metrics.further_figures import (
@@ -17,18 +18,17 @@ from camtool.metrics.further_figures import (
     pointing_figures,
 )
 from camtool.metrics.pointing import TOLERANCES
-from camtool.pipelines.details_rules import rules
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from camtool.evaluation.judging import Judged
+    from camtool.evaluation.result import EvalSettings
+    from camtool.evaluation.truths import KnownClasses
     from camtool.metrics.diagnosis import Diagnosis
     from camtool.metrics.further_figures import Figure
-    from camtool.pipelines.evaluation import EvalSettings
-    from camtool.pipelines.judging import Judged
-    from camtool.pipelines.truths import KnownClasses
     from camtool.structures import Annotation, Box
 
 __all__ = ["details"]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from camtool.annotations import AnnotationSet
+from camtool.evaluation.truths import KnownClasses
 from camtool.geometry import iou
 from camtool.metrics.crop_protocols import AdlFirstBox, TsCam
 from camtool.metrics.diagnosis import KINDS
 from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.pipelines.evaluate import EvalSettings, evaluate
-from camtool.pipelines.truths import KnownClasses
 from camtool.structures import (
     AnnotatedObject,
     Annotation,

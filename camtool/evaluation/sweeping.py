@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from camtool.evaluation.score_maps import RunMaps
 from camtool.metrics.box_protocol import BoxProtocol, matches
 from camtool.metrics.threshold_figures import Chosen, threshold_choices, threshold_curves
 from camtool.metrics.threshold_sweep import SweptClass, judge_shares, right_by, swept_class
 from camtool.metrics.threshold_table import GT_KNOWN, ThresholdTable
-from camtool.pipelines.score_maps import RunMaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from camtool.boxes import PaperBoxes
+    from camtool.evaluation.result import EvalSettings
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
     from camtool.metrics.figures import ThresholdChoice
     from camtool.metrics.sources import MapSource
     from camtool.metrics.threshold_sweep import Sweep
-    from camtool.pipelines.evaluation import EvalSettings
     from camtool.structures import Annotation, Prediction
 
 __all__ = ["Sweeper", "sweeper_of"]

@@ -1,0 +1,1 @@
+"""Scoring a run against annotations: join, judge, sweep thresholds, calibrate, tell."""
