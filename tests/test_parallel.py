@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from camtool.parallel import cores_here, ordered_map
 from camtool import progress as progress_module
+from camtool.parallel import cores_here, ordered_map
 from camtool.progress import progress
 
 

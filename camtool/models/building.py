@@ -49,15 +49,32 @@ def build(
         spec = spec_of(settings.backbone, network.module)
         anatomy = _dissected(settings, network.module, spec)
         classifier = _with_end(settings, anatomy, spec)
+        new = _new_modules(classifier, network.pretrained)
+        if classifier.head in new and known is None:
+            _start_for_pooling(classifier.head)
     if known is not None:
         check_kept(network.module, classifier)
     if network.pretrained:
-        classifier.mark_new(
-            module
-            for module in modules_with_weights(classifier)
-            if network.pretrained.isdisjoint(p.data_ptr() for p in module.parameters(recurse=False))
-        )
+        classifier.mark_new(new)
     return classifier.eval()
+
+
+def _new_modules(classifier: Classifier, pretrained: frozenset[int]) -> list[nn.Module]:
+    return [
+        module
+        for module in modules_with_weights(classifier)
+        if pretrained.isdisjoint(p.data_ptr() for p in module.parameters(recurse=False))
+    ]
+
+
+def _start_for_pooling(head: Head) -> None:
+    """Draw a new last layer anew where the library drew it for means, and it gets maxima.
+
+    These are many times as large: the first losses would be, too, and training does not recover.
+    """
+    if isinstance(head, LinearHead) and not isinstance(head.pooling, Gap):
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(head.offset)
 
 
 def _network(settings: ModelSettings, num_classes: int | None, known: KnownRows | None) -> _Network:

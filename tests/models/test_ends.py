@@ -237,3 +237,18 @@ def test_dropout_where_no_linear_layer_is():
         "paper/nin: model.dropout: no linear layer reads the pooled features, so nothing can be"
         " dropped there; leave it out"
     )
+
+
+@pytest.mark.parametrize("weights", ["none", "imagenet"])
+def test_a_new_layer_behind_maxima_starts_small(weights):
+    """What a library draws for means lets maxima begin with losses far above log(classes)."""
+    gap, gmp, lse = (
+        ModelSettings(weights=weights, pooling=pooling).build(0, 50).head
+        for pooling in (None, Gmp(), Lse(r=5))
+    )
+    assert gap.weight.std() > 0.05
+    for head in (gmp, lse):
+        assert 0.009 < head.weight.std() < 0.011
+        assert not head.offset.any()
+    known = ModelSettings(pooling=Gmp()).build().head
+    assert known.weight.std() > 0.02
