@@ -95,6 +95,10 @@ def train(
     ):
         sets = experiment.data.load(experiment.run.seed)
         checkpoints = Checkpoints(experiment, sets)
+        if any((experiment.run.dir / name).exists() for name in ("manifest.json", "parts")):
+            raise RunError(
+                f"{experiment.run.dir} holds a run of localize: choose another --out for training"
+            )
         if checkpoints.store.exists() and not resume:
             raise RunError(
                 f"{experiment.run.dir} holds a training run: --resume goes on with it, or choose"

@@ -137,6 +137,18 @@ def test_a_finished_run_is_left_as_it_is(trained, shapes):
     assert weights(run) == before
 
 
+def test_a_run_of_localize_is_left_as_it_is(trained, shapes, tmp_path):
+    picture = next((shapes / "val").rglob("*.png"))
+    run = tmp_path / "out"
+    assert run_here("localize", picture, "-m", trained[0], "-o", run).code == 0
+    before = (run / "experiment.yaml").read_text()
+    for more in ((), ("--resume",)):
+        ran = run_here("train", *shapes_data(shapes), *SMALL, *more, "-o", run)
+        assert ran.code == 6
+        assert "holds a run of localize: choose another --out for training" in ran.err
+    assert (run / "experiment.yaml").read_text() == before
+
+
 def test_another_experiment_is_not_gone_on_with(trained, shapes):
     run, _ = trained
     other = ("--set", "train.epochs=3", "--resume")
