@@ -12,10 +12,12 @@ import pytest
 
 MAIN = """
 import multiprocessing, os, sys, time
-from camtool.training.workers import start_worker
+from camtool.training import workers
+
+workers._SECONDS_TO_END = 3.0
 
 def work():
-    start_worker()
+    workers.start_worker()
     print(os.getpid(), flush=True)
     time.sleep(100)
 
@@ -53,7 +55,7 @@ def test_a_signal_to_the_whole_job_ends_no_worker_but_its_main_process_does(main
     process, worker = main
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         os.kill(worker, number)
-    time.sleep(0.5)
+    time.sleep(1.0)
     assert is_there(worker)
     out, _ = process.communicate("\n", timeout=30)
     assert out == "ended 0\n"
