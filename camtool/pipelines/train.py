@@ -16,6 +16,7 @@ from camtool.pipelines.names import ClassNames
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
 from camtool.settings import dump_settings
+from camtool.training.allocator import keep_freed_memory
 from camtool.training.cache import PixelCache
 from camtool.training.dataset import TrainingImages, loader
 from camtool.training.distributed import Processes, processes
@@ -127,6 +128,8 @@ class Training:
             ModelError: the network cannot be built.
         """
         check_fit(experiment, sets, peers)
+        if peers.device.type == "cpu":
+            keep_freed_memory()
         self.experiment, self.sets, self.peers, self.stop = experiment, sets, peers, stop
         self.checkpoints = checkpoints
         self.done = Progressed([])
