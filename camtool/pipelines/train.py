@@ -9,35 +9,29 @@ from typing import TYPE_CHECKING, Any, Final, final
 import torch
 
 from camtool.errors import RunError, SettingsError, shorten
+from camtool.pipelines.assembly import assemble
 from camtool.pipelines.checkpoint import Checkpoints, Progressed
-from camtool.pipelines.epochs import check_fit, check_statistics, score_of, sentence_of
+from camtool.pipelines.epochs import check_fit, score_of, sentence_of
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.names import ClassNames
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
 from camtool.settings import dump_settings
 from camtool.training.allocator import keep_freed_memory
-from camtool.training.cache import PixelCache
-from camtool.training.dataset import TrainingImages, loader
 from camtool.training.distributed import Processes, processes
-from camtool.training.ema import MovingAverage
 from camtool.training.history import (
     check_tensorboard,
     draw_curves,
     write_history,
     write_tensorboard,
 )
-from camtool.training.loop import Ended, EpochSums, Loop, Position
-from camtool.training.order import BatchOrder
+from camtool.training.loop import Ended, EpochSums, Position
 from camtool.training.random_state import kernels, own_random_state, seed_all
-from camtool.training.rates import rates_of
-from camtool.training.synchronized import synchronized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from camtool.models.classifier import Classifier
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
 
@@ -137,7 +131,10 @@ class Training:
         seed_all(experiment.run.seed)
         names = ClassNames(sets.classes.names, sets.classes.titles)
         classifier = experiment.model.build(experiment.run.seed, len(names), names.in_imagenet())
-        self.loop = self._loop(classifier)
+        self.loop = assemble(
+            experiment, sets, classifier, peers, stop=stop, warn=self._warn,
+            save=lambda: self.checkpoints.save(self.loop, self._between()),
+        )  # fmt: skip
         self.validator = (
             Validator(experiment, self.loop.module.classifier, sets, peers) if sets.val else None
         )
@@ -251,57 +248,9 @@ class Training:
             rule in train.USES_BOXES, self.peers.is_first,
         )  # fmt: skip
 
-    def _loop(self, classifier: Classifier) -> Loop:
-        experiment, peers, train = self.experiment, self.peers, self.experiment.train
-        module: Any = train.method.trainee(classifier, experiment.run.seed)
-        check_statistics(train.batch_norm, module)
-        if train.batch_norm == "synchronized" and peers.world > 1:
-            module = synchronized(module)
-        new, rates = module.new_modules(), rates_of(module.classifier, train.rates)
-        module.to(peers.device)
-        if train.channels_last:
-            module.to(memory_format=torch.channels_last)
-        order = BatchOrder(
-            len(self.sets.train), train.batch_size, train.accumulate, experiment.run.seed,
-            peers.rank, peers.world, self.sets.shards,
-        )  # fmt: skip
-        return Loop(
-            settings=train,
-            seed=experiment.run.seed,
-            spec=classifier.spec,
-            processes=peers,
-            module=module,
-            new=new,
-            rates=rates,
-            loader=loader(
-                self._images(classifier), order, len(self.sets.classes), experiment.run.workers,
-                pin=peers.device.type == "cuda",
-            ),
-            order=order,
-            average=MovingAverage(module.classifier, train.ema) if train.ema else None,
-            stop=self.stop,
-            save=lambda: self.checkpoints.save(self.loop, self._between()),
-            warn=self._warn,
-        )  # fmt: skip
-
     def _between(self) -> Progressed:
         """What to store within an epoch: no metrics are of these very weights."""
         return Progressed(self.done.history, None, self.done.best, self.done.best_epoch)
-
-    def _images(self, classifier: Classifier) -> TrainingImages:
-        experiment = self.experiment
-        localize, data = experiment.localize, experiment.data
-        size = localize.preprocess.input_size(classifier.spec)
-        asked = localize.images.exif_rotation
-        megabytes = data.cache_mb if data else 0
-        return TrainingImages(
-            self.sets.train,
-            experiment.train.augment.transform(size, classifier.spec.interpolation),
-            localize.images,
-            rotate=self.sets.boxes is None if asked == "auto" else asked,
-            seed=experiment.run.seed,
-            cache=PixelCache(len(self.sets.train), megabytes << 20) if megabytes else None,
-        )
 
     def _warn(self, path: str, reason: str) -> None:
         if path not in self._warned and len(self._warned) < _MOST_WARNINGS:
