@@ -253,8 +253,10 @@ class Training:
         return Progressed(self.done.history, None, self.done.best, self.done.best_epoch)
 
     def _warn(self, path: str, reason: str) -> None:
-        if path not in self._warned and len(self._warned) < _MOST_WARNINGS:
-            _log.warning("%s: %s; another image stands in for it", shorten(path, 200), reason)
+        if path in self._warned:
+            return
         self._warned.add(path)
-        if len(self._warned) == _MOST_WARNINGS:
+        if len(self._warned) <= _MOST_WARNINGS:
+            _log.warning("%s: %s; another image stands in for it", shorten(path, 200), reason)
+        elif len(self._warned) == _MOST_WARNINGS + 1:
             _log.warning("more unreadable images are counted in history.jsonl and not named")

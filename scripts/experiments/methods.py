@@ -20,16 +20,16 @@ import argparse
 import csv
 import json
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from commands import camtool
 
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.localizer import Localizer
+from camtool.runs.writing import write_atomically
 from camtool.settings import load_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "methods"
@@ -44,12 +44,7 @@ ORDER = (
     "score-cam", "rise",
 )  # fmt: skip
 ROUNDS = 3
-
-
-def camtool(*arguments: object) -> None:
-    """Run a command; its progress goes to stderr."""
-    command = [sys.executable, "-m", "camtool", *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+PICTURES = 8
 
 
 class Pictures:
@@ -118,7 +113,7 @@ def one(name: str, network: str, which: str, pictures: Pictures, out: Path) -> d
             "localize", pictures.lists[which], "-c", CONFIGS / f"{name}.yaml", "--set", backbone,
             "-o", folder / name,
         )  # fmt: skip
-        figures.write_text(json.dumps(scored(folder / name, pictures), indent=1))
+        write_atomically(figures, json.dumps(scored(folder / name, pictures), indent=1))
     return json.loads(figures.read_text())
 
 
@@ -134,18 +129,14 @@ def speed(name: str, network: str, pictures: Pictures, out: Path) -> dict[str, f
     told = out / network / f"speed-{name}.json"
     if not told.exists():
         torch.set_num_threads(1)
-        count, rounds = (1, 1) if name in COSTLY else (8, ROUNDS)
-        both = localizer("cam", network), localizer(name, network)
-        _seconds(both[0], pictures.sample[:8])  # the first pictures warm up
+        own_count, rounds = (1, 1) if name in COSTLY else (PICTURES, ROUNDS)
+        cam, own = localizer("cam", network), localizer(name, network)
+        _seconds(cam, pictures.sample[:PICTURES])  # the first pictures warm up
         ratios = []
-        for number in range(rounds):
-            some = pictures.sample[number * count : (number + 1) * count]
-            cam, own = (
-                _seconds(each, some * (8 if i == 0 and count == 1 else 1))
-                for i, each in enumerate(both)
-            )
-            ratios.append(cam / own)
-        told.write_text(json.dumps({"ratio": statistics.median(ratios), "rounds": rounds}))
+        for start in range(0, rounds * PICTURES, PICTURES):
+            some = pictures.sample[start : start + PICTURES]
+            ratios.append(_seconds(cam, some) / _seconds(own, some[:own_count]))
+        write_atomically(told, json.dumps({"ratio": statistics.median(ratios), "rounds": rounds}))
     return json.loads(told.read_text())
 
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import cv2
+from commands import camtool
 
 from camtool.evaluation.score_maps import RunMaps
 from camtool.runs.reading import read_predictions
+from camtool.runs.writing import write_atomically
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "train" / "poolings.yaml"
 POOLINGS = {"GAP": "{name: gap}", "LSE, r = 5": "{name: lse, r: 5}", "GMP": "{name: gmp}"}
@@ -38,12 +38,6 @@ FIGURES = {
 }
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306}
 """97.5th percentile of Student's distribution, by the number of values."""
-
-
-def camtool(*arguments: object) -> None:
-    """Run a command; its progress goes to stderr."""
-    command = [sys.executable, "-m", "camtool", *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=sys.stderr)
 
 
 def unpacked(data: Path, out: Path) -> Path:
@@ -74,7 +68,7 @@ def one(data: Path, val: Path, folder: Path, pooling: str, seed: int) -> dict[st
         told = folder / "eval.json"
         camtool("eval", folder / "val", "--boxes", boxes, "--format", "json", "-o", told)
         found = scored(json.loads(told.read_text())) | {"area": area(folder / "val", boxes)}
-        figures.write_text(json.dumps(found, indent=1))
+        write_atomically(figures, json.dumps(found, indent=1))
     return json.loads(figures.read_text())
 
 

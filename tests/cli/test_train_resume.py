@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.localize import StoppedError
@@ -19,19 +18,12 @@ from camtool.training.loop import Loop
 from tests.cli.test_train_command import history, timeless, weights
 from tests.cli.training import started, wait_for
 from tests.shapes import SMALL, draw_shapes, shapes_data
+from tests.threads import one_thread  # noqa: F401 (a fixture of this file)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _networks_built_once():
     """Not here: what is trained is not what was built."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
