@@ -77,8 +77,14 @@ def wait(pid: int) -> int:
 
 
 def parts(run: Path) -> int:
-    """Return how many parts are saved."""
-    return len(list((run / "parts").glob("*/*.jsonl")))
+    """Return how many parts are saved.
+
+    Asked while the run goes on, which may end and remove its parts between two looks of a glob.
+    """
+    try:
+        return len(list((run / "parts").glob("*/*.jsonl")))
+    except FileNotFoundError:
+        return 0
 
 
 def moments(seed: int, arguments: list[str], run: Path) -> dict[str, object]:
