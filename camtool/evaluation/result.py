@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from camtool.metrics.figures import ThresholdChoice
     from camtool.metrics.further_figures import Details
 
-__all__ = ["Counts", "EvalSettings", "Evaluation"]
+__all__ = ["Counts", "EvalSettings", "Evaluation", "EvaluationOfAll"]
 
 # YAML and the command line give text.
 _Path = Annotated[Path, Field(strict=False)]
@@ -154,3 +154,21 @@ class Evaluation:
             values = {name: rates[metric].value for name, rates in floor if metric in rates}
         best = best_centred(values)
         return None if best is None else (best, SIDES[best])
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOfAll:
+    """The results of every protocol.
+
+    Attributes:
+        protocols: by name, those that the data allow; at least one.
+        absent: why the others cannot be given, by name.
+    """
+
+    protocols: dict[str, Evaluation]
+    absent: dict[str, str]
+
+    @property
+    def main(self) -> Evaluation:
+        """The evaluation that speaks for all where one must: the first, `ilsvrc` if it is there."""
+        return next(iter(self.protocols.values()))

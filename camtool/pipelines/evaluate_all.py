@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from camtool.annotations import read_annotations
@@ -10,6 +9,7 @@ from camtool.annotations.bulk import bulk_creation
 from camtool.errors import CamtoolError, SettingsError
 from camtool.evaluation.calibration import recall
 from camtool.evaluation.predictions import load_predictions
+from camtool.evaluation.result import EvaluationOfAll
 from camtool.metrics.protocols import PROTOCOLS
 from camtool.pipelines.evaluate import evaluate_loaded
 
@@ -18,25 +18,7 @@ if TYPE_CHECKING:
 
     from camtool.evaluation.result import EvalSettings, Evaluation
 
-__all__ = ["EvaluationOfAll", "evaluate_all"]
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationOfAll:
-    """The results of every protocol.
-
-    Attributes:
-        protocols: by name, those that the data allow; at least one.
-        absent: why the others cannot be given, by name.
-    """
-
-    protocols: dict[str, Evaluation]
-    absent: dict[str, str]
-
-    @property
-    def main(self) -> Evaluation:
-        """The evaluation that speaks for all where one must: the first, `ilsvrc` if it is there."""
-        return next(iter(self.protocols.values()))
+__all__ = ["evaluate_all"]
 
 
 @bulk_creation()

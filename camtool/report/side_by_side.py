@@ -12,8 +12,7 @@ from camtool.report.threshold_rows import SUMMARY, threshold_summary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from camtool.evaluation.result import Evaluation
-    from camtool.pipelines.evaluate_all import EvaluationOfAll
+    from camtool.evaluation.result import Evaluation, EvaluationOfAll
 
 __all__ = ["to_json", "to_markdown", "to_table"]
 
