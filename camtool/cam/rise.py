@@ -35,7 +35,7 @@ class Rise(MapMethod):
     masks: Annotated[int, Field(ge=1, le=100_000)] = 4000
     """Number of masks N; the paper takes 4,000 for VGG16 and 8,000 for ResNet50."""
 
-    cells: Annotated[int, Field(ge=1, le=100)] = 7
+    cells: Annotated[int, Field(ge=1, le=32)] = 7
     """Cells s of a mask along each side."""
 
     probability: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -96,12 +96,14 @@ class Rise(MapMethod):
         return (total / (self.masks * self.probability)).float()
 
     def _draw(self, image_hw: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Cells (N, s, s) and the places (N, 2) where the masks are cut out."""
+        """Cells (N, s, s), bool, and the places (N, 2) where the masks are cut out."""
         import torch
 
         generator = torch.Generator().manual_seed(self.seed)
-        shape = (self.masks, self.cells, self.cells)
-        grids = (torch.rand(shape, generator=generator) < self.probability).float()
+        grids = torch.empty(self.masks, self.cells, self.cells, dtype=torch.bool)
+        # By parts, so that the numbers drawn are never all in memory; the same as drawn at once.
+        for part in grids.split(1000):
+            part.copy_(torch.rand(part.shape, generator=generator) < self.probability)
         room = torch.tensor([math.ceil(n / self.cells) for n in image_hw])
         shifts = (torch.rand(self.masks, 2, generator=generator) * room).long()
         return grids, shifts
@@ -112,7 +114,7 @@ class Rise(MapMethod):
 
         height, width = image_hw
         size = [(self.cells + 1) * math.ceil(n / self.cells) for n in image_hw]
-        large = F.interpolate(grids[:, None], size, mode="bilinear", align_corners=False)
+        large = F.interpolate(grids[:, None].float(), size, mode="bilinear", align_corners=False)
         cut = [
             one[:, y : y + height, x : x + width]
             for one, (y, x) in zip(large, shifts.tolist(), strict=True)

@@ -81,6 +81,16 @@ def test_rise_masks_are_seen_with_their_probability():
     assert masks.mean(0).std().item() < 0.02
 
 
+def test_rise_draws_the_same_cells_by_parts_as_at_once():
+    method = Rise(masks=2500, cells=5, seed=3)
+    cells, places = method._draw((20, 30))
+    generator = torch.Generator().manual_seed(3)
+    assert torch.equal(cells, torch.rand(2500, 5, 5, generator=generator) < 0.5)
+    room = torch.tensor([4, 6])
+    assert torch.equal(places, (torch.rand(2500, 2, generator=generator) * room).long())
+    assert cells.dtype == torch.bool
+
+
 def test_patches_lie_within_the_picture_and_overlap():
     method = Patches()
     squares = method.squares((224, 224))
