@@ -102,7 +102,7 @@ class Rise(MapMethod):
         generator = torch.Generator().manual_seed(self.seed)
         grids = torch.empty(self.masks, self.cells, self.cells, dtype=torch.bool)
         # By parts, so that the numbers drawn are never all in memory; the same as drawn at once.
-        for part in grids.split(1000):
+        for part in torch.split(grids, 1000):
             part.copy_(torch.rand(part.shape, generator=generator) < self.probability)
         room = torch.tensor([math.ceil(n / self.cells) for n in image_hw])
         shifts = (torch.rand(self.masks, 2, generator=generator) * room).long()
