@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from camtool.errors import ModelError
-from camtool.models.layers import ChannelsFirst
+from camtool.models.layers import ChannelsFirst, PatchGrid
 from camtool.models.tracing import trace_both_modes
 from camtool.models.walk import REMEDY, Walk
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from camtool.models.heads import Head
 
 __all__ = ["Anatomy", "dissect"]
+
+_REMEDY_FOR_NEW_ENDS = "no pooling can be put on it: choose another backbone"
 
 
 class Anatomy(NamedTuple):
@@ -65,6 +67,7 @@ def dissect(
     """
     parts = (name, network, list(leaf_modules), list(leaf_functions))
     given = (network, example, output_stride)
+    image_hw = (example.shape[2], example.shape[3])
     try:
         anatomy = _parts(given, *trace_both_modes(*parts, lambda w, _: w.to_features()))
     except ModelError:
@@ -72,11 +75,15 @@ def dissect(
             raise
     else:
         return anatomy
-    return _parts(
-        given,
-        *trace_both_modes(*parts, lambda w, whole: w.to_last_grid(_shapes(whole, example))),
-        own_end=False,
-    )
+
+    def last_grid(walk: Walk, whole: fx.GraphModule) -> fx.Node:
+        return walk.to_last_grid(_shapes(whole, example), image_hw)
+
+    try:
+        return _parts(given, *trace_both_modes(*parts, last_grid), own_end=False)
+    except ModelError as error:
+        # Another end is what was asked for already.
+        raise ModelError(str(error).replace(REMEDY, _REMEDY_FOR_NEW_ENDS)) from error
 
 
 def _shapes(whole: fx.GraphModule, example: Tensor) -> dict[fx.Node, tuple[int, ...]]:
@@ -108,7 +115,7 @@ def _parts(
 ) -> Anatomy:
     """Hold the parts of a cut network against the network itself on one input."""
     network, example, output_stride = given
-    features = (ChannelsFirst(cut) if walk.channels_last else cut).eval()
+    features = _in_order(cut, walk).eval()
     with torch.inference_mode():
         expected: Tensor = network(example)
         grid: Tensor = features(example)
@@ -119,6 +126,13 @@ def _parts(
     if head is not None:
         _check_scores(walk.name, head, grid, expected)
     return Anatomy(features, head, grid.shape[1], expected.shape[1], untrainable)
+
+
+def _in_order(cut: fx.GraphModule, walk: Walk) -> nn.Module:
+    """The features with channels first, whatever order the network keeps."""
+    if walk.tokens:
+        return PatchGrid(cut)
+    return ChannelsFirst(cut) if walk.channels_last else cut
 
 
 def _check_grid(walk: Walk, grid: Tensor) -> None:

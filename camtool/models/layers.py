@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-__all__ = ["ChannelsFirst", "Grown", "convolution", "published_start"]
+from camtool.models.grids import require_layout
+
+__all__ = ["ChannelsFirst", "Grown", "PatchGrid", "convolution", "published_start"]
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 
@@ -37,6 +39,25 @@ class ChannelsFirst(nn.Module):
         """Return the features with the channels moved forward."""
         result: Tensor = self.features(images).permute(0, 3, 1, 2)
         return result
+
+
+class PatchGrid(nn.Module):
+    """Features of a network that ends in tokens: those of patches, in the order (B, K, h, w)."""
+
+    def __init__(self, features: nn.Module) -> None:
+        """Wrap features of shape (B, N, K); class token and registers come first, if any."""
+        super().__init__()
+        self.features = features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the patches where they lie in the picture.
+
+        Raises:
+            ModelError: the number of tokens is that of no grid of the picture.
+        """
+        tokens: Tensor = self.features(images)
+        height, width = images.shape[2:]
+        return require_layout(tuple(tokens.shape), (height, width), "the last tokens").grid(tokens)
 
 
 class Grown(nn.Module):

@@ -38,7 +38,7 @@ def insert(classifier: Classifier, layers: dict[str, nn.Module]) -> None:
     if not layers:
         return
     if not isinstance(cut, fx.GraphModule):
-        raise ModelError(f"{classifier.name} keeps its channels last; no layer fits within")
+        raise ModelError(f"{classifier.name} keeps channels last, or tokens; no layer fits within")
     for number, (point, layer) in enumerate(layers.items()):
         _insert(cut, point, layer, number)
         _check_grid(classifier, point, layer)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from camtool.errors import ModelError
+from camtool.models.grids import layout_of
 from camtool.models.heads import Head, LinearHead, NormLinearHead, PerClassHead
 from camtool.models.poolings import Gap, Gmp
 
@@ -39,12 +40,6 @@ REMEDY = (
     " on this backbone (model.pooling: {name: gap}), or use a gradient method"
 )
 
-# No pooling can be put on tokens: to train another end is no way out.
-_REMEDY_FOR_TOKENS = (
-    "a map that is exact needs global average pooling of a grid straight before the scores: use a"
-    " gradient method, or attention-rollout"
-)
-
 
 class Walk:
     """The walk back from the scores; the head is known at its end."""
@@ -60,6 +55,7 @@ class Walk:
         self.pooling: Gap | Gmp = Gap()
         self.dropout = 0.0
         self.channels_last = False
+        self.tokens = False
         self.features_label = ""
         (output,) = (n for n in graph.nodes if n.op == "output")
         self.node = self._only(output.args[0], "the output")
@@ -78,23 +74,33 @@ class Walk:
         self.features_label = self._label()
         return self.node
 
-    def to_last_grid(self, shapes: dict[fx.Node, tuple[int, ...]]) -> fx.Node:
+    def to_last_grid(
+        self, shapes: dict[fx.Node, tuple[int, ...]], image_hw: tuple[int, int]
+    ) -> fx.Node:
         """Walk to the last grid, whatever lies between it and the scores, and return its node.
 
-        `shapes` are those of the nodes' values. Poolings to a fixed size belong to the old end.
+        `shapes` are those of the nodes' values for an input of `image_hw`. Poolings to a fixed size
+        belong to the old end. The tokens of patches are a grid, too.
         """
+        seen_tokens = behind_linear = False
         while True:
             shape = shapes.get(self.node, ())
-            if len(shape) == 4 and shape[2:] != (1, 1) and not self._belongs_to_an_end():
-                self.features_label = self._label()
-                return self.node
-            if self.node.target is operator.getitem or len(shape) == 3:
-                raise ModelError(
-                    f"{self.name}: its scores come from tokens, not from a grid of features;"
-                    " no pooling can be put on it: choose another backbone"
-                )
+            # Tokens before any linear layer are scores already, one of which is picked.
+            if self._is_grid(shape, image_hw) and (behind_linear or len(shape) == 4):
+                break
+            seen_tokens |= len(shape) == 3
+            behind_linear |= self._is_linear()
             self._is_pooling()  # which notes the order of the axes
             self._step_back()
+        # Before tokens without a place, four axes are those of an attention, or of another stage.
+        if seen_tokens and len(shape) == 4:
+            raise ModelError(
+                f"{self.name}: its scores come from tokens that have no place in the picture; no"
+                " pooling can be put on them: choose another backbone"
+            )
+        self.tokens = len(shape) == 3
+        self.features_label = self._label()
+        return self.node
 
     def head(self, classes: int) -> Head:
         """Return the head that was walked over; `classes` counts the maps if it has no weights."""
@@ -110,6 +116,18 @@ class Walk:
 
     def _step_back(self) -> None:
         self.node = self._only(self.node.args[0] if self.node.args else None, self._label())
+
+    def _is_grid(self, shape: tuple[int, ...], image_hw: tuple[int, int]) -> bool:
+        if len(shape) == 4:
+            return shape[2:] != (1, 1) and not self._belongs_to_an_end()
+        layout = layout_of(shape, image_hw) if len(shape) == 3 else None
+        # Patches that fill the picture: other three axes are channels and places, or a few queries.
+        return (
+            layout is not None
+            and layout.cells > 1
+            and image_hw[0] % layout.height == image_hw[1] % layout.width == 0
+            and layout.fits(image_hw)
+        )
 
     def _belongs_to_an_end(self) -> bool:
         module = self._module()
@@ -135,12 +153,11 @@ class Walk:
         if self.node.target is operator.getitem:
             return (
                 f"{self.name}: {self._label()} takes one token out of the grid (a class token), and"
-                f" the scores come from it alone; {_REMEDY_FOR_TOKENS}"
+                f" the scores come from it alone; {REMEDY}"
             )
         if self.node.target in ("mean", torch.mean):
             return (
-                f"{self.name}: {self._label()} pools tokens, or not all of a grid, before the"
-                f" scores; {_REMEDY_FOR_TOKENS}"
+                f"{self.name}: {self._label()} pools not all of a grid before the scores; {REMEDY}"
             )
         if isinstance(self._module(), nn.Linear | nn.Conv2d):
             self._skip_to_activation()
@@ -168,6 +185,9 @@ class Walk:
         if node.op == "call_method":
             return node.target in _PASSED_METHODS
         return node.op == "call_function" and node.target in _PASSED_FUNCTIONS
+
+    def _is_linear(self) -> bool:
+        return isinstance(self._module(), nn.Linear) or self.node.target is F.linear
 
     def _take_linear(self) -> bool:
         if self.weight is not None or self.norm is not None:
@@ -214,7 +234,9 @@ class Walk:
         if node.target in ("mean", torch.mean):
             dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
             self.channels_last = _axes(dims) == {1, 2}
-            return _axes(dims) in ({2, 3}, {1, 2})
+            # Of tokens (B, N, K); whether they are tokens, the shape must tell.
+            self.tokens = dims in (1, (1,), [1])
+            return self.tokens or _axes(dims) in ({2, 3}, {1, 2})
         return False
 
 

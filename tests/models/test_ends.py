@@ -177,14 +177,25 @@ def test_dropout_is_the_networks_own_unless_set():
     assert not torch.equal(head(features), head(features))
 
 
-def test_networks_without_a_grid():
-    for name in ("torchvision/vit_b_16", "timm/vit_tiny_patch16_224"):
-        with pytest.raises(ModelError) as raised:
-            build(name, pooling=Gap())
-        assert str(raised.value) == (
-            f"{name}: its scores come from tokens, not from a grid of features; no pooling can be"
-            " put on it: choose another backbone"
-        )
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "timm/vit_base_patch32_siglip_256",
+            "its scores come from tokens that have no place in the picture; no pooling can be put"
+            " on them: choose another backbone",
+        ),
+        (
+            "timm/pit_ti_224",
+            "layer 'transformers.0' (Transformer) does not come from one tensor; no pooling can be"
+            " put on it: choose another backbone",
+        ),
+    ],
+)
+def test_networks_without_a_grid(name, message):
+    with pytest.raises(ModelError) as raised:
+        build(name, pooling=Gap())
+    assert str(raised.value) == f"{name}: {message}"
 
 
 @pytest.mark.parametrize(

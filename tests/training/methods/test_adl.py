@@ -131,5 +131,5 @@ def test_points_that_are_not_there():
         "torchvision/swin_t: 'features.1' gives (1, 56, 56, 96), which is no grid of features"
         " (B, K, h, w): choose another layer"
     )
-    with pytest.raises(ModelError, match=r"^test/plain keeps its channels last; no layer fits"):
+    with pytest.raises(ModelError, match=r"^test/plain keeps channels last, or tokens; no layer"):
         Adl(points=("conv",)).trainee(plain([[1.0, 0, 0]]), 0)
