@@ -41,17 +41,15 @@ def merge_maps(
         relu: negative values count as 0.
 
     Returns:
-        Array of shape (n, H, W), float32; of one plain view its own maps as they are.
+        Array of shape (n, H, W), float32; of one plain view its own maps, on their own grid.
     """
     if len(views) == 1 and not views[0].mirrored:
-        return maps[0]
+        return _signed(maps[0], merge, relu)
     size = _finest(maps, views, region)
     total = np.zeros((len(maps[0]), size[1], size[0]))
     number = np.zeros(size[::-1])
     for seen, view in zip(maps, views, strict=True):
-        values = seen[..., ::-1] if view.mirrored else seen
-        values = np.maximum(values, 0) if relu else values
-        values = np.abs(values) if merge == "abs-sum" else values
+        values = _signed(seen[..., ::-1] if view.mirrored else seen, merge, relu)
         x0, y0, x1, y1 = _in_grid(view.region, region, size)
         rows, down = _laid(values.shape[1], y0, y1, size[1])
         columns, across = _laid(values.shape[2], x0, x1, size[0])
@@ -59,6 +57,11 @@ def merge_maps(
         total += shown * (rows @ values @ columns.T)
         number += shown
     return (total / number if merge == "mean" else total).astype(np.float32)
+
+
+def _signed(values: NDArray[np.float32], merge: Merge, relu: bool) -> NDArray[np.float32]:
+    values = np.maximum(values, 0) if relu else values
+    return np.abs(values) if merge == "abs-sum" else values
 
 
 def _laid(

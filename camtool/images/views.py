@@ -65,9 +65,11 @@ class One(Settings):
     paper: ClassVar[str] = ""
     passes: ClassVar[str] = "1"
     merge: ClassVar[Literal["mean"]] = "mean"
-    relu: ClassVar[bool] = False
 
     name: Literal["one"] = "one"
+
+    relu: bool = False
+    """Set the negative part of the map to 0."""
 
     def of(
         self, image: Image.Image, preprocess: Squeeze | CenterCrop, spec: InputSpec

@@ -186,3 +186,22 @@ def test_views_are_final_and_described(part):
 def test_wrong_settings_are_refused(part, wrong):
     with pytest.raises(pydantic.ValidationError, match=next(iter(wrong))):
         part(**wrong)
+
+
+def test_a_single_view_is_signed_like_several():
+    picture, spec = noise(), SPEC
+    maps = np.float32([[[-2, 1], [3, -4]]])
+    signed = {"relu": [[0, 1], [3, 0]], "abs-sum": [[2, 1], [3, 4]], "both": [[0, 1], [3, 0]]}
+    settings = {
+        "relu": {"relu": True}, "abs-sum": {"merge": "abs-sum"},
+        "both": {"merge": "abs-sum", "relu": True},
+    }  # fmt: skip
+    for name, how in settings.items():
+        one = MultiScale(scales=(1.0,), flip=False, **how)
+        views, region = one.of(picture, Squeeze(), spec)
+        merged = merge_maps([maps], views, region, merge=one.merge, relu=one.relu)
+        assert merged.tolist() == [signed[name]]
+    alone = One(relu=True)
+    views, region = alone.of(picture, Squeeze(), spec)
+    merged = merge_maps([maps], views, region, merge=alone.merge, relu=alone.relu)
+    assert merged.tolist() == [signed["relu"]]
