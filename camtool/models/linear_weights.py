@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from camtool.errors import ModelError, shorten
-from camtool.models.heads import LinearHead
+from camtool.models.heads import ClassMapHead, LinearHead
 from camtool.models.poolings import Gap
 from camtool.runs.damage import DAMAGED
 
@@ -26,7 +26,7 @@ __all__ = ["with_linear_weights"]
 class _GivenHead(NamedTuple):
     """A head from a file, and the names of its classes in the order of its scores."""
 
-    head: LinearHead
+    head: LinearHead | ClassMapHead
     names: tuple[str, ...]
 
 
@@ -34,7 +34,7 @@ def with_linear_weights(classifier: Classifier, path: Path) -> Classifier:
     """Put the classes of a file in the place of a classifier's own, and return it.
 
     Args:
-        classifier: in evaluation mode; its pooling stays.
+        classifier: in evaluation mode; its pooling stays, and what it pools.
         path: `.npz` file; each array is one class by its name: as many numbers as feature channels,
             and one more for the bias if there is any (`coef_` and `intercept_` of a linear SVM).
 
@@ -45,11 +45,17 @@ def with_linear_weights(classifier: Classifier, path: Path) -> Classifier:
     with torch.no_grad():
         channels = classifier.features(torch.zeros(1, 3, height, width)).shape[1]
     pooling = getattr(classifier.head, "pooling", Gap())
-    classifier.head, classifier.class_names = _head_of(path, channels, pooling)
+    kind = ClassMapHead if isinstance(classifier.head, ClassMapHead) else LinearHead
+    classifier.head, classifier.class_names = _head_of(path, channels, kind, pooling)
     return classifier
 
 
-def _head_of(path: Path, channels: int, pooling: SpatialPooling) -> _GivenHead:
+def _head_of(
+    path: Path,
+    channels: int,
+    kind: type[LinearHead | ClassMapHead],
+    pooling: SpatialPooling,
+) -> _GivenHead:
     try:
         # Opened here: of a damaged archive, numpy would leave the file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -64,7 +70,7 @@ def _head_of(path: Path, channels: int, pooling: SpatialPooling) -> _GivenHead:
         raise ModelError(f"{path}: holds no class")
     rows = [_checked(f"{path}: class '{shorten(n)}'", v, channels) for n, v in vectors.items()]
     table = torch.from_numpy(np.stack(rows))
-    head = LinearHead(table[:, :channels].clone(), table[:, channels].clone(), pooling)
+    head = kind(table[:, :channels].clone(), table[:, channels].clone(), pooling)
     return _GivenHead(head.eval(), tuple(vectors))
 
 

@@ -11,6 +11,7 @@ import torch
 from camtool import Localizer, LocalizeSettings, ModelSettings, Squeeze
 from camtool.cam import Cam, GradCam
 from camtool.errors import ModelError
+from camtool.models import Gmp, PerClass
 from tests.drawn import draw
 
 BACKBONE = "timm/test_resnet"
@@ -111,3 +112,14 @@ def test_one_class_has_a_hash_and_a_map(tmp_path):
     with torch.no_grad():
         maps = Cam().maps(network, batch, network(batch), torch.tensor([[0]]))
     assert maps.std() > 0
+
+
+def test_maps_of_given_classes_are_pooled_as_asked(tmp_path):
+    weights = np.random.default_rng(1).normal(size=(2, CHANNELS))
+    np.savez(tmp_path / "w.npz", one=weights[0], two=weights[1])
+    network = built(tmp_path / "w.npz", pooling=PerClass(by=Gmp()))
+    batch = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features, logits = network(batch)
+    maps = np.einsum("ck,khw->chw", weights, features[0].numpy())
+    np.testing.assert_allclose(logits[0], maps.max((1, 2)), rtol=1e-4, atol=1e-5)
