@@ -23,8 +23,7 @@ _SHOWN = 40
 def layer_names(classifier: Classifier) -> dict[str, nn.Module]:
     """Return the layers that can be named, in the order of the network's code.
 
-    A sequence that was taken apart when the network was cut stands for its last layer, whose
-    output is its own.
+    A list of layers stands for its last.
     """
     root = _root(classifier)
     return {
@@ -99,9 +98,6 @@ def _root(classifier: Classifier) -> nn.Module:
 
 def _called(module: nn.Module) -> nn.Module | None:
     """The layer whose output is that of `module`; None for what holds layers and is not called."""
-    if type(module) is nn.Module or isinstance(module, nn.ModuleList):
-        children = dict(module.named_children())
-        if not children or not all(name.isdigit() for name in children):
-            return None
-        return _called(next(reversed(children.values())))
-    return None if isinstance(module, nn.ModuleDict) else module
+    if isinstance(module, nn.ModuleList):
+        return _called(module[-1]) if len(module) else None
+    return None if type(module) is nn.Module or isinstance(module, nn.ModuleDict) else module

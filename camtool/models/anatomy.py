@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from camtool.errors import ModelError
+from camtool.models.entered import name_entered
 from camtool.models.layers import ChannelsFirst, PatchGrid
 from camtool.models.tracing import trace_both_modes
 from camtool.models.walk import REMEDY, Walk
@@ -115,6 +116,7 @@ def _parts(
 ) -> Anatomy:
     """Hold the parts of a cut network against the network itself on one input."""
     network, example, output_stride = given
+    name_entered(cut)
     features = _in_order(cut, walk).eval()
     with torch.inference_mode():
         expected: Tensor = network(example)
