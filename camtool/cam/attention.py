@@ -35,13 +35,17 @@ class AttentionTap(TorchFunctionMode):
     Attributes:
         maps: attention of each call, rows adding up to 1, shape (B, heads, N, N); with `leaves`
             these are leaves of the graph, at which gradients can be asked for.
+        mixed: attention with other keys than queries came before the last of them, so these are
+            not the whole way from the picture to the tokens.
     """
 
     def __init__(self, *, leaves: bool = False) -> None:
         """Begin without a call."""
         super().__init__()
         self.maps: list[Tensor] = []
+        self.mixed = False
         self._leaves = leaves
+        self._seen_other = False
 
     def __torch_function__(  # noqa: D105 (documented by torch)
         self,
@@ -60,9 +64,11 @@ class AttentionTap(TorchFunctionMode):
         square = isinstance(result, Tensor) and result.ndim == 4
         if func in _SOFTMAXES and square and result.shape[2] == result.shape[3]:
             return self._kept(result)
+        self._seen_other |= func in _SOFTMAXES and square
         return result
 
     def _kept(self, attention: Tensor) -> Tensor:
+        self.mixed |= self._seen_other
         if self._leaves:
             attention = attention.detach().requires_grad_()
         self.maps.append(attention)
@@ -80,6 +86,7 @@ class AttentionTap(TorchFunctionMode):
         **others: Any,  # noqa: ANN401
     ) -> Tensor:
         if is_causal or others.get("enable_gqa") or query.shape[-2] != key.shape[-2]:
+            self._seen_other = True
             rest = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal}
             return _FUSED(query, key, value, **rest, scale=scale, **others)  # type: ignore[arg-type]
         factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale

@@ -82,7 +82,10 @@ class Capture:
                 return None
             if not isinstance(output, Tensor):
                 kind = type(output).__name__
-                raise ModelError(f"layer '{self.names[place]}' gives a {kind}, not one tensor")
+                raise ModelError(
+                    f"layer '{self.names[place]}' gives a {kind}, not one tensor: name a layer"
+                    " around it, or within"
+                )
             self._calls[place] = self._calls.get(place, 0) + 1
             if self._replacement is not None:
                 # A layer that is called several times counts by its last call.
@@ -116,10 +119,11 @@ class Capture:
         torch.set_grad_enabled(False)
         for place, name in enumerate(self.names):
             if place not in self._outputs:
-                raise ModelError(f"layer '{name}' is not used when the network classifies")
-        image_hw = (images.shape[2], images.shape[3])
+                raise ModelError(
+                    f"layer '{name}' is not used when the network classifies: name another"
+                )
         self._layouts = [
-            require_layout(tuple(self._outputs[i].shape), image_hw, name)
+            require_layout(tuple(self._outputs[i].shape), tuple(images.shape), name)
             for i, name in enumerate(self._labels())
         ]
         self._calls_in_scores = dict(self._calls)
@@ -160,8 +164,20 @@ class Capture:
                     " method without gradients, or name another layer"
                 )
             check_overflow(self.classifier, f"the gradient at layer '{name}'", gradient)
+            self._check_read(gradient, layout, name)
             grids.append(layout.grid(gradient).float())
         return grids
+
+    def _check_read(self, gradient: Tensor, layout: Layout, name: str) -> None:
+        """Refuse tokens of which the scores read the class token alone."""
+        if layout.prefix and not layout.grid(gradient).any() and gradient.any():
+            raise ModelError(
+                f"{self.classifier.name}: its scores read the class token alone of layer '{name}',"
+                f" and no patch: name a layer before it; by default it is '{self._default()}'"
+            )
+
+    def _default(self) -> str:
+        return default_layer(self.classifier) or "features"
 
     def plain_scores(self, images: Tensor) -> Tensor:
         """Return the logits, shape (B, C), of other images; what was kept stays."""

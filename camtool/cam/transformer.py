@@ -64,11 +64,11 @@ def attend(classifier: Classifier, images: Tensor, *, leaves: bool = False) -> A
         with tap:
             logits = classifier(images).logits
     pairs = [(tap.maps[number], block) for number, block in sorted(seen.items())]
-    layout = _layout(pairs, images)
+    layout = None if tap.mixed else _layout(pairs, images)
     if layout is None:
         raise ModelError(
-            f"{classifier.name} has no attention of all parts of the picture to all (windows do"
-            " not count): use another method"
+            f"{classifier.name} has no attention of all parts of the picture to all (windows, and"
+            " fewer keys than queries, do not count): use another method"
         )
     maps, blocks = zip(*pairs, strict=True)
     return Attended(list(maps), list(blocks), layout, logits)

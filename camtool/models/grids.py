@@ -106,16 +106,23 @@ def _tokens(count: int, image_hw: tuple[int, int]) -> Layout | None:
     return None
 
 
-def require_layout(shape: tuple[int, ...], image_hw: tuple[int, int], layer: str) -> Layout:
+def require_layout(shape: tuple[int, ...], images: tuple[int, ...], layer: str) -> Layout:
     """Find the grid in the output of a layer that must have one.
 
+    Args:
+        shape: shape of the output.
+        images: shape (B, 3, H, W) of the network's input.
+        layer: how errors call the layer.
+
     Raises:
-        ModelError: it has none; the message names the layer.
+        ModelError: it has none of the picture's proportions, or none for each image (windows, into
+            which some transformers cut a picture, are more); the message names the layer.
     """
+    image_hw = (images[2], images[3])
     layout = layout_of(shape, image_hw)
-    if layout is None:
+    if layout is None or shape[0] != images[0] or not layout.fits(image_hw):
         raise ModelError(
-            f"layer '{layer}' gives {tuple(shape)} for an input of {image_hw[0]}×{image_hw[1]}: no"
-            " grid of the picture; name a layer with one, or none"
+            f"layer '{layer}' gives {tuple(shape)} for an input of {tuple(images)}: no grid of the"
+            " picture; name a layer with one, such as the block around it, or none"
         )
     return layout

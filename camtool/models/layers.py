@@ -56,8 +56,8 @@ class PatchGrid(nn.Module):
             ModelError: the number of tokens is that of no grid of the picture.
         """
         tokens: Tensor = self.features(images)
-        height, width = images.shape[2:]
-        return require_layout(tuple(tokens.shape), (height, width), "the last tokens").grid(tokens)
+        layout = require_layout(tuple(tokens.shape), tuple(images.shape), "that gives the tokens")
+        return layout.grid(tokens)
 
 
 class Grown(nn.Module):

@@ -12,6 +12,7 @@ from torch import nn
 from camtool.cam.capture import capture
 from camtool.cam.layers import layer_names
 from camtool.errors import ModelError
+from camtool.models.entered import Entered
 from tests.cam.networks import Gap, Vgg, classifier, classifier_of, images
 
 SHAPE = (32, 48)
@@ -37,7 +38,8 @@ def state(network):
         name: (p.requires_grad, p.grad, p.detach().clone().numpy().tobytes())
         for name, p in network.named_parameters()
     }
-    return modules, parameters, torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    buffers = {name: b.clone().numpy().tobytes() for name, b in network.named_buffers()}
+    return modules, parameters, buffers, torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
 
 def by_autograd(network, batch, layer):
@@ -225,10 +227,13 @@ def test_a_wrong_name_answers_with_those_that_exist():
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("pair", "layer 'pair' gives a tuple, not one tensor"),
-        ("idle", "layer 'idle' is not used when the network classifies"),
-        ("flat", r"layer 'flat' gives \(2, 4608\) for an input of 32×48: no grid of the picture"),
-        ("fc", r"layer 'fc' gives \(2, 4\) for an input of 32×48: no grid"),
+        ("pair", "layer 'pair' gives a tuple, not one tensor: name a layer around it, or"),
+        ("idle", "layer 'idle' is not used when the network classifies: name another"),
+        (
+            "flat",
+            r"layer 'flat' gives \(2, 4608\) for an input of \(2, 3, 32, 48\): no grid",
+        ),
+        ("fc", r"layer 'fc' gives \(2, 4\) for an input of \(2, 3, 32, 48\): no grid"),
     ],
 )
 def test_layers_that_give_no_grid(layer, message):
@@ -253,9 +258,24 @@ def test_scores_without_a_gradient():
         captured.gradients(CLASSES)
 
 
+class Listed(nn.Module):
+    """Layers in a list, and an end that is not linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = nn.ModuleList([nn.Conv2d(3, 4, 1), nn.ReLU()])
+
+    def forward(self, pictures):
+        for step in self.steps:
+            pictures = step(pictures)
+        return pictures.mean((2, 3)).tanh()
+
+
 def test_names_are_those_of_the_networks_own_code():
     names = layer_names(classifier("resnet18"))
     assert {"conv1", "layer1", "layer4", "layer4.1", "layer4.1.conv2"} <= names.keys()
-    # A sequence stands for its last layer.
-    assert names["layer4"] is names["layer4.1"]
+    # What the tracer enters is called with its result; a list, as its code has it, is its last.
+    assert type(names["layer4"]) is Entered
+    names = layer_names(classifier_of(Listed(), SHAPE))
+    assert names["steps"] is names["steps.1"]
     assert {"features", "features.0", "avgpool"} <= layer_names(classifier("vgg")).keys()

@@ -211,9 +211,62 @@ def test_windows_are_no_attention_over_the_picture():
     )  # fmt: skip
     made = classifier_of(swin, (64, 64))
     for method in (AttentionRollout(), LeGrad()):
-        with pytest.raises(ModelError, match=r"no attention of all parts .* \(windows do not cou"):
+        with pytest.raises(ModelError, match=r"no attention of all parts .* \(windows, and"):
             method.check(made)
     batch = images((64, 64))
     maps = GradCam(layer="layers.0", relu=False).maps(made, batch, made(batch), CLASSES)
     assert maps.shape == (2, 2, 16, 16)
     assert maps.std() > 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [("layers.0.blocks.0.attn", r"\(32, 16, 12\)"), ("layers.0.blocks.0.mlp.fc1", None)],
+)
+def test_windows_are_no_grid(layer, shape):
+    swin = timm.models.SwinTransformer(
+        img_size=64, patch_size=4, embed_dim=12, depths=(2, 1), num_heads=(2, 2), window_size=4,
+        num_classes=4,
+    )  # fmt: skip
+    made, batch = classifier_of(swin, (64, 64)), images((64, 64))
+    method = GradCam(layer=layer, relu=False)
+    if shape is None:
+        assert method.maps(made, batch, made(batch), CLASSES).shape == (2, 2, 16, 16)
+        return
+    with pytest.raises(ModelError, match=rf"gives {shape} for .*: no grid of the picture; name a"):
+        method.maps(made, batch, made(batch), CLASSES)
+
+
+def test_heads_are_no_rows():
+    made, batch = classifier_of(vit(qk_norm=True), (32, 32)), images((32, 32))
+    method = GradCam(layer="blocks.1.attn.q_norm")
+    with pytest.raises(ModelError, match=r"gives \(2, 3, 17, 8\) .*: no grid of the picture; name"):
+        method.maps(made, batch, made(batch), CLASSES)
+
+
+def test_a_layer_whose_class_token_alone_is_read():
+    made, batch = classifier_of(vit(), (32, 32)), images((32, 32))
+    message = "the class token alone of layer 'blocks.2', .* default it is 'blocks.2.norm1'"
+    with pytest.raises(ModelError, match=message):
+        GradCam(layer="blocks.2").maps(made, batch, made(batch), CLASSES)
+    assert GradCam(layer="blocks.1").maps(made, batch, made(batch), CLASSES).any()
+
+
+class Reduced(torch.nn.Module):
+    """Attention to fewer keys before one over all tokens, as in PVT."""
+
+    def __init__(self):
+        super().__init__()
+        self.vit = vit(class_token=False, global_pool="avg")
+
+    def forward(self, pictures):
+        tokens = self.vit.norm_pre(self.vit.patch_embed(pictures))
+        fewer = tokens[:, ::4]
+        tokens = torch.nn.functional.scaled_dot_product_attention(tokens, fewer, fewer)
+        return self.vit.forward_head(self.vit.blocks(tokens))
+
+
+def test_attention_to_fewer_keys_is_not_the_whole_way():
+    made = classifier_of(Reduced(), (32, 32))
+    with pytest.raises(ModelError, match="and fewer keys than queries, do not count"):
+        AttentionRollout().check(made)
