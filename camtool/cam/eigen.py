@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.cam.method import LayerMethod, check_classes
+from camtool.cam.method import LayerMethod, check_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,18 +42,30 @@ class EigenCam(LayerMethod):
         from camtool.cam.capture import capture
         from camtool.models.precision import without_autocast
 
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         with capture(classifier, self.layers, gradients=False) as captured:
             captured.scores(images, forward)
             (features,) = captured.grids()
             rows = features.flatten(2).transpose(1, 2)
             if self.centred:
                 rows = rows - rows.mean(1, keepdim=True)
-            # The projection is u₁ σ₁; the smaller Gram matrix gives it without the K×K vectors.
             with without_autocast(rows):
-                values, vectors = torch.linalg.eigh((rows @ rows.mT).double())
-            projection = vectors[..., -1] * values[..., -1:].clamp(min=0).sqrt()
+                # Image by image, as each needs a matrix of min(K, h·w)² doubles.
+                projection = torch.stack([_projection(one) for one in rows])
             greatest = projection.gather(1, projection.abs().argmax(1, keepdim=True))
             maps = (projection * greatest.sign()).float().view(-1, 1, *features.shape[2:])
             result: Tensor = maps.repeat(1, classes.shape[1], 1, 1)
         return result
+
+
+def _projection(rows: Tensor) -> Tensor:
+    """Return `A v₁ = u₁ σ₁` of rows A, shape (h·w, K), by the smaller of its two Gram matrices."""
+    import torch
+
+    if len(rows) <= rows.shape[1]:
+        values, vectors = torch.linalg.eigh((rows @ rows.mT).double())
+        first: Tensor = vectors[:, -1] * values[-1].clamp(min=0).sqrt()
+        return first
+    _, vectors = torch.linalg.eigh((rows.mT @ rows).double())
+    projected: Tensor = rows.double() @ vectors[:, -1]
+    return projected

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.cam.gradient import ratio
-from camtool.cam.method import Chunk, LayerMethod, check_classes
+from camtool.cam.method import Chunk, LayerMethod, check_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ class ImageByImage(LayerMethod):
 
         from camtool.cam.capture import capture
 
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         maps = []
         for i in range(len(images)):
             image = images[i : i + 1]
@@ -98,10 +98,12 @@ class ScoreCam(ImageByImage):
 
 @final
 class AblationCam(ImageByImage):
-    """Ablation-CAM: `M_c = ReLU(Σ_k w_k A_k)` with `w_k = (S_c - S_c without A_k) / S_c`.
+    """Ablation-CAM: `M_c = ReLU(Σ_k w_k A_k)` with `w_k = (S_c - S_c without A_k) / |S_c|`.
 
-    "Without" puts zeros in the place of channel k. Desai, Ramaswamy: Ablation-CAM, WACV 2020. The
-    passes begin at the layer where it is the grid before the network's pooling.
+    "Without" puts zeros in the place of channel k. Desai, Ramaswamy: Ablation-CAM, WACV 2020; there
+    the divisor is `S_c`, with which a negative score would turn the map into that of all that
+    speaks against the class. The passes begin at the layer where it is the grid before the
+    network's pooling.
     """
 
     paper: ClassVar[str] = "Desai, Ramaswamy, WACV 2020"
@@ -126,7 +128,7 @@ class AblationCam(ImageByImage):
 
         without = score_in_chunks(run, len(features), self.chunk, classes)
         score = logits[classes]
-        weights = ratio(score - without, score.expand_as(without))
+        weights = ratio(score - without, score.abs().expand_as(without))
         return _mixed(weights, features).relu()
 
 

@@ -161,6 +161,7 @@ def test_pytorch_grad_cam(method, name):
         actual = np.stack(
             [with_sign_of(*pair, shape) for pair in zip(actual, expected, strict=True)]
         )
+    assert expected.max() > 0
     np.testing.assert_allclose(as_theirs(actual, shape), expected, rtol=0, atol=1e-4)
 
 
