@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.cam.method import LayerMethod, check_classes
+from camtool.cam.method import LayerMethod, check_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class GradientMap(LayerMethod):
 
         from camtool.cam.capture import capture
 
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         with capture(classifier, self.layers) as captured:
             captured.scores(images, forward)
             (features,) = captured.grids()

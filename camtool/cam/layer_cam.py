@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 from pydantic import Field
 
 from camtool.cam.gradient import ratio
-from camtool.cam.method import MapMethod, check_classes
+from camtool.cam.method import MapMethod, check_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ class LayerCam(MapMethod):
 
         from camtool.cam.capture import capture
 
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         with capture(classifier, self.layers) as captured:
             captured.scores(images, forward)
             grids = captured.grids()

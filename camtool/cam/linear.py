@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.cam.method import MapMethod, check_classes
+from camtool.cam.method import MapMethod, check_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ class Cam(MapMethod):
     """
 
     paper: ClassVar[str] = "Zhou et al., CVPR 2016, arXiv:1512.04150"
-    needs: ClassVar[str] = "linear head after global average pooling"
+    needs: ClassVar[str] = "linear head on pooled features, or maps of classes that are pooled"
     passes: ClassVar[str] = "1 forward"
 
     name: Literal["cam"] = "cam"
@@ -40,6 +40,8 @@ class Cam(MapMethod):
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
     ) -> Tensor:
         """Return the maps; see `MapMethod.maps`."""
-        del images
-        check_classes(classes, classifier.num_classes)
-        return classifier.head.class_maps(forward.features, classes).float()
+        import torch
+
+        check_call(classifier, images, classes)
+        with torch.no_grad():
+            return classifier.head.class_maps(forward.features, classes).float()

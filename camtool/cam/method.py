@@ -24,7 +24,7 @@ __all__ = [
     "LayerMethod",
     "MapMethod",
     "Score",
-    "check_classes",
+    "check_call",
     "check_probabilities",
 ]
 
@@ -135,16 +135,21 @@ def check_probabilities(classifier: Classifier, remedy: str) -> None:
         )
 
 
-def check_classes(classes: Tensor, count: int) -> None:
-    """Refuse indices that are no class of a network with `count` classes.
+def check_call(classifier: Classifier, images: Tensor, classes: Tensor) -> None:
+    """Refuse a network that would change as it runs, and indices that are no class of it.
 
     Raises:
-        ValueError: one is out of range, or the array is not (B, n), or empty.
+        ModelError: the network is in training mode: batch norm would learn from the images.
+        ValueError: an index is out of range, or the array is not (B, n) for B images, or empty.
     """
-    if classes.ndim != 2 or not classes.numel():
+    if classifier.training:
+        raise ModelError(f"{classifier.name} is in training mode: call its eval() first")
+    if classes.ndim != 2 or not classes.numel() or len(classes) != len(images):
         raise ValueError(
-            f"classes must be of shape (B, n), neither of them 0, got {tuple(classes.shape)}"
+            f"classes must be of shape (B, n), n at least 1, for {len(images)} images; got"
+            f" {tuple(classes.shape)}"
         )
+    count = classifier.num_classes
     wrong = classes[(classes < 0) | (classes >= count)]
     if len(wrong):
         raise ValueError(

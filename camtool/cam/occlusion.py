@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field, model_validator
 
-from camtool.cam.method import Chunk, MapMethod, Score, check_classes, check_probabilities
+from camtool.cam.method import Chunk, MapMethod, Score, check_call, check_probabilities
+from camtool.errors import ModelError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -48,11 +49,20 @@ class Occlusion(MapMethod):
     @model_validator(mode="after")
     def _covering(self) -> Self:
         if self.stride > self.side:
-            raise ValueError("stride is more than side: the square would leave pixels out")
+            raise ValueError(
+                f"stride ({self.stride}) is more than side ({self.side}): the square would leave"
+                f" pixels out; set stride to {self.side} or less"
+            )
         return self
 
     def check(self, classifier: Classifier) -> None:
-        """Refuse one class, whose probability says nothing."""
+        """Refuse one class, whose probability says nothing, and a square that hides all."""
+        width, height = classifier.spec.size
+        if self.side >= max(width, height):
+            raise ModelError(
+                f"{classifier.name}: a square of side {self.side} hides its whole input of"
+                f" {width}×{height}: set cam.side to less"
+            )
         if self.score == "probability":
             check_probabilities(classifier, "score: logit")
 
@@ -64,7 +74,7 @@ class Occlusion(MapMethod):
 
         from camtool.cam.sliding import pooled
 
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         logits = forward.logits.float()
         before = logits.softmax(1) if self.score == "probability" else logits
         with torch.no_grad():

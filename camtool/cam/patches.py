@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from camtool.cam.method import Chunk, MapMethod, Score, check_classes, check_probabilities
+from camtool.cam.method import Chunk, MapMethod, Score, check_call, check_probabilities
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from torch import Tensor
 
     from camtool.cam.sliding import Window
@@ -46,13 +48,22 @@ class Patches(MapMethod):
     """Exponent q of a patch's score in the mean."""
 
     score: Score = "probability"
-    """What a patch is worth; a logit may be negative and wants a power of 1."""
+    """What a patch is worth; a logit may be negative and has no other power than 1."""
 
     stride: Annotated[int, Field(ge=1, le=64)] = 8
     """Side of the square of pixels whose mean is one value of the map."""
 
     chunk: Chunk = 32
     """Patches that pass the network at once: the bound on memory."""
+
+    @model_validator(mode="after")
+    def _of_numbers_above_0(self) -> Self:
+        if self.score == "logit" and self.power != 1:
+            raise ValueError(
+                f"a logit may be negative, which has no power of {self.power:g}: set power to 1, or"
+                " score to probability"
+            )
+        return self
 
     def check(self, classifier: Classifier) -> None:
         """Refuse one class, whose probability says nothing."""
@@ -68,7 +79,7 @@ class Patches(MapMethod):
         from camtool.cam.sliding import pooled, spread
 
         del forward
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         image_hw = (images.shape[2], images.shape[3])
         squares = self.squares(image_hw)
         maps = [
@@ -90,6 +101,7 @@ class Patches(MapMethod):
         """
         import torch
 
+        check_call(classifier, images, classes)
         squares = self.squares((images.shape[2], images.shape[3]))
         return torch.stack(
             [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.cam.method import Chunk, MapMethod, check_classes, check_probabilities
+from camtool.cam.method import Chunk, MapMethod, check_call, check_probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +61,7 @@ class Rise(MapMethod):
         import torch
 
         del forward
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         with torch.no_grad():
             return torch.stack(
                 [self._one(classifier, i, c) for i, c in zip(images, classes, strict=True)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.cam.method import MapMethod, check_classes
+from camtool.cam.method import MapMethod, check_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,7 @@ class AttentionRollout(AttentionMethod):
         from camtool.models.precision import without_autocast
 
         del forward
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         with torch.no_grad():
             seen = attend(classifier, images)
             flow = torch.eye(seen.maps[0].shape[-1], device=images.device)
@@ -106,7 +106,7 @@ class LeGrad(AttentionMethod):
         from camtool.cam.transformer import attend
 
         del forward
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         torch.clear_autocast_cache()
         with torch.inference_mode(False), torch.enable_grad():
             images = images.detach().clone()
@@ -168,9 +168,9 @@ class TsCam(AttentionMethod):
 
         from camtool.cam.transformer import attend, to_patches
 
-        check_classes(classes, classifier.num_classes)
-        semantic = classifier.head.class_maps(forward.features, classes).float()
+        check_call(classifier, images, classes)
         with torch.no_grad():
+            semantic = classifier.head.class_maps(forward.features, classes).float()
             seen = attend(classifier, images)
             mean = torch.stack([m.float().mean(1) for m in seen.maps]).mean(0)
             attention = to_patches(mean, seen.layout)[:, None]

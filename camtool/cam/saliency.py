@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.cam.method import MapMethod, check_classes
+from camtool.cam.method import MapMethod, check_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +65,7 @@ class Backprop(MapMethod):
         from camtool.cam.sliding import pooled
 
         del forward
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         copies: Iterable[Tensor] = (images,)
         if self.samples > 1:
             spread = images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, fina
 
 from pydantic import Field
 
-from camtool.cam.method import Chunk, MapMethod, check_classes, check_probabilities
+from camtool.cam.method import Chunk, MapMethod, check_call, check_probabilities
 from camtool.errors import ModelError
 from camtool.geometry import iou
 from camtool.structures import Box, ScoredBox
@@ -102,7 +102,7 @@ class SelfTaught(MapMethod):
         from camtool.cam.masking import MaskedBoxes
         from camtool.cam.sliding import pooled, spread
 
-        check_classes(classes, classifier.num_classes)
+        check_call(classifier, images, classes)
         maps, boxes = [], []
         image_hw = (images.shape[2], images.shape[3])
         for i, wanted in enumerate(classes.tolist()):

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from camtool.cli.options import format_rows, load_experiment, settings_options
-from camtool.errors import shorten
 
 __all__ = ["command"]
 
@@ -52,12 +51,20 @@ def describe() -> None:
     from camtool.pipelines.experiment import Experiment
     from camtool.settings import describe as rows_of
 
-    # A long list of names would make its column wider than all others together.
     rows = [
-        (r.key, r.when.rpartition("=")[2], shorten(r.type), r.default or "", _line(r.doc))
+        (r.key, r.when.rpartition("=")[2], _first(r.type), r.default or "", _line(r.doc))
         for r in rows_of(Experiment)
     ]
     click.echo(format_rows([("setting", "only with", "type", "default", "meaning"), *rows]))
+
+
+def _first(alternatives: str, width: int = 80) -> str:
+    """As many as fit: a long list would make its column wider than all others together."""
+    if len(alternatives) <= width:
+        return alternatives
+    names = alternatives.split(" | ")
+    shown = next(n for n in range(len(names), 0, -1) if len(" | ".join(names[:n])) < width - 12)
+    return f"{' | '.join(names[:shown])} | {len(names) - shown} more"
 
 
 def _line(text: str) -> str:

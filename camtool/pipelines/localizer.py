@@ -143,6 +143,8 @@ class Localizer:
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
         classifier, self.names = network or _built(self.model, seed)
+        if classifier.training:
+            raise ModelError(f"{classifier.name} is in training mode: call its eval() first")
         self.settings.cam.check(classifier)
         spec, preprocess = classifier.spec, self.settings.preprocess
         check_input_sizes(classifier, self.settings.views.input_sizes(preprocess, spec))

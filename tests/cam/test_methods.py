@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import get_args
 
 import pytest
@@ -141,8 +142,29 @@ def test_a_class_out_of_range(name, index, shown):
     with pytest.raises(ValueError, match=message):
         maps_of(METHODS[name], network, batch, torch.tensor([[1, index]]))
     for wrong in (torch.tensor([1]), torch.zeros(1, 0, dtype=torch.int64)):
-        with pytest.raises(ValueError, match=r"of shape \(B, n\), neither of them 0, got \(1,"):
+        with pytest.raises(
+            ValueError, match=r"of shape \(B, n\), n at least 1, for 1 images; got \(1"
+        ):
             METHODS[name].maps(network, batch, network(batch), wrong)
+    two = images(SHAPE)
+    with pytest.raises(ValueError, match=r"for 2 images; got \(1, 1\)"):
+        METHODS[name].maps(network, two, network(two), torch.tensor([[1]]))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_network_in_training_mode_is_refused(name):
+    network, batch = copy.deepcopy(network_for(name)), images(SHAPE)
+    forward = network(batch)
+    network.train()
+    with pytest.raises(ModelError, match=r"is in training mode: call its eval\(\) first"):
+        METHODS[name].maps(network, batch, forward, CLASSES)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_maps_are_no_part_of_a_graph(name):
+    network, batch = network_for(name), images(SHAPE)
+    maps = METHODS[name].maps(network, batch, network(batch), CLASSES)
+    assert not maps.requires_grad
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -266,8 +288,14 @@ def test_the_union_is_the_list():
 
 
 def test_settings_that_make_no_sense():
-    with pytest.raises(ValidationError, match="the square would leave pixels out"):
+    message = r"stride \(9\) is more than side \(8\): .* set stride to 8 or less"
+    with pytest.raises(ValidationError, match=message):
         Occlusion(side=8, stride=9)
+    with pytest.raises(ModelError, match=r"side 48 hides its whole input of 48×32: set cam.side"):
+        Occlusion(side=48).check(make())
+    message = r"a logit may be negative, which has no power of 0.5: set power to 1, or score to"
+    with pytest.raises(ValidationError, match=message):
+        Patches(score="logit", power=0.5)
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         ScoreCam(chunk=0)
 
