@@ -6,7 +6,7 @@ import functools
 import hashlib
 import io
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import quote
 
 import cv2
@@ -44,6 +44,10 @@ class OverlaySettings(Settings):
     opacity: Annotated[float, Field(ge=0, le=1)] = 0.6
     """Opacity of the heat map where it is hottest; it fades out with the heat."""
 
+    scale: Literal["max", "min-max"] = "max"
+    """Where cold is: 0, or the map's least value, for methods whose values have a large common part
+    (`rise`, `recipro-cam`, `patches`)."""
+
 
 def thumbnail(image: Image.Image, settings: OverlaySettings) -> Image.Image:
     """Return the picture at overlay size: large ones reduced, tiny ones enlarged."""
@@ -62,13 +66,18 @@ def _colours() -> NDArray[np.uint8]:
     return np.asarray(cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[:, 0, ::-1], np.uint8)
 
 
-def _heat(score_map: ScoreMap, size: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """The map's positive part over a picture of `size`, 0 to 255; None where there is none.
+def _heat(score_map: ScoreMap, size: tuple[int, int], from_least: bool) -> NDArray[np.uint8] | None:
+    """What of the map is above 0, or its least value, over a picture of `size`, 0 to 255.
+
+    None where nothing is, or a value is no number.
 
     A picture to look at needs 8 bits only: OpenCV's resize is enough, and several times as fast as
     `camtool.geometry.resize_map`.
     """
-    top = float(score_map.values.max()) if np.isfinite(score_map.values).all() else 0.0
+    if not np.isfinite(score_map.values).all():
+        return None
+    values = score_map.values - score_map.values.min() if from_least else score_map.values
+    top = float(values.max())
     if top <= 0:
         return None
     fx, fy = size[0] / score_map.size[0], size[1] / score_map.size[1]
@@ -77,18 +86,18 @@ def _heat(score_map: ScoreMap, size: tuple[int, int]) -> NDArray[np.uint8] | Non
     right, lower = min(round(x1 * fx), size[0]), min(round(y1 * fy), size[1])
     heat = np.zeros(size[::-1], np.uint8)
     if left < right and upper < lower:
-        part = cv2.resize(score_map.values, (right - left, lower - upper))
+        part = cv2.resize(values, (right - left, lower - upper))
         factor = np.float32(255 / max(float(part.max()), top / 255))
         heat[upper:lower, left:right] = np.clip(part * factor, 0, 255).astype(np.uint8)
     return heat
 
 
-def _blend(photo: Image.Image, score_map: ScoreMap, opacity: float) -> Image.Image:
-    heat = _heat(score_map, photo.size)
+def _blend(photo: Image.Image, score_map: ScoreMap, settings: OverlaySettings) -> Image.Image:
+    heat = _heat(score_map, photo.size, settings.scale == "min-max")
     if heat is None:
         return photo.copy()
     # The weight of a pixel grows with the root of its heat: cold parts keep the photo's colours.
-    weights = (opacity * np.sqrt(np.arange(256) / 255)).astype(np.float32)
+    weights = (settings.opacity * np.sqrt(np.arange(256) / 255)).astype(np.float32)
     colour = cv2.applyColorMap(heat, _colours()[:, None])
     weight = cv2.LUT(heat, weights)
     blended = cv2.blendLinear(colour, np.asarray(photo), weight, 1 - weight)
@@ -104,9 +113,9 @@ def _caption(found: ClassPrediction) -> str:
 
 
 def _panel(
-    photo: Image.Image, found: ClassPrediction, score_map: ScoreMap, opacity: float
+    photo: Image.Image, found: ClassPrediction, score_map: ScoreMap, settings: OverlaySettings
 ) -> Image.Image:
-    picture = _blend(photo, score_map, opacity)
+    picture = _blend(photo, score_map, settings)
     draw = ImageDraw.Draw(picture)
     line = max(2, round(max(picture.size) / 250))
     colour = _TARGET_COLOUR if found.target else _BOX_COLOUR
@@ -145,13 +154,13 @@ def draw_overlay(
     Args:
         photo: the picture at overlay size, see `thumbnail`.
         classes: the classes of the image, each with its map; boxes in original pixels.
-        settings: opacity of the heat map.
+        settings: opacity and scale of the heat map.
 
     Returns:
         One panel, or several side by side.
     """
     chosen = [classes[0], *(c for c in classes[1:] if c[0].target)][:4]
-    panels = [_panel(photo, found, each, settings.opacity) for found, each in chosen]
+    panels = [_panel(photo, found, each, settings) for found, each in chosen]
     whole = Image.new("RGB", (sum(p.width for p in panels), panels[0].height))
     left = 0
     for panel in panels:

@@ -168,6 +168,17 @@ def test_maps_without_a_positive_part_leave_the_photo_as_it_is(value):
     assert (panel(photo, one_class(), values) == 90).all()
 
 
+def test_heat_may_begin_at_the_least_value():
+    photo = Image.new("RGB", (400, 400), GRAY)
+    rises, from_least = np.float32([[0, 1], [2, 4]]), OverlaySettings(scale="min-max")
+    expected = panel(photo, one_class(), rises)
+    for common in (8, -16):  # exact in single precision
+        drawn = panel(photo, one_class(), rises + common, settings=from_least)
+        assert np.array_equal(drawn, expected)
+        assert not np.array_equal(panel(photo, one_class(), rises + common), expected)
+    assert (panel(photo, one_class(), np.ones((2, 2)), settings=from_least) == 90).all()
+
+
 def test_one_value_that_is_no_number_leaves_the_photo_as_it_is():
     photo = Image.new("RGB", (400, 300), GRAY)
     assert (panel(photo, one_class(), [[1, float("nan")], [1, 1]]) == 90).all()
