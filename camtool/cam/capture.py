@@ -123,7 +123,7 @@ class Capture:
                     f"layer '{name}' is not used when the network classifies: name another"
                 )
         self._layouts = [
-            require_layout(tuple(self._outputs[i].shape), tuple(images.shape), name)
+            require_layout(self._outputs[i].shape, images.shape, name)
             for i, name in enumerate(self._labels())
         ]
         self._calls_in_scores = dict(self._calls)
@@ -171,13 +171,11 @@ class Capture:
     def _check_read(self, gradient: Tensor, layout: Layout, name: str) -> None:
         """Refuse tokens of which the scores read the class token alone."""
         if layout.prefix and not layout.grid(gradient).any() and gradient.any():
+            default = default_layer(self.classifier) or "features"
             raise ModelError(
                 f"{self.classifier.name}: its scores read the class token alone of layer '{name}',"
-                f" and no patch: name a layer before it; by default it is '{self._default()}'"
+                f" and no patch: name a layer before it; by default it is '{default}'"
             )
-
-    def _default(self) -> str:
-        return default_layer(self.classifier) or "features"
 
     def plain_scores(self, images: Tensor) -> Tensor:
         """Return the logits, shape (B, C), of other images; what was kept stays."""

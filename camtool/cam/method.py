@@ -25,6 +25,7 @@ __all__ = [
     "MapMethod",
     "Score",
     "check_call",
+    "check_mode",
     "check_probabilities",
 ]
 
@@ -135,15 +136,24 @@ def check_probabilities(classifier: Classifier, remedy: str) -> None:
         )
 
 
+def check_mode(classifier: Classifier) -> None:
+    """Refuse a network that would change as it runs.
+
+    Raises:
+        ModelError: it is in training mode: batch norm would learn from the images.
+    """
+    if classifier.training:
+        raise ModelError(f"{classifier.name} is in training mode: call its eval() first")
+
+
 def check_call(classifier: Classifier, images: Tensor, classes: Tensor) -> None:
     """Refuse a network that would change as it runs, and indices that are no class of it.
 
     Raises:
-        ModelError: the network is in training mode: batch norm would learn from the images.
+        ModelError: the network is in training mode.
         ValueError: an index is out of range, or the array is not (B, n) for B images, or empty.
     """
-    if classifier.training:
-        raise ModelError(f"{classifier.name} is in training mode: call its eval() first")
+    check_mode(classifier)
     if classes.ndim != 2 or not classes.numel() or len(classes) != len(images):
         raise ValueError(
             f"classes must be of shape (B, n), n at least 1, for {len(images)} images; got"

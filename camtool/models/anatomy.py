@@ -132,9 +132,9 @@ def _parts(
 
 def _in_order(cut: fx.GraphModule, walk: Walk) -> nn.Module:
     """The features with channels first, whatever order the network keeps."""
-    if walk.tokens:
+    if walk.order == "tokens":
         return PatchGrid(cut)
-    return ChannelsFirst(cut) if walk.channels_last else cut
+    return ChannelsFirst(cut) if walk.order == "nhwc" else cut
 
 
 def _check_grid(walk: Walk, grid: Tensor) -> None:

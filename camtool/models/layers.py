@@ -56,7 +56,7 @@ class PatchGrid(nn.Module):
             ModelError: the number of tokens is that of no grid of the picture.
         """
         tokens: Tensor = self.features(images)
-        layout = require_layout(tuple(tokens.shape), tuple(images.shape), "that gives the tokens")
+        layout = require_layout(tokens.shape, images.shape, "that gives the tokens")
         return layout.grid(tokens)
 
 

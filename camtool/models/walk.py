@@ -10,7 +10,7 @@ end can still be put on the last grid.
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -54,8 +54,7 @@ class Walk:
         self.norm: tuple[Tensor | None, Tensor | None, float] | None = None
         self.pooling: Gap | Gmp = Gap()
         self.dropout = 0.0
-        self.channels_last = False
-        self.tokens = False
+        self.order: Literal["nchw", "nhwc", "tokens"] = "nchw"
         self.features_label = ""
         (output,) = (n for n in graph.nodes if n.op == "output")
         self.node = self._only(output.args[0], "the output")
@@ -98,7 +97,8 @@ class Walk:
                 f"{self.name}: its scores come from tokens that have no place in the picture; no"
                 " pooling can be put on them: choose another backbone"
             )
-        self.tokens = len(shape) == 3
+        if len(shape) == 3 or self.order == "tokens":
+            self.order = "tokens" if len(shape) == 3 else "nchw"
         self.features_label = self._label()
         return self.node
 
@@ -233,10 +233,10 @@ class Walk:
             return _is_one(node.args[1])
         if node.target in ("mean", torch.mean):
             dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-            self.channels_last = _axes(dims) == {1, 2}
-            # Of tokens (B, N, K); whether they are tokens, the shape must tell.
-            self.tokens = dims in (1, (1,), [1])
-            return self.tokens or _axes(dims) in ({2, 3}, {1, 2})
+            # Axis 1 alone is that of tokens (B, N, K); whether they are, the shape must tell.
+            one = dims in (1, (1,), [1])
+            self.order = "tokens" if one else "nhwc" if _axes(dims) == {1, 2} else "nchw"
+            return self.order != "nchw" or _axes(dims) == {2, 3}
         return False
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 import torch
 
+from camtool.cam.method import check_mode
 from camtool.errors import ImageReadError, ModelError
 from camtool.images.decode import Decoded, decode, quiet_pillow
 from camtool.images.merging import merge_maps
@@ -143,8 +144,7 @@ class Localizer:
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
         classifier, self.names = network or _built(self.model, seed)
-        if classifier.training:
-            raise ModelError(f"{classifier.name} is in training mode: call its eval() first")
+        check_mode(classifier)
         self.settings.cam.check(classifier)
         spec, preprocess = classifier.spec, self.settings.preprocess
         check_input_sizes(classifier, self.settings.views.input_sizes(preprocess, spec))
