@@ -6,6 +6,7 @@ unions of settings classes told apart by their `name`.
 
 from __future__ import annotations
 
+from camtool.settings.anatomy import members
 from camtool.settings.base import Settings
 from camtool.settings.describe import SettingRow, describe, schema
 from camtool.settings.dump import differences, dump_settings
@@ -18,5 +19,6 @@ __all__ = [
     "differences",
     "dump_settings",
     "load_settings",
+    "members",
     "schema",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from camtool.settings.base import Settings
 
@@ -18,11 +18,14 @@ __all__ = [
     "default_settings",
     "item_alternatives",
     "literal_values",
+    "members",
     "names_of",
     "part_names",
     "parts",
     "settings_class",
 ]
+
+Part = TypeVar("Part", bound=Settings)
 
 CONTAINERS = (list, tuple, set, frozenset, dict)
 
@@ -40,6 +43,29 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401  (any type
 def parts(options: tuple[Any, ...]) -> tuple[type[Settings], ...]:
     """Return the settings classes among the alternatives."""
     return tuple(one for one in options if isinstance(one, type) and issubclass(one, Settings))
+
+
+def members(union: Any, base: type[Part]) -> tuple[type[Part], ...]:  # noqa: ANN401
+    """Return the classes of an exchangeable part, in the order of their union.
+
+    Example:
+        >>> from camtool.boxes import BoxRule
+        >>> from camtool.boxes.rule import Rule
+        >>> [rule.model_fields["name"].default for rule in members(BoxRule, Rule)][:2]
+        ['paper', 'dt']
+
+    Args:
+        union: the union; one with `Annotated` around it will do.
+        base: the class that all members derive from.
+
+    Raises:
+        TypeError: a member of the union is no such class.
+    """
+    found = alternatives(union)
+    for one in found:
+        if not (isinstance(one, type) and issubclass(one, base)):
+            raise TypeError(f"{one!r} is not a {base.__name__}")
+    return found
 
 
 def names_of(part: type[Settings]) -> tuple[str, ...]:
