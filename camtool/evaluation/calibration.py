@@ -6,16 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from camtool.annotations import read_annotations
 from camtool.errors import EvaluationError, RunError, SettingsError, shorten
-from camtool.evaluation.predictions import load_predictions
-from camtool.evaluation.scoring import score_images
-from camtool.evaluation.sweeping import Sweeper, sweeper_of
-from camtool.metrics.box_protocol import BoxProtocol
-from camtool.metrics.map_protocols import MapProtocol
-from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
-from camtool.metrics.threshold_figures import Chosen
-from camtool.metrics.threshold_table import GT_KNOWN, ThresholdTable, best_plateau
+from camtool.evaluation.judging import Judge, score_images
+from camtool.evaluation.score_maps import swept_maps
+from camtool.evaluation.sources import load_predictions
+from camtool.metrics.thresholds import Chosen, best_plateau
+from camtool.metrics.trials import maps_missing
 from camtool.runs import StoredThreshold, read_manifest, read_threshold, write_threshold
 from camtool.runs.threshold import ChosenOn
 from camtool.settings import differences
@@ -23,10 +22,10 @@ from camtool.settings import differences
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from camtool.evaluation.result import EvalSettings
-    from camtool.evaluation.scoring import Scoring
-
-__all__ = ["Calibration", "calibrate", "deployable", "recall", "store"]
+    from camtool.evaluation.judging import Scoring
+    from camtool.evaluation.score_maps import SweptMaps
+    from camtool.evaluation.settings import EvalSettings
+    from camtool.metrics.trials import Criterion, Trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +45,14 @@ class Calibration:
     @property
     def chosen(self) -> Chosen:
         """The thresholds alone."""
-        return Chosen(self.rule, self.threshold.value, self.threshold.classes)
+        found = self.threshold
+        return Chosen(self.rule, found.value, found.classes, found.at_iou)
 
     def common(self, scoring: Scoring) -> list[str]:
         """Return the scored images that the threshold was chosen on."""
         ids = set(self.threshold.chosen_on.image_ids)
         pairs = scoring.joined.pairs
-        scored = [j.truth.image_id for j in scoring.scored]
+        scored = [truth.image_id for truth in scoring.trials.truths]
         return [i for i in scored if i in ids or pairs.get(i) in self.predicted]
 
     def describe(self) -> str:
@@ -77,7 +77,7 @@ def _numbers(found: StoredThreshold) -> str:
     return ", ".join(f"{value:.3g} at IoU {iou / 100:g}" for iou, value in found.at_iou.items())
 
 
-def recall(settings: EvalSettings, run: Path | None) -> Calibration | None:
+def stored_calibration(settings: EvalSettings, run: Path | None) -> Calibration | None:
     """Return the threshold that the run keeps from an earlier choice, if it fits the protocol.
 
     Raises:
@@ -92,7 +92,7 @@ def recall(settings: EvalSettings, run: Path | None) -> Calibration | None:
     if run is None or settings.predictions is not None or settings.sweep is None:
         return None
     found = read_threshold(run)
-    if found is None or bool(found.at_iou) != isinstance(settings.protocol, MapProtocol):
+    if found is None or bool(found.at_iou) != settings.protocol.needs_maps:
         return None
     return Calibration(found, "stored")
 
@@ -111,7 +111,7 @@ def calibrate(settings: EvalSettings, run: Path | None) -> Calibration:
         raise SettingsError(
             "--calibrate-on needs the maps of a run: it goes with a run folder, not --predictions"
         )
-    if not isinstance(settings.protocol, BoxProtocol | MapProtocol):
+    if settings.protocol.threshold_metric is None:
         raise SettingsError(
             f"the protocol {settings.protocol.name} has no threshold to choose; leave out"
             " --calibrate-on"
@@ -124,26 +124,17 @@ def calibrate(settings: EvalSettings, run: Path | None) -> Calibration:
     own_settings = settings.model_copy(update=own)
     annotations = read_annotations(path, None)
     loaded = load_predictions(own_settings, source, annotations)
-    sweeper = sweeper_of(own_settings, loaded.boxes, loaded.maps)
-    if isinstance(sweeper, str):
-        raise EvaluationError(f"--calibrate-on {path}: {source}: {sweeper}")
+    swept = swept_maps(own_settings, loaded.rule, loaded.maps)
+    if isinstance(swept, str):
+        raise EvaluationError(f"--calibrate-on {path}: {source}: {swept}")
     try:
-        scoring = score_images(
-            loaded.predictions,
-            annotations,
-            own_settings,
-            known=loaded.known,
-            maps=loaded.maps,
-            sweeper=sweeper if isinstance(sweeper, Sweeper) else None,
-        )
-        if isinstance(sweeper, Sweeper):
-            found = _of_boxes(own_settings, source, scoring, sweeper)
-        else:
-            found = _of_maps(own_settings, source, scoring)
+        judge = Judge(own_settings, loaded.known, loaded.maps, swept)
+        scoring = score_images(loaded.predictions, annotations, judge)
+        found = _chosen(own_settings, source, scoring.trials.located, swept)
     except EvaluationError as error:
         raise EvaluationError(f"--calibrate-on {path}: {error}") from error
     same = source == run
-    ids = (scoring.joined.pairs[j.truth.image_id] for j in scoring.scored)
+    ids = (scoring.joined.pairs[truth.image_id] for truth in scoring.trials.truths)
     return Calibration(found, "calibrated", frozenset(ids) if same else frozenset())
 
 
@@ -173,65 +164,46 @@ def _method(manifest: dict[str, Any]) -> dict[str, Any]:
     return {"model": {**(experiment.get("model") or {}), "sha256": weights}, "localize": shaped}
 
 
-def _chosen_on(settings: EvalSettings, run: Path, scoring: Scoring, accuracy: float) -> ChosenOn:
-    protocol = settings.protocol
-    boxes = isinstance(protocol, BoxProtocol)
-    return ChosenOn(
+def _chosen(
+    settings: EvalSettings, run: Path, located: Trials, swept: SweptMaps | None
+) -> StoredThreshold:
+    """Return the threshold that suits these images best."""
+    protocol, per_class = settings.protocol, settings.calibrate_per == "class"
+    if per_class and swept is None:
+        raise SettingsError("eval.calibrate_per: class is for the box protocols, such as ilsvrc")
+    if reason := maps_missing(located):
+        raise EvaluationError(reason)
+    value, at_iou, accuracy = protocol.choose(located)
+    chosen_on = ChosenOn(
         annotations=str(settings.annotations),
         run=str(run),
         protocol=protocol.name,
-        metric="GT-known localization" if boxes else "box accuracy",
+        metric=protocol.threshold_metric or "",
         accuracy=accuracy,
-        iou=protocol.iou_threshold if isinstance(protocol, BoxProtocol) else 0.5,
-        image_ids=tuple(j.truth.image_id for j in scoring.located),
+        iou=protocol.known.iou,
+        image_ids=tuple(truth.image_id for truth in located.truths),
     )
-
-
-def _of_boxes(
-    settings: EvalSettings, run: Path, scoring: Scoring, sweeper: Sweeper
-) -> StoredThreshold:
-    table = sweeper.table([j.swept for j in scoring.located])
-    lacking = table.lacking(GT_KNOWN)
-    if lacking or not table.images:
-        raise EvaluationError(
-            f"the true class's map is stored for {table.images - lacking:,} of {table.images:,} "
-            "images with boxes; `camtool localize --labels` stores it for all"
-        )
-    right = table.right(GT_KNOWN)[: len(table.shares)]
-    place = best_plateau(right)
-    per_class = settings.calibrate_per == "class"
     return StoredThreshold(
-        value=float(table.shares[place]),
-        chosen_on=_chosen_on(settings, run, scoring, 100 * int(right[place]) / table.classes),
-        boxes={k: v for k, v in sweeper.boxes.model_dump(mode="json").items() if k != "threshold"},
-        classes=_by_class(table, settings.calibrate_min_images) if per_class else {},
+        value=value,
+        chosen_on=chosen_on,
+        boxes=swept.rule.conditions() if swept else None,
+        classes=_by_class(located, protocol.known, settings) if per_class else {},
         min_images=settings.calibrate_min_images if per_class else None,
+        at_iou=at_iou,
     )
 
 
-def _by_class(table: ThresholdTable, least: int) -> dict[str, float]:
-    numbers = Counter(table.names)
-    names = sorted(name for name, n in numbers.items() if n >= least)
-    return {name: float(table.shares[best_plateau(table.of_class(name))]) for name in names}
-
-
-def _of_maps(settings: EvalSettings, run: Path, scoring: Scoring) -> StoredThreshold:
-    protocol = settings.protocol
-    if not isinstance(protocol, MapProtocol):
-        raise EvaluationError(f"{run}: keeps no maps to choose a threshold on")
-    if settings.calibrate_per == "class":
-        raise SettingsError("eval.calibrate_per: class is for the box protocols, such as ilsvrc")
-    outcomes: list[Any] = [j.outcome for j in scoring.located]
-    if not outcomes or any(outcome.missing for outcome in outcomes):
-        raise EvaluationError(
-            "the true class's map is not stored for all images with boxes; "
-            "`camtool localize --labels` stores it"
-        )
-    curve = BoxAccuracy.of(o.packed for o in outcomes).compute(thresholds(protocol.interval))
-    places = {iou: best_plateau(row) for iou, row in zip(IOUS, curve.right, strict=True)}
-    at_iou = {iou: float(curve.thresholds[place]) for iou, place in places.items()}
-    accuracy = 100 * int(curve.right[IOUS.index(50), places[50]]) / curve.images
-    return StoredThreshold(at_iou[50], _chosen_on(settings, run, scoring, accuracy), at_iou=at_iou)
+def _by_class(located: Trials, known: Criterion, settings: EvalSettings) -> dict[str, float]:
+    """Return the best threshold of each class that has enough images."""
+    thresholds = located.layout.columns.thresholds
+    names = np.array(located.names)
+    numbers = Counter(located.names)
+    found = {}
+    for name in sorted(n for n, count in numbers.items() if count >= settings.calibrate_min_images):
+        bits = located.table["hits"][names == name, located.layout.criteria.index(known)]
+        right = np.unpackbits(bits, axis=1, count=len(thresholds)).sum(0, dtype=np.int64)
+        found[name] = float(thresholds[best_plateau(right)])
+    return found
 
 
 def deployable(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from camtool.boxes import PaperBoxes
+from camtool.boxes import BoxRule, SweptRule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from camtool.annotations import AnnotationSet
-    from camtool.evaluation.result import EvalSettings
-    from camtool.evaluation.selection import BlackList
+    from camtool.evaluation.matching import BlackList
+    from camtool.evaluation.settings import EvalSettings
 
-__all__ = ["box_rule_of", "boxes_of", "by_index", "convention"]
+_RULES: Final[TypeAdapter[Any]] = TypeAdapter(BoxRule)
 
 
 def box_rule_of(manifest: Mapping[str, object]) -> str | None:
@@ -27,12 +27,13 @@ def box_rule_of(manifest: Mapping[str, object]) -> str | None:
     return f"{rule.get('name', 'boxes')} ({rest})" if rest else str(rule.get("name"))
 
 
-def boxes_of(manifest: Mapping[str, object]) -> PaperBoxes | None:
-    """Return the box rule that a run's manifest names; None where it names none that is known."""
+def swept_rule_of(manifest: Mapping[str, object]) -> SweptRule | None:
+    """Return the box rule that a run's manifest names, if it is a known one with a threshold."""
     try:
-        return PaperBoxes.model_validate(_rule(manifest))
+        rule = _RULES.validate_python(_rule(manifest))
     except ValidationError:
         return None
+    return rule if isinstance(rule, SweptRule) else None
 
 
 def _rule(manifest: Mapping[str, object]) -> dict[str, object] | None:
@@ -75,7 +76,7 @@ def convention(
         by_index: the annotations give class indices, not names.
     """
     difficult = "counted" if settings.difficult == "count" else "left out"
-    resamples = settings.protocol.resamples(settings.bootstrap)
+    resamples = settings.protocol.costly_resamples(settings.bootstrap)
     aspects = settings.protocol.aspects(box_rule)
     return {
         "hit": aspects.pop("hit"),

@@ -1,87 +1,22 @@
-"""The settings of an evaluation and its result."""
+"""Results: of an evaluation, of an evaluation by every protocol, and of a comparison of runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BeforeValidator, Field, model_validator
-
-from camtool.annotations import AnnotationReader
 from camtool.metrics.baselines import SIDES, best_centred
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.error_kinds import DiagnosisSettings
-from camtool.metrics.ilsvrc import Ilsvrc
-from camtool.metrics.protocols import Protocol
-from camtool.metrics.threshold_sweep import Sweep
-from camtool.settings import Settings
 
 if TYPE_CHECKING:
+    from camtool.evaluation.details import Details
     from camtool.metrics.baselines import Baseline
-    from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
-    from camtool.metrics.figures import ThresholdChoice
-    from camtool.metrics.further_figures import Details
+    from camtool.metrics.intervals import Difference, McNemar, Rate
+    from camtool.metrics.thresholds import ThresholdChoice
+    from camtool.metrics.trials import Trials
 
-__all__ = ["Counts", "EvalSettings", "Evaluation", "EvaluationOfAll"]
-
-# YAML and the command line give text.
-_Path = Annotated[Path, Field(strict=False)]
-
-
-def _switch(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the user wrote
-    """Take `true` for the defaults and `false` for nothing."""
-    return ({} if value else None) if isinstance(value, bool) else value
-
-
-class EvalSettings(Settings):
-    """Scoring predictions against annotations."""
-
-    protocol: Protocol = Ilsvrc()
-    """How predictions are scored; `all` for every protocol, side by side."""
-    every_protocol: bool = False
-    """Score by every protocol with its defaults; `protocol: all` sets it."""
-    annotations: _Path | None = None
-    """True boxes (`--boxes`): XML, csv, json, archives, list folders: `camtool formats`."""
-    format: AnnotationReader | None = None
-    """Format of the annotations; recognised by content when not given."""
-    predictions: _Path | None = None
-    """Predictions, instead of a run's: predictions.jsonl, guess file (.txt), Kaggle .csv."""
-    masks: _Path | None = None
-    """Folder of true masks (`--masks`), for the protocol pxap: PNG files by image id."""
-    blacklist: _Path | None = None
-    """Images that localization errors leave out: a number or an image id a line."""
-    images: str | None = None
-    """Range of the annotated images in name order, numbered from 1, such as `1-10000`."""
-    allow_missing: bool = False
-    """Score the rest when annotated images have no prediction."""
-    difficult: Literal["count", "leave-out"] = "count"
-    """Whether objects that the source marks as difficult count."""
-    baselines_only: bool = False
-    """Score only the whole image and centred boxes, without predictions."""
-    bootstrap: Bootstrap = Bootstrap()
-    """How the 95 % intervals are drawn."""
-    diagnosis: DiagnosisSettings = DiagnosisSettings()
-    """Kinds of errors, and figures beside those of the protocol."""
-    sweep: Annotated[Sweep | None, BeforeValidator(_switch)] = Sweep()
-    """Score the stored maps at many thresholds beside the boxes as stored; `false` for not."""
-    calibrate_on: _Path | None = None
-    """Annotated images to choose a threshold on (`--calibrate-on`); none of them may be scored."""
-    calibrate_run: _Path | None = None
-    """Run that holds the maps of these images; the scored run when not given."""
-    calibrate_per: Literal["all", "class"] = "all"
-    """One threshold for all classes, or for each its own."""
-    calibrate_min_images: int = Field(default=10, ge=1)
-    """Images that a class needs for a threshold of its own; the others take that of all."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _all(cls, data: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the user wrote
-        if isinstance(data, dict) and data.get("protocol") in ("all", {"name": "all"}):
-            others = {key: value for key, value in data.items() if key != "protocol"}
-            return others | {"every_protocol": True}
-        return data
+KindChanges = dict[str, dict[str, int]]
+"""Number of images, or pairs of image and class, by kind in the first run, then in the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +56,7 @@ class Evaluation:
             centred boxes: by baseline, then by metric.
         curves: what plots show, by name.
         details: kinds of errors and further figures; None where none were asked for.
+        trials: the table that all of it was read from; None where only baselines were scored.
     """
 
     protocol: str
@@ -136,6 +72,7 @@ class Evaluation:
     map_baselines: dict[str, dict[str, Rate]] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     details: Details | None = None
+    trials: Trials | None = None
 
     @property
     def all_absent(self) -> dict[str, str]:
@@ -172,3 +109,70 @@ class EvaluationOfAll:
     def main(self) -> Evaluation:
         """The evaluation that speaks for all where one must: the first, `ilsvrc` if it is there."""
         return next(iter(self.protocols.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class PairedMetric:
+    """One metric of two runs on the same images.
+
+    An image is better where the second run makes less of its errors, or more of its boxes right;
+    with one outcome an image, these are the images that changed side.
+
+    Attributes:
+        difference: both rates, their difference and its interval.
+        test: McNemar's test of `better` against `worse`.
+        better: number of images that are better in the second run.
+        worse: number of images that are worse there.
+        better_ids: a few of them, the first in name order.
+        worse_ids: likewise.
+    """
+
+    difference: Difference
+    test: McNemar
+    better: int
+    worse: int
+    better_ids: tuple[str, ...]
+    worse_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPair:
+    """The first run against another one.
+
+    Attributes:
+        first: the run that the other is compared to.
+        second: the other run.
+        images: how many images are compared.
+        left_out: images left out because they count in one run only.
+        metrics: by name; those that both runs allow.
+        absent: why the others are not given, by name.
+        kinds: what became of each kind of error, of the top-1 guess (`top1`) and the true class's
+            box (`gt_known`), where both runs allow it.
+    """
+
+    first: str
+    second: str
+    images: int
+    left_out: int
+    metrics: dict[str, PairedMetric]
+    absent: dict[str, str]
+    kinds: dict[str, KindChanges] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs on the same images, the first against each other one.
+
+    Attributes:
+        protocol: name of the protocol.
+        measure: `error` or `accuracy`: what the metrics are.
+        convention: how was scored, by aspect; sentences for human readers.
+        pairs: in the order of the runs.
+        warnings: what a reader should look at, a sentence each.
+    """
+
+    protocol: str
+    measure: str
+    convention: dict[str, str]
+    pairs: tuple[RunPair, ...]
+    warnings: tuple[str, ...] = ()

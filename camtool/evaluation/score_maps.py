@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
 from camtool.errors import EvaluationError, shorten
-from camtool.metrics.box_protocol import matches
-from camtool.metrics.unit_frame import FRAME, map_to_frame
+from camtool.boxes.thresholds import otsu_bin, percentile_bin
+from camtool.kernels import BINS
+from camtool.metrics.protocol import matches
+from camtool.metrics.wsol_frame import FRAME, map_to_frame
 from camtool.runs import MapFiles
 from camtool.runs.damage import DAMAGED
 from camtool.structures import Prediction
@@ -21,13 +24,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from camtool.metrics.sources import MaskSource
+    from camtool.boxes import SweptRule
+    from camtool.evaluation.settings import EvalSettings
+    from camtool.metrics.protocol import MapSource, MaskSource
+    from camtool.metrics.thresholds import Chosen, Sweep
     from camtool.structures import ScoreMap
 
-__all__ = ["FEW", "FileMaps", "RunMaps", "holds_maps"]
-
-FEW: Final = 64
-"""Up to so many images OpenCV is quicker than compiling."""
 _MAX_CELLS: Final = 64 << 20
 
 
@@ -44,10 +46,9 @@ class RunMaps:
 
     of_true_class: bool = False
 
-    def __init__(self, run: Path, images: int, masks: MaskSource | None = None) -> None:
-        """Read from a run folder; `images` is how many will be scored, `masks` the true ones."""
+    def __init__(self, run: Path, masks: MaskSource | None = None) -> None:
+        """Read from a run folder; `masks` are the true ones."""
         self.masks = masks
-        self.few = images <= FEW
         self._run = run
         self._files = MapFiles(run)
 
@@ -93,18 +94,16 @@ class FileMaps:
 
     of_true_class: bool = True
 
-    def __init__(self, path: Path, images: int, masks: MaskSource | None = None) -> None:
+    def __init__(self, path: Path, masks: MaskSource | None = None) -> None:
         """Open the file, or list the folder.
 
         Args:
             path: `.npz`, or folder of `.npy`.
-            images: how many will be scored.
             masks: where the true masks are.
 
         Raises:
             EvaluationError: it cannot be read, or holds no map.
         """
-        self.few = images <= FEW
         self.masks = masks
         self._path = path
         self._archive: zipfile.ZipFile | None = None
@@ -189,3 +188,70 @@ class FileMaps:
 def _check_cells(cells: int) -> None:
     if cells > _MAX_CELLS:
         raise ValueError(f"{cells:,} values are too many")
+
+
+@dataclass(frozen=True, slots=True)
+class SweptMaps:
+    """The stored maps of a run by a box rule with a threshold: their boxes in every column.
+
+    Attributes:
+        rule: the run's box rule; its own threshold does not count.
+        sweep: thresholds, and the settings of the rules for them.
+        maps: the run's maps.
+        chosen: a threshold that was chosen on other images.
+    """
+
+    rule: SweptRule
+    sweep: Sweep
+    maps: RunMaps
+    chosen: Chosen | None = None
+
+    def boxes(
+        self, prediction: Prediction, label: str | int, name: str
+    ) -> tuple[NDArray[np.float64], tuple[int, int]] | None:
+        """Return the box of a class in each column but `run`; see `SweptBoxes`.
+
+        Raises:
+            RunError: the map cannot be read.
+        """
+        score_map = self.maps.stored(prediction, label)
+        if score_map is None:
+            return None
+        columns = self.sweep.columns(self.chosen)
+        if not np.isfinite(score_map.values).all():
+            return np.zeros((len(columns) - 1, 4)), score_map.size
+        thresholds = columns.thresholds
+        counts = self.rule.histogram(score_map)
+        bins = (otsu_bin(counts), percentile_bin(counts, self.sweep.percentile))
+        every = np.concatenate((thresholds, [(level + 1) / BINS for level in bins]))
+        order = np.argsort(every, kind="stable")
+        found = np.empty((len(every), 4))
+        found[order] = self.rule.boxes_at(score_map, every[order])
+        named = [columns.place(self.sweep.fixed), len(thresholds), len(thresholds) + 1]
+        if self.chosen is not None:
+            named.append(columns.place(self.chosen.of(name)))
+        return np.concatenate((found[: len(thresholds)], found[named])), score_map.size
+
+
+def swept_maps(
+    settings: EvalSettings,
+    rule: SweptRule | None,
+    maps: MapSource | None,
+    chosen: Chosen | None = None,
+) -> SweptMaps | str | None:
+    """Return the boxes of maps at all thresholds; why there are none; None where not asked.
+
+    Args:
+        settings: the settings of the evaluation.
+        rule: the box rule of the run; None where it is unknown, or has no threshold.
+        maps: where the maps are; None where there are none.
+        chosen: a threshold that was chosen on other images.
+    """
+    if settings.sweep is None or settings.protocol.needs_maps:
+        return None
+    if not isinstance(maps, RunMaps):
+        return "the predictions come without maps: only a run folder keeps them"
+    if rule is None:
+        names = (rule.model_fields["name"].default for rule in members(BoxRule, Rule) if issubclass(rule, SweptRule))
+        return f"the run's box rule has no threshold to change: only {' and '.join(f'`{n}`' for n in names)} have one"
+    return SweptMaps(rule, settings.sweep, maps, chosen)

@@ -1,28 +1,19 @@
-"""What of an annotation counts in an evaluation, and why an image may not count at all."""
+"""What of an annotation counts, why an image may not count at all, and the frame of its boxes."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from camtool.annotations import NO_CLASS
+from camtool.geometry import scale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any
+    from collections import Counter
 
-    from camtool.structures import Annotation, Prediction
-
-__all__ = [
-    "NO_LABEL",
-    "NO_OBJECT",
-    "ONLY_DIFFICULT",
-    "UNKNOWN_CLASS",
-    "KnownClasses",
-    "countable",
-    "named_by_target",
-]
+    from camtool.annotations import NetworkClasses
+    from camtool.structures import Annotation, ClassPrediction, Prediction
 
 NO_OBJECT = "no object annotated"
 ONLY_DIFFICULT = "only difficult objects"
@@ -30,36 +21,8 @@ NO_LABEL = "annotation names no class"
 UNKNOWN_CLASS = "class unknown to the network"
 
 
-@dataclass(frozen=True, slots=True)
-class KnownClasses:
-    """The classes of a network: how annotations may write them.
-
-    Attributes:
-        labels: indices (int), names and the titles (str) that only one class has.
-        number: how many classes there are.
-        titles: title by index and by name.
-    """
-
-    labels: frozenset[str | int]
-    number: int
-    titles: Mapping[str | int, str] = field(default_factory=dict)
-
-    @classmethod
-    def from_manifest(cls, classes: Iterable[Mapping[str, Any]]) -> KnownClasses:
-        """From the list `classes` of a run's manifest: an index, a name and a title each."""
-        rows = list(classes)
-        titles = Counter(row.get("title") for row in rows)
-        # Of a title that two classes share ("crane", the bird and the machine) nobody can say
-        # which one is true: a guess of either would be right.
-        values = [row.get(key) for row in rows for key in ("index", "name")]
-        values += [title for title, count in titles.items() if count == 1]
-        labels = frozenset(v for v in values if isinstance(v, str | int))
-        named = {row.get(key): row.get("title") for row in rows for key in ("index", "name")}
-        return cls(labels, len(rows), {k: v for k, v in named.items() if k in labels and v})
-
-
 def countable(
-    annotation: Annotation, *, leave_out_difficult: bool, known: KnownClasses | None
+    annotation: Annotation, *, leave_out_difficult: bool, known: NetworkClasses | None
 ) -> tuple[Annotation, str | None]:
     """Return the part of `annotation` that counts, and the reason when nothing of it does."""
     if not annotation.objects:
@@ -95,3 +58,68 @@ def named_by_target(
         replace(o, label=name) if o.label == NO_CLASS else o for o in annotation.objects
     )
     return replace(annotation, objects=objects), None
+
+
+_SAME_ASPECT = 0.02
+
+
+class Frame(Enum):
+    """How the frame of a prediction compares to that of its annotation."""
+
+    SAME = "same"
+    UNKNOWN = "unknown"
+    SCALED = "scaled"
+    SQUEEZED = "squeezed"
+    SWAPPED = "swapped"
+
+
+def compare_frames(predicted: tuple[int, int] | None, annotated: tuple[int, int] | None) -> Frame:
+    """Compare the sizes (width, height) that both sides give of one image."""
+    if predicted is None or annotated is None:
+        return Frame.UNKNOWN
+    if predicted == annotated:
+        return Frame.SAME
+    if predicted == annotated[::-1]:
+        return Frame.SWAPPED
+    aspect = (predicted[0] * annotated[1]) / (predicted[1] * annotated[0])
+    return Frame.SCALED if abs(aspect - 1) <= _SAME_ASPECT else Frame.SQUEEZED
+
+
+def to_frame(prediction: Prediction, size: tuple[int, int] | None) -> Prediction:
+    """Return `prediction` with its boxes in a frame of `size` (width, height).
+
+    Width and height are scaled each by its own factor: the intersection over union does not change
+    by this. Where either side gives no size, the frames are taken to be the same.
+    """
+    source = prediction.size
+    if source is None or size is None or source == size:
+        return prediction
+
+    def moved(guess: ClassPrediction) -> ClassPrediction:
+        boxes = tuple(replace(s, box=scale(s.box, source, size)) for s in guess.boxes)
+        return replace(guess, boxes=boxes)
+
+    return replace(prediction, size=size, classes=tuple(moved(c) for c in prediction.classes))
+
+
+_REASONS = {
+    Frame.SWAPPED: "width and height are swapped: check the EXIF rotation of the photos",
+    Frame.SQUEEZED: "the aspect ratios differ by more than 2 %: squeezed images, or wrong sizes",
+    Frame.SCALED: "the aspect ratio is the same",
+}
+
+
+def frame_warnings(frames: Counter[Frame], example: dict[Frame, str]) -> list[str]:
+    """Return a sentence for each way in which predicted and annotated sizes differ.
+
+    Args:
+        frames: number of images by frame.
+        example: for each such frame one image, with both sizes.
+    """
+    return [
+        f"{frames[frame]:,} of {frames.total():,} images have another size in the predictions than "
+        f"in the annotations, and {reason} (first: {example[frame]}); "
+        "their predicted boxes were scaled to the annotated size"
+        for frame, reason in _REASONS.items()
+        if frames[frame]
+    ]

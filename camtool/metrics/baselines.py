@@ -7,27 +7,24 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.marks import image_marks
-from camtool.metrics.resampling import by_stratum
+from camtool.metrics.box_frames import BoxComparison
+from camtool.metrics.intervals import Bootstrap, Tally
+from camtool.metrics.trials import Criterion
 from camtool.structures import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from camtool.metrics.confidence import Rate
-    from camtool.metrics.marks import Mark
+    from camtool.metrics.intervals import Rate
     from camtool.structures import Annotation
 
-__all__ = ["SIDES", "Baseline", "best_centred", "centred_box", "score_baselines"]
-
-SIDES = {
+SIDES: Final = {
     "whole_image": 1.0,
     "centred_0.9": 0.9,
     "centred_0.8": 0.8,
@@ -36,7 +33,10 @@ SIDES = {
 }
 """Side of the box as a fraction of the side of the image, by the name of the baseline."""
 
-_CHUNK = 4096
+GAUSSIAN: Final = "centred_gaussian"
+"""Name of the baseline that scores a centred Gaussian map."""
+
+_CHUNK: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,42 +85,41 @@ def best_centred(values: Mapping[str, float]) -> str | None:
 
 def score_baselines(
     truths: Iterable[Annotation],
-    iou_threshold: float = 0.5,
+    known: Criterion | None = None,
+    comparison: BoxComparison | None = None,
     bootstrap: Bootstrap | None = None,
-    judge: Callable[[Box, Sequence[Box], tuple[int, int]], bool] | None = None,
 ) -> dict[str, Baseline]:
     """Return the baselines on the images that have a size and a true box; empty if none has.
 
-    A box is right for a class of an image when its intersection over union with any true box of
-    this class is at least `iou_threshold`, as for the GT-known error.
+    A box is right for a class of an image by the GT-known rule of a protocol.
 
     Args:
         truths: the images.
-        iou_threshold: see above.
+        known: when a box is right; the official rule when not given.
+        comparison: which true boxes it is compared with, and in which frame; likewise.
         bootstrap: how the intervals are drawn.
-        judge: tells whether a box is right, from the box, the true boxes of the class and the size
-            (width, height) of the image; for protocols with another rule than that above.
     """
+    known, comparison = known or Criterion(0.5), comparison or BoxComparison()
     bootstrap = bootstrap or Bootstrap()
     counting = (truth for truth in truths if truth.size is not None and any(_boxes(truth)))
     strata: list[Hashable] = []
-    marks: dict[str, list[Mark]] = {name: [] for name in SIDES}
+    events: list[NDArray[np.int64]] = []
+    trials: list[NDArray[np.int64]] = []
     while chunk := list(itertools.islice(counting, _CHUNK)):
-        boxes = [_boxes(truth) for truth in chunk]
-        classes = [len(of_image) for of_image in boxes]
-        sized = zip((truth.size for truth in chunk if truth.size), boxes, strict=True)
-        pairs = [(size, of_class) for size, of_image in sized for of_class in of_image]
-        right = _right(pairs, iou_threshold) if judge is None else _judged(pairs, judge)
-        for column, name in enumerate(SIDES):
-            marks[name] += image_marks(right[:, column, None], classes)
+        right, numbers = _right(chunk, known, comparison)
+        first = np.cumsum(numbers) - numbers
+        events.append(np.add.reduceat(right, first, axis=0, dtype=np.int64))
+        trials.append(numbers)
         strata += bootstrap.strata(chunk) or []
+    if not events:
+        return {}
+    every, of_images = np.concatenate(events), np.concatenate(trials)
     return {
         name: Baseline(
-            sum(right for right, _ in of_images),
-            bootstrap.rate(*by_stratum(of_images, strata or None)),
+            int(every[:, column].sum()),
+            bootstrap.rate(Tally(every[:, column], of_images), strata or None),
         )
-        for name, of_images in marks.items()
-        if of_images
+        for column, name in enumerate(SIDES)
     }
 
 
@@ -129,38 +128,24 @@ def _boxes(truth: Annotation) -> list[tuple[Box, ...]]:
     return [boxes for label in truth.labels if (boxes := truth.boxes(label))]
 
 
-def _judged(
-    pairs: Sequence[tuple[tuple[int, int], tuple[Box, ...]]],
-    judge: Callable[[Box, Sequence[Box], tuple[int, int]], bool],
-) -> NDArray[np.bool_]:
-    """Tell the same as `_right` by a rule of any kind, box by box."""
-    return np.array(
-        [
-            [judge(centred_box(size, side), boxes, size) for side in SIDES.values()]
-            for size, boxes in pairs
-        ],
-        np.bool_,
-    )
-
-
 def _right(
-    pairs: Sequence[tuple[tuple[int, int], tuple[Box, ...]]], iou_threshold: float
-) -> NDArray[np.bool_]:
-    """Tell for each pair which baselines get it right, bool of shape (pairs, baselines).
+    truths: Sequence[Annotation], known: Criterion, comparison: BoxComparison
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return which baselines are right for each pair of image and class, (pairs, baselines).
 
-    The same arithmetic as `geometry.iou` on `centred_box`, for all pairs at once.
+    Also the number of pairs of each image.
     """
-    true = np.array([box.xyxy for _, boxes in pairs for box in boxes])  # (boxes, 4)
-    number = np.array([len(boxes) for _, boxes in pairs])  # (pairs,)
-    size = np.repeat(np.array([size for size, _ in pairs], np.float64), number, axis=0)
-    first = np.cumsum(number) - number
-    true_area = (true[:, 2:] - true[:, :2]).prod(axis=1)
+    pairs = [(truth, boxes) for truth in truths for boxes in _boxes(truth)]
+    numbers = np.array([len(_boxes(truth)) for truth in truths], np.int64)
+    counting = [comparison.true_boxes.of(boxes) for _, boxes in pairs]
+    true = np.array([box.xyxy for boxes in counting for box in boxes])  # (boxes, 4)
+    of_pair = np.array([len(boxes) for boxes in counting])  # (pairs,)
+    first = np.cumsum(of_pair) - of_pair
+    sizes = np.repeat(np.array([truth.size for truth, _ in pairs], np.float64), of_pair, axis=0)
     right = []
     for side in SIDES.values():
-        near, far = size * ((1 - side) / 2), size * ((1 + side) / 2)  # (boxes, 2) each
-        common = np.minimum(far, true[:, 2:]) - np.maximum(near, true[:, :2])
-        intersection = np.maximum(common, 0).prod(axis=1)
-        union = (far - near).prod(axis=1) + true_area - intersection
-        hit = intersection / union >= iou_threshold
-        right.append(np.logical_or.reduceat(hit, first))
-    return np.stack(right, axis=1)
+        low, high = (1 - side) / 2, (1 + side) / 2
+        boxes = np.concatenate((sizes * low, sizes * high), axis=1)
+        overlaps = comparison.between(boxes, true, sizes)
+        right.append(known.holds(np.maximum.reduceat(overlaps, first)))
+    return np.stack(right, axis=1), numbers

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Bars", "Curve", "Histogram", "Level", "Point"]
-
 
 @dataclass(frozen=True, slots=True)
 class Point:

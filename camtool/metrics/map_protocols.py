@@ -1,63 +1,97 @@
-"""The protocols of the WSOL benchmark as settings: what is judged of a map, and which figures come.
+"""MaxBoxAcc and MaxBoxAccV2, the protocols of the WSOL benchmark on score maps.
 
 Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020,
-https://arxiv.org/abs/2001.07437. The threshold is chosen on the scored images: an oracle. Beside it
-stands the accuracy at a threshold that was fixed before, and the gap between the two.
+https://arxiv.org/abs/2001.07437. Everything happens in a 224×224 frame
+(`camtool.metrics.wsol_frame`), on the map of the true class. At threshold t the foreground is
+
+    map > int(t · max(map))          of the 8-bit map, floor(255 · map)
+
+so 256 masks answer for any number of thresholds. The best threshold is chosen on the scored images:
+an oracle. Beside it stands the accuracy at a threshold that was fixed before, and the gap.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, final
 
 import numpy as np
 from pydantic import Field
 
-from camtool.boxes.contours import Contours, contours, largest_contours
-from camtool.boxes.plain_contours import plain_contours
+from camtool.boxes.thresholds import otsu_bin, percentile_bin
 from camtool.errors import EvaluationError, shorten
-from camtool.metrics.centred_gaussian import SIGMA
-from camtool.metrics.confidence import Rate
-from camtool.metrics.figures import Figures
-from camtool.metrics.level_hits import (
-    LevelHits,
-    level_hits,
-    level_hits_plain,
-    own_levels,
+from camtool.kernels import Contours, all_contours, largest_contours, levels_with_overlap
+from camtool.metrics.baselines import GAUSSIAN, SIDES, best_centred, centred_box
+from camtool.metrics.curves import Curve, Level, Point
+from camtool.metrics.intervals import MOST_RESAMPLES, Rate, Tally
+from camtool.metrics.protocol import (
+    Figures,
+    Figuring,
+    Material,
+    ScoringProtocol,
+    Tallies,
+    matches,
 )
-from camtool.metrics.map_outcome import MapOutcome, flat, lacking
-from camtool.metrics.map_thresholds import map_choices
-from camtool.metrics.marks import Mark, Marks, image_marks
-from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, BoxAccuracyCurve, thresholds
-from camtool.metrics.oracle import BOX_ACCURACY, ImageDraws, accuracy_curve, oracle_intervals
-from camtool.metrics.resampling import ONE_STRATUM, Strata
-from camtool.metrics.unit_frame import boxes_to_frame, eight_bit
-from camtool.settings import Settings
+from camtool.metrics.thresholds import (
+    EACH_MAPS_OWN,
+    Swept,
+    ThresholdChoice,
+    accuracy_curve,
+    best_plateau,
+    line_label,
+    oracle_intervals,
+    shown_thresholds,
+)
+from camtool.metrics.trials import (
+    Columns,
+    Criterion,
+    Layout,
+    Outcome,
+    Trial,
+    Trials,
+    maps_missing,
+    packed_hits,
+)
+from camtool.metrics.wsol_frame import (
+    FRAME,
+    SIGMA,
+    boxes_to_frame,
+    centred_gaussian,
+    eight_bit,
+    frame_ious,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from camtool.metrics.confidence import Bootstrap
-    from camtool.metrics.sources import MapSource
+    from camtool.metrics.intervals import Bootstrap
+    from camtool.metrics.thresholds import Chosen, Sweep
     from camtool.structures import Annotation, Prediction
 
-__all__ = ["MapProtocol", "MaxBoxAcc", "MaxBoxAccV2"]
+IOUS: Final = (30, 50, 70)
+"""Thresholds on the intersection over union, in percent."""
+BOX_ACCURACY: Final = "box_accuracy"
+"""Name of the curve of box accuracy against the threshold."""
 
-MOST_RESAMPLES = 1000
-"""Resamples of a figure that is no plain share cost a pass over all images each."""
-
-_SHARES = tuple(iou / 100 for iou in IOUS)
+_CRITERIA: Final = tuple(Criterion(iou / 100) for iou in IOUS)
+_SHARES: Final = np.array([criterion.iou for criterion in _CRITERIA])
 
 
-class MapProtocol(Settings, ABC):
+class MapProtocol(ScoringProtocol):
     """What both protocols share: the frame, the thresholds, the figures of a curve."""
 
-    paper: ClassVar[str]
-    needs_boxes: ClassVar[bool] = True
     needs_maps: ClassVar[bool] = True
     measure: ClassVar[str] = "accuracy"
+    threshold_metric: ClassVar[str | None] = "box accuracy"
+    guess_box: ClassVar[str]
+    """Which box of a map counts, for the reader of a report."""
+    whole: ClassVar[str]
+    """Name of the protocol's own metric."""
+    whole_ious: ClassVar[list[int]]
+    """Which of `IOUS` it is the mean over, by place."""
 
     interval: Annotated[float, Field(ge=0.0005, le=0.5)] = 0.001
     """Step from threshold to threshold."""
@@ -69,152 +103,221 @@ class MapProtocol(Settings, ABC):
     """Percentage of the pixels that are background, for the percentile rule."""
 
     @abstractmethod
-    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
-        """Return the contours of an 8-bit map whose boxes count; see `level_hits`."""
-
-    def level_hits(
-        self,
-        values: NDArray[np.uint8],
-        truths: NDArray[np.int64],
-        *,
-        plain: bool = False,
-        found: Contours | None = None,
-    ) -> LevelHits:
-        """Tell at which levels of a map a box is right.
-
-        Args:
-            values: 8-bit map of the true class, shape (height, width).
-            truths: true boxes in the map's pixels, inclusive corners, int64 of shape (n, 4).
-            plain: without compiled code, for a handful of images; the same result.
-            found: the map's contours, where they are known already.
-        """
-        found = self.contours(values, plain=plain) if found is None else found
-        return (level_hits_plain if plain else level_hits)(found, values, truths, _SHARES)
-
-    @abstractmethod
-    def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
-        """Return the metrics in percent, by name."""
-
-    def judge(
-        self, truth: Annotation, prediction: Prediction, maps: MapSource | None = None
-    ) -> MapOutcome:
-        """Return at which levels the maps of an image's true classes are right.
-
-        Raises:
-            EvaluationError: nobody gives the size of the image, or a map cannot be scored.
-        """
-        size = truth.size or prediction.size
-        if size is None:
-            raise EvaluationError(
-                f"{shorten(truth.image_id)}: neither annotation nor prediction gives the image's"
-                " size, which the 224×224 frame needs"
-            )
-        hits: list[LevelHits | None] = []
-        for label in truth.labels:
-            boxes = [box.to_inclusive() for box in truth.boxes(label)]
-            values = maps.load(prediction, label) if maps and boxes else None
-            if boxes:
-                hits.append(None if values is None else self._hits(values, boxes, size, maps))
-        return MapOutcome.of(hits)
-
-    def _hits(
-        self,
-        values: NDArray[np.float32],
-        boxes: list[tuple[float, float, float, float]],
-        size: tuple[int, int],
-        maps: MapSource | None,
-    ) -> LevelHits:
-        truths = boxes_to_frame(boxes, size)
-        bits = eight_bit(values)
-        hits = self.level_hits(bits, truths, plain=bool(maps and maps.few))
-        return hits._replace(own=own_levels(bits, self.percentile))
-
-    def figures(
-        self,
-        classified: Sequence[MapOutcome],
-        located: Sequence[MapOutcome],
-        *,
-        network_classes: int | None,
-        bootstrap: Bootstrap,
-        strata: Strata = ONE_STRATUM,
-    ) -> Figures:
-        """Return the figures; absent where a map is missing. See `BoxProtocol.figures`."""
-        del classified, network_classes
-        if reason := lacking(located):
-            return Figures({}, dict.fromkeys(self.metrics, reason))
-        accuracy = BoxAccuracy.of(outcome.packed for outcome in located)
-        classes = [outcome.classes for outcome in located]
-        curve = accuracy.compute(thresholds(self.interval))
-        choices = map_choices(accuracy, curve, self.fixed, self.percentile)
-        return Figures(
-            self.rates(accuracy, classes, bootstrap, strata.located),
-            {},
-            choices,
-            {BOX_ACCURACY: accuracy_curve(accuracy, curve, choices)},
-            warnings=flat(accuracy),
-        )
-
-    def rates(
-        self,
-        accuracy: BoxAccuracy,
-        classes: Sequence[int],
-        bootstrap: Bootstrap,
-        strata: Sequence[Hashable] | None = None,
-    ) -> dict[str, Rate]:
-        """Return the metrics at their best thresholds; each resample chooses them anew.
-
-        Args:
-            accuracy: image after image, each of its true classes that has boxes.
-            classes: how many these are, of each image.
-            bootstrap: how the intervals are drawn.
-            strata: stratum of each image; None for one stratum of all.
-        """
-        steps = thresholds(self.interval)
-        values = self.values(accuracy.compute(steps))
-        draws = ImageDraws(bootstrap, self.resamples(bootstrap), classes, strata)
-        intervals = oracle_intervals(accuracy, accuracy.distinct(steps), self.values, draws)
-        return {name: Rate(value, intervals[name], len(accuracy)) for name, value in values.items()}
-
-    def marks(
-        self,
-        classified: Sequence[MapOutcome],
-        located: Sequence[MapOutcome],
-        *,
-        network_classes: int | None,
-    ) -> Marks:
-        """Return the right boxes of each image at the fixed threshold; see `BoxProtocol.marks`.
-
-        Each true class with boxes is a trial; for a mean over IoUs, one at each of them.
-        """
-        del classified, network_classes
-        if reason := lacking(located):
-            return Marks(absent=dict.fromkeys(self.metrics, reason))
-        accuracy = BoxAccuracy.of(outcome.packed for outcome in located)
-        classes = [outcome.classes for outcome in located]
-        return Marks(localization=self.marks_of(accuracy.hits(self.fixed), classes))
-
-    def marks_of(self, right: NDArray[np.bool_], classes: Sequence[int]) -> dict[str, list[Mark]]:
-        """Return the mark of each image, by metric.
-
-        Args:
-            right: image after image, of each true class that has boxes whether a box is right at
-                each of the `IOUS`; bool of shape (classes of all images, 3).
-            classes: how many classes these are, of each image.
-        """
-        places = {f"max_box_acc_{iou}": [k] for k, iou in enumerate(IOUS)}
-        places[self.whole] = self.whole_ious
-        return {name: image_marks(right[:, places[name]], classes) for name in self.metrics}
-
-    def paired_threshold(self) -> str | None:
-        """Return the threshold at which runs are compared: the oracle would suit each its own."""
-        return f"fixed at {self.fixed:g} in every run, not chosen on these images"
+    def contours(self, values: NDArray[np.uint8]) -> Contours:
+        """Return the contours of an 8-bit map whose boxes count."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics, the protocol's own first."""
         return (self.whole, *(f"max_box_acc_{iou}" for iou in IOUS))
 
-    def resamples(self, bootstrap: Bootstrap) -> int:
+    @property
+    def paired_threshold(self) -> str | None:
+        """The threshold at which runs are compared: the oracle would suit each its own."""
+        return f"fixed at {self.fixed:g} in every run, not chosen on these images"
+
+    def layout(self, sweep: Sweep | None, chosen: Chosen | None = None) -> Layout:
+        """Return what is judged; see `ScoringProtocol`."""
+        del sweep
+        # Every whole multiple of the interval below 1.
+        columns = ("fixed", *EACH_MAPS_OWN, *([chosen.rule] if chosen else []))
+        shown = tuple(
+            (f"right_{iou}", c, "fixed") for iou, c in zip(IOUS, _CRITERIA, strict=True)
+        )
+        return Layout(_CRITERIA, Columns(np.arange(0, 1, self.interval), columns), shown)
+
+    def judge(self, truth: Annotation, prediction: Prediction, by: Material) -> Outcome:
+        """Return at which thresholds the maps of an image's true classes are right."""
+        size = truth.size or prediction.size
+        if size is None:
+            raise EvaluationError(
+                f"{shorten(truth.image_id)}: neither annotation nor prediction gives the image's"
+                " size, which the 224×224 frame needs"
+            )
+        rows = []
+        for label in truth.labels:
+            found = [guess for guess in prediction.classes if matches(label, guess)]
+            best = min(found, key=lambda guess: guess.rank, default=None)
+            boxes = [box.to_inclusive() for box in truth.boxes(label)]
+            trial = Trial(boxed=bool(boxes))
+            if best is not None:
+                trial.name, trial.rank = best.name, best.rank
+            unit = by.maps.load(prediction, label) if by.maps and boxes else None
+            if unit is not None:
+                values = eight_bit(unit)
+                true = boxes_to_frame(boxes, size)
+                self.fill(trial, values, self.contours(values), true, by)
+            rows.append(trial)
+        return Outcome(rows)
+
+    def fill(
+        self,
+        trial: Trial,
+        values: NDArray[np.uint8],
+        found: Contours,
+        true_boxes: NDArray[np.int64],
+        by: Material,
+    ) -> None:
+        """Judge a map in all columns.
+
+        Args:
+            trial: where the result goes.
+            values: 8-bit map, shape (224, 224).
+            found: its contours that count.
+            true_boxes: inclusive corners in the frame, int64 of shape (n, 4).
+            by: the columns, and a threshold that was chosen before.
+        """
+        peak = int(values.max())
+        hits = _right_levels(found, values.shape, peak, true_boxes)
+        counts = np.bincount(values.ravel(), minlength=256)
+        own = [otsu_bin(counts), percentile_bin(counts, self.percentile)]
+        levels = np.append(
+            (by.layout.columns.thresholds * peak).astype(np.int64), [int(self.fixed * peak), *own]
+        )
+        columns = hits[:, levels]
+        if by.chosen is not None:
+            at = [by.chosen.at_iou.get(iou) for iou in IOUS]
+            chosen = [t is not None and hits[k, int(t * peak)] for k, t in enumerate(at)]
+            columns = np.column_stack((columns, chosen))
+        trial.mapped, trial.peak, trial.hits = True, peak, packed_hits(columns)
+
+    def values(self, right: NDArray[np.int64], rows: int) -> dict[str, float]:
+        """Return the metrics at their best thresholds, in percent by name.
+
+        Args:
+            right: number of right rows by `IOUS` and threshold, int64 of shape (3, n).
+            rows: number of rows.
+        """
+        best = [100 * int(row.max()) / rows for row in right]
+        whole = [best[k] for k in self.whole_ious]
+        by_iou = {f"max_box_acc_{iou}": value for iou, value in zip(IOUS, best, strict=True)}
+        return {self.whole: sum(whole) / len(whole), **by_iou}
+
+    def rates(self, trials: Trials, bootstrap: Bootstrap) -> dict[str, Rate]:
+        """Return the metrics at their best thresholds; each resample chooses them anew."""
+        thresholds = len(trials.layout.columns.thresholds)
+        right = np.stack([trials.counts(c)[:thresholds] for c in _CRITERIA])
+        values, strata = self.values(right, len(trials)), bootstrap.strata(trials.truths)
+        ends = oracle_intervals(trials, distinct(trials), self.values, bootstrap, strata)
+        return {name: Rate(value, ends[name], len(trials)) for name, value in values.items()}
+
+    def reduce(self, trials: Trials, by: Figuring) -> Figures:
+        """Return the figures; absent where a map is missing. See `ScoringProtocol`."""
+        located = trials.located
+        if reason := maps_missing(located):
+            return Figures({}, dict.fromkeys(self.metrics, reason))
+        swept = {iou: Swept(located, c) for iou, c in zip(IOUS, _CRITERIA, strict=True)}
+        choices = {
+            f"max_box_acc_{iou}": self._choice(of_iou, iou, by.chosen)
+            for iou, of_iou in swept.items()
+        }
+        baselines = self.baselines(located, by.bootstrap)
+        return Figures(
+            self.rates(located, by.bootstrap),
+            {},
+            choices,
+            {BOX_ACCURACY: self._curve(located, swept, choices, baselines)},
+            baselines,
+            _flat(located),
+        )
+
+    def _choice(self, swept: Swept, iou: int, chosen: Chosen | None) -> ThresholdChoice:
+        """Return the accuracy at an intersection over union under each rule."""
+        own = None
+        if chosen is not None and iou in chosen.at_iou:
+            own = replace(chosen, value=chosen.at_iou[iou])
+        shown = shown_thresholds(self.fixed, self.percentile, own)
+        return swept.choice(shown, own.rule if own else "fixed")
+
+    def _curve(
+        self,
+        located: Trials,
+        swept: Mapping[int, Swept],
+        choices: Mapping[str, ThresholdChoice],
+        baselines: Mapping[str, Mapping[str, Rate]],
+    ) -> Curve:
+        """Return the accuracy at each threshold that makes masks of its own."""
+        points: list[Point] = []
+        levels: list[Level] = []
+        for iou, of_iou in swept.items():
+            line, name = line_label(of_iou.criterion), f"max_box_acc_{iou}"
+            choice = choices[name]
+            fixed = choice.rules["fixed"]
+            points.append(Point(line, choice.oracle, choice.oracle_value, "oracle"))
+            points.append(Point(line, float(fixed.threshold), fixed.value, "fixed"))
+            values = {b: rates[name].value for b, rates in baselines.items()}
+            levels.append(Level(line, values[GAUSSIAN], "centred Gaussian map, oracle"))
+            levels.append(Level(line, values[best_centred(values) or ""], "best centred box"))
+        lines = {line_label(s.criterion): s for s in swept.values()}
+        curve = accuracy_curve(lines, "box accuracy, %", points, distinct(located))
+        return replace(curve, levels=tuple(levels))
+
+    def tallies(self, trials: Trials, network_classes: int | None) -> Tallies:
+        """Return the right boxes of each image at the fixed threshold; see `ScoringProtocol`.
+
+        Each true class with boxes is a trial; for a mean over IoUs, one at each of them.
+        """
+        del network_classes
+        located = trials.located
+        if reason := maps_missing(located):
+            return Tallies(absent=dict.fromkeys(self.metrics, reason))
+        right = np.stack([located.right(c, "fixed") for c in _CRITERIA], axis=1)
+        return Tallies(localization=self._tallies(right, located))
+
+    def _tallies(self, right: NDArray[np.bool_], located: Trials) -> dict[str, Tally]:
+        """Return the tally of each metric; `right` has a row a trial, a column for each IoU."""
+        places = {f"max_box_acc_{iou}": [k] for k, iou in enumerate(IOUS)}
+        places[self.whole] = self.whole_ious
+        tallies = {}
+        for name in self.metrics:
+            events = right[:, places[name]].sum(1, dtype=np.int64)
+            of_images = np.add.reduceat(events, located.firsts)
+            tallies[name] = Tally(of_images, located.numbers * len(places[name]))
+        return tallies
+
+    def baselines(self, located: Trials, bootstrap: Bootstrap) -> dict[str, dict[str, Rate]]:
+        """Return the metrics of a map and of boxes that are the same for all images.
+
+        The Gaussian is scored like a method whose map it is: at the best threshold. Centred boxes
+        have no threshold; they are right by the protocol's own rule.
+        """
+        true_boxes = _true_boxes(located.truths)
+        rates = {GAUSSIAN: self.rates(self._gaussian(located, true_boxes), bootstrap)}
+        strata = bootstrap.strata(located.truths)
+        every, owners = np.concatenate(true_boxes), [len(boxes) for boxes in true_boxes]
+        first = np.cumsum(owners) - owners
+        for name, side in SIDES.items():
+            inclusive = centred_box((FRAME, FRAME), side).to_inclusive()
+            box = boxes_to_frame([inclusive], (FRAME, FRAME))
+            best = np.maximum.reduceat(frame_ious(box, every), first)
+            tallies = self._tallies(best[:, None] >= _SHARES, located)
+            rates[name] = {metric: bootstrap.rate(t, strata) for metric, t in tallies.items()}
+        return rates
+
+    def _gaussian(self, located: Trials, true_boxes: Sequence[NDArray[np.int64]]) -> Trials:
+        """Return the trials of the centred Gaussian map, whose contours are found once."""
+        values = eight_bit(centred_gaussian())
+        found, by = self.contours(values), Material(self.layout(None))
+        rows = []
+        for boxes in true_boxes:
+            trial = Trial(boxed=True)
+            self.fill(trial, values, found, boxes, by)
+            rows.append(trial.packed(by.layout.hit_bytes))
+        return replace(
+            located, layout=by.layout, table=np.frombuffer(b"".join(rows), by.layout.row)
+        )
+
+    def choose(self, trials: Trials) -> tuple[float, dict[int, float], float]:
+        """Return the best threshold for each intersection over union; see `ScoringProtocol`."""
+        thresholds = trials.layout.columns.thresholds
+        right = {
+            iou: trials.counts(c)[: len(thresholds)] for iou, c in zip(IOUS, _CRITERIA, strict=True)
+        }
+        places = {iou: best_plateau(counts) for iou, counts in right.items()}
+        at_iou = {iou: float(thresholds[place]) for iou, place in places.items()}
+        return at_iou[50], at_iou, 100 * int(right[50][places[50]]) / len(trials)
+
+    def costly_resamples(self, bootstrap: Bootstrap) -> int:
         """Return how many resamples an interval rests on; each chooses its thresholds anew."""
         return min(bootstrap.samples, MOST_RESAMPLES)
 
@@ -240,16 +343,65 @@ class MapProtocol(Settings, ABC):
             ),
         }
 
-    guess_box: ClassVar[str] = ""
-    whole: ClassVar[str] = ""
-    """Name of the protocol's own metric."""
-    whole_ious: ClassVar[list[int]] = []
-    """Which of `IOUS` it is the mean over, by place."""
+
+def distinct(trials: Trials) -> NDArray[np.int64]:
+    """Return the places of those thresholds that give masks of their own in some map."""
+    thresholds = trials.layout.columns.thresholds
+    peaks = np.unique(trials.table["peak"]).astype(np.int64)
+    levels = (thresholds * peaks[:, None]).astype(np.int64)
+    _, first = np.unique(levels, axis=1, return_index=True)
+    return np.sort(first)
+
+
+def _right_levels(
+    found: Contours, shape: tuple[int, ...], peak: int, true_boxes: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Tell at which of 256 levels a contour's box meets any true box, as the benchmark has it.
+
+    The box of a contour is (x, y, min(x + w, width - 1), min(y + h, height - 1)), taken as
+    inclusive: a pixel too large on two sides unless at the border. At a level without contours
+    there is one box, (0, 0, 0, 0). Intersection over union counts pixels, and `>=` is right.
+
+    Returns:
+        bool of shape (3, 256).
+    """
+    height, width = shape
+    boxes = np.minimum(found.boxes, np.array((width, height, width - 1, height - 1), np.int32))
+    # From the map's maximum on no pixel is above the level: there is no contour.
+    boxes = np.vstack((boxes, np.zeros((1, 4), np.int32)))
+    levels = np.vstack((found.levels, np.array([[peak, 255]], np.int32)))
+    return levels_with_overlap(boxes, levels, true_boxes, _SHARES)
+
+
+def _true_boxes(truths: Sequence[Annotation]) -> list[NDArray[np.int64]]:
+    """Return the true boxes of each class that has any, image after image, in the frame."""
+    return [
+        boxes_to_frame([box.to_inclusive() for box in boxes], truth.size or (FRAME, FRAME))
+        for truth in truths
+        for label in truth.labels
+        if (boxes := truth.boxes(label))
+    ]
+
+
+def _flat(located: Trials) -> tuple[str, ...]:
+    """Return a sentence where maps tell nothing, which is scored and easily overlooked."""
+    flat = int((located.table["peak"] == 0).sum())
+    if not flat:
+        return ()
+    return (
+        f"{flat:,} of {len(located):,} maps are flat or hold NaN: they count as zeros, "
+        "whose only box is (0, 0, 0, 0)",
+    )
 
 
 @final
 class MaxBoxAcc(MapProtocol):
-    """Best accuracy over thresholds of the box of the largest contour, at IoU 0.5."""
+    """Best accuracy over thresholds of the box of the largest contour, at IoU 0.5.
+
+    Example:
+        >>> MaxBoxAcc().metrics
+        ('max_box_acc', 'max_box_acc_30', 'max_box_acc_50', 'max_box_acc_70')
+    """
 
     paper: ClassVar[str] = "Choe et al., CVPR 2020"
     guess_box: ClassVar[str] = "the contour of largest contour area of the true class's map"
@@ -258,14 +410,9 @@ class MaxBoxAcc(MapProtocol):
 
     name: Literal["maxboxacc"] = "maxboxacc"
 
-    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+    def contours(self, values: NDArray[np.uint8]) -> Contours:
         """Return the largest contour at each level; see `MapProtocol`."""
-        return plain_contours(values, largest=True) if plain else largest_contours(values)
-
-    def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
-        """Return the metrics in percent, by name."""
-        by_iou = {f"max_box_acc_{iou}": curve.best(iou).value for iou in IOUS}
-        return {"max_box_acc": curve.best(50).value, **by_iou}
+        return largest_contours(values)
 
 
 @final
@@ -273,6 +420,10 @@ class MaxBoxAccV2(MapProtocol):
     """Best accuracy over thresholds of any contour's box, mean over IoU 0.3, 0.5 and 0.7.
 
     Holes have contours too. The best threshold is chosen for each IoU by itself.
+
+    Example:
+        >>> MaxBoxAccV2().whole
+        'max_box_acc_v2'
     """
 
     paper: ClassVar[str] = "Choe et al., CVPR 2020 (extended version)"
@@ -282,11 +433,6 @@ class MaxBoxAccV2(MapProtocol):
 
     name: Literal["maxboxacc-v2"] = "maxboxacc-v2"
 
-    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+    def contours(self, values: NDArray[np.uint8]) -> Contours:
         """Return all contours at all levels; see `MapProtocol`."""
-        return plain_contours(values) if plain else contours(values)
-
-    def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
-        """Return the metrics in percent, by name."""
-        by_iou = {f"max_box_acc_{iou}": curve.best(iou).value for iou in IOUS}
-        return {"max_box_acc_v2": sum(by_iou.values()) / len(IOUS), **by_iou}
+        return all_contours(values)

@@ -6,7 +6,7 @@ https://arxiv.org/abs/2001.07437, and its evaluation program.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FRAME", "boxes_to_frame", "eight_bit", "mask_to_frame", "map_to_frame", "unit_map"]
-
-FRAME = 224
+FRAME: Final = 224
 """Side of the frame in pixels."""
+SIGMA: Final = 0.25
+"""Standard deviation of the centred Gaussian as a share of the frame's side: at the thresholds of an
+8-bit map its discs then have all sizes from a few pixels to the whole frame, in steps of about half
+a pixel."""
 
 
 def map_to_frame(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -91,3 +93,34 @@ def mask_to_frame(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
     small = cv2.resize(mask, (FRAME, FRAME), interpolation=cv2.INTER_NEAREST)
     result: NDArray[np.bool_] = small > 0.5
     return result
+
+
+def frame_ious(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return intersections over union in pixels of inclusive corners, (…, 4) each, broadcast."""
+    low = np.maximum(boxes[..., :2], others[..., :2])
+    high = np.minimum(boxes[..., 2:], others[..., 2:])
+    inter = np.maximum(high - low + 1, 0).prod(-1)
+    areas = [(b[..., 2:] - b[..., :2] + 1).prod(-1) for b in (boxes, others)]
+    result: NDArray[np.float64] = inter / (areas[0] + areas[1] - inter)
+    return result
+
+
+def centred_gaussian(
+    shape_hw: tuple[int, int] = (FRAME, FRAME), sigma: float = SIGMA
+) -> NDArray[np.float32]:
+    """Return an isotropic Gaussian about the centre of the frame, scaled to [0, 1].
+
+    As everybody's score map it is the "center" baseline of Choe et al.: what a map knows that has
+    not seen the image.
+
+    Args:
+        shape_hw: height and width of the map.
+        sigma: standard deviation along each side, as a share of this side.
+
+    Returns:
+        Map of shape (height, width), float32.
+    """
+    height, width = shape_hw
+    y, x = (np.arange(n) + 0.5 for n in (height, width))
+    down, across = (y / height - 0.5) / sigma, (x / width - 0.5) / sigma
+    return unit_map(np.exp(-(down[:, None] ** 2 + across**2) / 2).astype(np.float32))

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from camtool.annotations import read_guesses
-from camtool.errors import EvaluationError, SettingsError
-from camtool.evaluation.convention import box_rule_of, boxes_of
-from camtool.evaluation.mask_files import MaskFiles
+from camtool.annotations import NetworkClasses, read_guesses
+from camtool.errors import RunError, SettingsError
+from camtool.evaluation.convention import box_rule_of, swept_rule_of
+from camtool.evaluation.masks import MaskFiles
+from camtool.evaluation.matching import name_order, select_range
 from camtool.evaluation.score_maps import FileMaps, RunMaps, holds_maps
-from camtool.evaluation.selection import select_range
-from camtool.evaluation.truths import KnownClasses
-from camtool.metrics.pxap_protocol import PxAP
 from camtool.runs import read_manifest, read_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from camtool.annotations import AnnotationSet
-    from camtool.boxes import PaperBoxes
-    from camtool.evaluation.result import EvalSettings
-    from camtool.metrics.sources import MapSource
+    from camtool.boxes import SweptRule
+    from camtool.evaluation.settings import EvalSettings
+    from camtool.metrics.protocol import MapSource
     from camtool.structures import Prediction
-
-__all__ = ["PREDICTION_FORMS", "Loaded", "load_predictions", "name_order"]
 
 PREDICTION_FORMS: Final = (
     ("folder", "run folder of `camtool localize`"),
@@ -50,14 +46,14 @@ class Loaded:
         known: the classes of the network; None where the source does not say.
         box_rule: how the boxes were made; None where the source does not say.
         maps: where the maps are; None where the source has none.
-        boxes: the box rule itself; None where the source does not say, or has no maps.
+        rule: the box rule, if it has a threshold; None too where the source does not say.
     """
 
     predictions: Iterable[Prediction]
-    known: KnownClasses | None = None
+    known: NetworkClasses | None = None
     box_rule: str | None = None
     maps: MapSource | None = None
-    boxes: PaperBoxes | None = None
+    rule: SweptRule | None = None
 
 
 def load_predictions(
@@ -74,10 +70,9 @@ def load_predictions(
     path = settings.predictions or run
     if path is None:
         raise SettingsError("nothing to score: give a run folder or --predictions FILE")
-    images = len(annotations.annotations)
     masks = _masks(settings)
     if holds_maps(path) and settings.protocol.needs_maps:
-        maps = FileMaps(path, images, masks)
+        maps = FileMaps(path, masks)
         return Loaded(maps.predictions(), maps=maps)
     if holds_maps(path):
         raise SettingsError(
@@ -85,7 +80,7 @@ def load_predictions(
             "scores; it takes a run folder, predictions.jsonl, a guess file or a Kaggle submission"
         )
     if path.is_dir():
-        return _from_run(path, images, masks)
+        return _from_run(path, masks)
     if settings.protocol.needs_maps:
         raise SettingsError(
             f"{path}: holds no maps, which the protocol {settings.protocol.name} scores; it takes a"
@@ -112,7 +107,7 @@ def _from_file(path: Path, settings: EvalSettings, annotations: AnnotationSet) -
 
 def _masks(settings: EvalSettings) -> MaskFiles | None:
     """Open the folder of masks, if the protocol needs one."""
-    if not isinstance(settings.protocol, PxAP) or settings.protocol.needs_boxes:
+    if not settings.protocol.needs_masks:
         return None
     if settings.masks is None:
         raise SettingsError(
@@ -122,30 +117,26 @@ def _masks(settings: EvalSettings) -> MaskFiles | None:
     return MaskFiles(settings.masks)
 
 
-def _from_run(run: Path, images: int, masks: MaskFiles | None) -> Loaded:
+def _from_run(run: Path, masks: MaskFiles | None) -> Loaded:
     manifest = read_manifest(run)
-    classes = manifest.get("classes")
-    rows = [row for row in classes if isinstance(row, dict)] if isinstance(classes, list) else []
-    known = KnownClasses.from_manifest(rows) if rows else None
+    known = classes_of(run, manifest)
     predictions = read_predictions(run / "predictions.jsonl")
-    maps = RunMaps(run, images, masks)
-    return Loaded(predictions, known, box_rule_of(manifest), maps, boxes_of(manifest))
+    maps = RunMaps(run, masks)
+    return Loaded(predictions, known, box_rule_of(manifest), maps, swept_rule_of(manifest))
 
 
-def name_order(annotations: AnnotationSet, *, positions: bool) -> list[str]:
-    """Return the ids of the annotated images in name order.
-
-    Args:
-        annotations: the annotated images.
-        positions: the caller counts images in this order, which needs all of them.
+def classes_of(run: Path, manifest: Mapping[str, Any]) -> NetworkClasses | None:
+    """Return the classes of a run's network; None where the manifest names none.
 
     Raises:
-        EvaluationError: `positions`, and some annotations could not be used.
+        RunError: it names them in a form that cannot be read.
     """
-    if positions and annotations.problems:
-        raise EvaluationError(
-            f"{annotations.source}: {len(annotations.problems):,} annotations could not be used, "
-            "so the images cannot be counted in name order (first: "
-            f"{annotations.problems[0]}); repair them"
-        )
-    return sorted(annotations.annotations)
+    rows = manifest.get("classes")
+    if not rows:
+        return None
+    try:
+        return NetworkClasses.from_json(rows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{run}/manifest.json: not readable classes ({error}); localize again"
+        ) from error

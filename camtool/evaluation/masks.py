@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from camtool.errors import DataError, EvaluationError, ImageReadError, shorten
-from camtool.evaluation.frames import Frame, compare_frames
-from camtool.metrics.pxap import combine_masks
-from camtool.metrics.sources import MaskNames
-from camtool.metrics.unit_frame import FRAME, mask_to_frame
+from camtool.evaluation.truths import Frame, compare_frames
+from camtool.metrics.pixels import combine_masks
+from camtool.metrics.protocol import MaskNames
+from camtool.metrics.wsol_frame import FRAME, mask_to_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from camtool.structures import Annotation
-
-__all__ = ["MASK_FORMS", "MaskFiles"]
 
 MASK_FORMS: Final = (
     ("<name>.png", "as WSOL lists name it: gray, zero for the background, an instance each"),

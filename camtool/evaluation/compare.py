@@ -1,0 +1,322 @@
+"""Compare: runs → trials of the same images → paired differences, and images that changed side.
+
+Nothing here needs a network: runs are read from their folders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from camtool.annotations import read_annotations
+from camtool.annotations.bulk import bulk_creation
+from camtool.errors import EvaluationError, SettingsError, shorten
+from camtool.evaluation.convention import by_index, convention
+from camtool.evaluation.details import rules as kind_rules
+from camtool.evaluation.judging import Judge, annotation_warnings, score_images
+from camtool.evaluation.result import Comparison, KindChanges, PairedMetric, RunPair
+from camtool.evaluation.sources import load_predictions
+from camtool.metrics.diagnosis import KINDS
+from camtool.metrics.intervals import EXACT_BELOW, mcnemar, paired_difference
+from camtool.metrics.trials import ABSENT
+from camtool.runs import read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from camtool.annotations import AnnotationSet
+    from camtool.evaluation.judging import Scoring
+    from camtool.evaluation.settings import EvalSettings
+    from camtool.metrics.intervals import Bootstrap, Tally
+    from camtool.metrics.trials import Trials
+    from camtool.structures import Annotation
+
+_MOST_IDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    path: Path
+    scoring: Scoring
+    network_classes: int | None
+    box_rule: str | None
+
+
+@bulk_creation()
+def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
+    """Compare the first run to each other one, by every metric that both allow.
+
+    Args:
+        runs: finished run folders of `camtool localize`, at least two.
+        settings: what to score, and how. Maps are scored at the protocol's fixed threshold: the
+            best one is chosen for each run by itself, which would be no fair pair.
+
+    Raises:
+        SettingsError: fewer than two runs, no true boxes, or settings that make no sense here.
+        DataError: annotations, predictions or the black-list cannot be read.
+        EvaluationError: the runs cannot be compared: other images, other classes, other joins
+            with the annotations.
+        RunError: a folder holds no run, or an unfinished one.
+    """
+    annotations = _annotations(runs, settings)
+    # No figure of a comparison needs the strongest points of maps.
+    asked = settings.diagnosis.model_copy(update={"pointing": False})
+    settings = settings.model_copy(update={"diagnosis": asked})
+    for run in runs[1:]:
+        same_classes(runs[0], run)
+    first = _score(runs[0], annotations, settings)
+    pairs: list[RunPair] = []
+    rules = {str(first.path): first.box_rule}
+    warnings = _warnings(first)
+    # One run beside the first at a time: what is kept of a run grows with its images.
+    for path in runs[1:]:
+        second = _score(path, annotations, settings)
+        pairs.append(_pair(first, second, settings))
+        rules[str(path)] = second.box_rule
+        warnings += _warnings(second)
+    return Comparison(
+        protocol=settings.protocol.name,
+        measure=settings.protocol.measure,
+        convention=_convention(settings, annotations, first.scoring, rules)
+        | kind_rules(settings, kinds=any(pair.kinds for pair in pairs), figures=()),
+        pairs=tuple(pairs),
+        warnings=(*annotation_warnings(annotations), *dict.fromkeys(warnings)),
+    )
+
+
+def _annotations(runs: Sequence[Path], settings: EvalSettings) -> AnnotationSet:
+    if len(runs) < 2:
+        raise SettingsError("a comparison needs two runs: camtool compare RUN RUN --boxes PATH")
+    if settings.annotations is None:
+        raise SettingsError("no true boxes to compare by: give --boxes PATH (eval.annotations)")
+    if settings.predictions is not None or settings.baselines_only:
+        raise SettingsError(
+            "eval.predictions and eval.baselines_only are for `camtool eval`: a comparison reads "
+            "run folders; leave them out"
+        )
+    if settings.every_protocol:
+        raise SettingsError("--protocol all: a comparison is by one protocol; name it")
+    if settings.protocol.unpaired:
+        name, why = settings.protocol.name, settings.protocol.unpaired
+        raise SettingsError(f"the protocol {name} compares no runs: {why}")
+    return read_annotations(settings.annotations, settings.format)
+
+
+def _score(run: Path, annotations: AnnotationSet, settings: EvalSettings) -> _Run:
+    loaded = load_predictions(settings, run, annotations)
+    try:
+        judge = Judge(settings, loaded.known, loaded.maps)
+        scoring = score_images(loaded.predictions, annotations, judge)
+    except EvaluationError as error:
+        if str(run) in str(error):
+            raise
+        raise EvaluationError(f"{run}: {error}") from error
+    return _Run(run, scoring, len(loaded.known) if loaded.known else None, loaded.box_rule)
+
+
+def _warnings(run: _Run) -> list[str]:
+    return [f"{run.path}: {warning}" for warning in run.scoring.warnings]
+
+
+def _pair(first: _Run, second: _Run, settings: EvalSettings) -> RunPair:
+    common, left_out = common_images(
+        (str(first.path), first.scoring),
+        (str(second.path), second.scoring),
+        allow_missing=settings.allow_missing,
+    )
+    # Truth and black-list are the same for both: so are the images that count for localization.
+    before, after = (_of_images(run.scoring.trials, common) for run in (first, second))
+    one, two = (
+        settings.protocol.tallies(trials, run.network_classes)
+        for trials, run in ((before, first), (after, second))
+    )
+    kept = (before, one.classification, two.classification), (
+        before.located,
+        one.localization,
+        two.localization,
+    )
+    metrics = {
+        name: _metric(trials.truths, of_first[name], of_second[name], settings)
+        for trials, of_first, of_second in kept
+        for name in of_first
+        if name in of_second
+    }
+    absent = {n: f"{second.path}: {why}" for n, why in two.absent.items()}
+    absent |= {n: f"{first.path}: {why}" for n, why in one.absent.items()}
+    kinds = kind_changes(before.located, after.located, metrics)
+    return RunPair(str(first.path), str(second.path), len(common), left_out, metrics, absent, kinds)
+
+
+def _of_images(trials: Trials, ids: frozenset[str]) -> Trials:
+    return trials.of_images(np.array([truth.image_id in ids for truth in trials.truths], np.bool_))
+
+
+def _metric(
+    truths: Sequence[Annotation], first: Tally, second: Tally, settings: EvalSettings
+) -> PairedMetric:
+    change = second.events - first.events
+    more, less = (
+        [truths[i].image_id for i in np.flatnonzero(some).tolist()]
+        for some in (change > 0, change < 0)
+    )
+    better, worse = (less, more) if settings.protocol.measure == "error" else (more, less)
+    return PairedMetric(
+        paired_difference(first, second, settings.bootstrap, settings.bootstrap.strata(truths)),
+        mcnemar(len(better), len(worse)),
+        len(better),
+        len(worse),
+        tuple(better[:_MOST_IDS]),
+        tuple(worse[:_MOST_IDS]),
+    )
+
+
+def _convention(
+    settings: EvalSettings,
+    annotations: AnnotationSet,
+    scoring: Scoring,
+    rules: dict[str, str | None],
+) -> dict[str, str]:
+    aspects = convention(
+        settings,
+        box_rule=None,
+        blacklist=scoring.blacklist,
+        listed=scoring.black,
+        by_index=by_index(annotations),
+    )
+    stored = "; ".join(f"{run}: {rule or 'unknown'}" for run, rule in rules.items())
+    aspects["threshold"] = settings.protocol.paired_threshold() or f"boxes as stored; {stored}"
+    aspects["change"] = "second run less first, in percentage points"
+    aspects["interval"] = _interval(settings.bootstrap)
+    aspects["test"] = (
+        "McNemar, two-sided: better against worse images; exact binomial below "
+        f"{EXACT_BELOW} of both together, else chi-square with continuity correction"
+    )
+    return aspects
+
+
+def _interval(bootstrap: Bootstrap) -> str:
+    return f"95 % percentile bootstrap of the difference, in pairs {bootstrap.describe()}"
+
+
+_METRICS: Final = {"top1": "top1_localization_error", "gt_known": "gt_known_error"}
+
+
+def kind_changes(
+    first: Trials, second: Trials, metrics: Collection[str]
+) -> dict[str, KindChanges]:
+    """Return the changes of the top-1 guess (`top1`) and of the true class's box (`gt_known`).
+
+    Args:
+        first: the rows of the first run that count for localization.
+        second: the same rows of the second run.
+        metrics: names of the metrics that both runs allow; the kinds need theirs.
+    """
+    changes: dict[str, KindChanges] = {}
+    for name, metric in _METRICS.items():
+        before, after = (_kinds(run, name) for run in (first, second))
+        if metric in metrics and len(before) and max(before.max(), after.max()) < ABSENT:
+            numbers = np.zeros((len(KINDS), len(KINDS)), np.int64)
+            np.add.at(numbers, (before, after), 1)
+            changes[name] = {
+                kind: dict(zip(KINDS, row, strict=True))
+                for kind, row in zip(KINDS, numbers.tolist(), strict=True)
+                if any(row)
+            }
+    return changes
+
+
+def _kinds(located: Trials, name: str) -> NDArray[np.uint8]:
+    """Return the kinds of the top-1 guess of each image, or of each true class's box."""
+    found: NDArray[np.uint8] = located.images["top1"] if name == "top1" else located.table["kind"]
+    return found
+
+
+def same_classes(first: Path, second: Path) -> None:
+    """Refuse runs of networks that know different classes.
+
+    Raises:
+        EvaluationError: another number of classes, or another class of the same index.
+        RunError: a folder holds no run, or an unfinished one.
+    """
+    one_list, other_list = _classes(first), _classes(second)
+    if len(one_list) != len(other_list):
+        raise EvaluationError(
+            f"{first} and {second} cannot be compared: their networks know {len(one_list):,} and "
+            f"{len(other_list):,} classes; compare runs with one list of classes"
+        )
+    for one, two in zip(one_list, other_list, strict=True):
+        if one != two:
+            raise EvaluationError(
+                f"{first} and {second} cannot be compared: class {shorten(one)} of the first is "
+                f"{shorten(two)} in the second; compare runs with one list of classes"
+            )
+
+
+def _classes(run: Path) -> list[str]:
+    """Return the classes of a run's network, index, name and title each, by index."""
+    rows = read_manifest(run).get("classes")
+    found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return [" ".join(str(row.get(k)) for k in ("index", "name", "title")) for row in found]
+
+
+def common_images(
+    first: tuple[str, Scoring], second: tuple[str, Scoring], *, allow_missing: bool
+) -> tuple[frozenset[str], int]:
+    """Return the images that count in both runs, and how many count in one only.
+
+    Args:
+        first: name of a run, and its images judged.
+        second: the same of the other run.
+        allow_missing: compare the common images where a run lacks some.
+
+    Raises:
+        EvaluationError: images count in one run only; an annotated image belongs to images of
+            different ids, or has different true classes; there is no common image.
+    """
+    (name_a, a), (name_b, b) = first, second
+    in_a, in_b = ({truth.image_id: truth for truth in s.trials.truths} for s in (a, b))
+    only = sorted(in_a.keys() ^ in_b.keys())
+    if only and not allow_missing:
+        name, reason = (name_b, _why(b, only[0])) if only[0] in in_a else (name_a, _why(a, only[0]))
+        raise EvaluationError(
+            f"{name_a} and {name_b} cannot be compared: images count in one of them only: "
+            f"{len(only):,} (first: {shorten(only[0])}; {name}: {reason}); "
+            "--allow-missing compares the rest"
+        )
+    common = frozenset(in_a.keys() & in_b.keys())
+    if not common:
+        raise EvaluationError(f"{name_a} and {name_b} cannot be compared: no image counts in both")
+    for image_id in sorted(common):
+        pairs = a.joined.pairs[image_id], b.joined.pairs[image_id]
+        if pairs[0] != pairs[1]:
+            raise EvaluationError(
+                f"{name_a} and {name_b} cannot be compared: the annotated image "
+                f"{shorten(image_id)} is {shorten(pairs[0])} in the first and {shorten(pairs[1])} "
+                "in the second; localize both from the same images"
+            )
+        _same_truth((name_a, in_a[image_id]), (name_b, in_b[image_id]))
+    return common, len(only)
+
+
+def _why(scoring: Scoring, image_id: str) -> str:
+    """Return why an image does not count in a run."""
+    if image_id not in scoring.joined.pairs:
+        return "no prediction"
+    reasons = (j.reason for j in scoring.left_out if j.truth.image_id == image_id)
+    return next(reasons, None) or "left out"
+
+
+def _same_truth(first: tuple[str, Annotation], second: tuple[str, Annotation]) -> None:
+    """Boxes of no class take their class from the run, and two runs may name different ones."""
+    (name_a, a), (name_b, b) = first, second
+    if a.objects != b.objects:
+        labels = (", ".join(shorten(str(i)) for i in t.labels[:3]) for t in (a, b))
+        raise EvaluationError(
+            f"{name_a} and {name_b} cannot be compared: the true classes of "
+            f"{shorten(a.image_id)} are {' and '.join(labels)}; give both the same --labels"
+        )
