@@ -40,7 +40,7 @@ class EigenCam(LayerMethod):
         import torch
 
         from camtool.cam.capture import capture
-        from camtool.models.precision import without_autocast
+        from camtool.models.heads import without_autocast
 
         check_call(classifier, images, classes)
         with capture(classifier, self.layers, gradients=False) as captured:

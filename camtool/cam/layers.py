@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import fx, nn
 
 from camtool.errors import ModelError, shorten
-from camtool.models.whole import Unsplit, WholeNetwork
+from camtool.models.splitting import UnsplitHead, WholeNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ def default_layer(classifier: Classifier) -> str | None:
         ModelError: no layer of the network has a grid.
     """
     head = classifier.head
-    if not isinstance(head, Unsplit):
+    if not isinstance(head, UnsplitHead):
         return None
     if head.layer is None:
         raise ModelError(f"{classifier.name}: no layer gives a grid of the picture")
@@ -82,7 +82,7 @@ def check_linear(classifier: Classifier) -> None:
     Raises:
         ModelError: they are not; the message says what lies between.
     """
-    if isinstance(classifier.head, Unsplit):
+    if isinstance(classifier.head, UnsplitHead):
         raise ModelError(classifier.head.reason)
 
 

@@ -57,7 +57,7 @@ class AttentionRollout(AttentionMethod):
         import torch
 
         from camtool.cam.transformer import attend, to_patches
-        from camtool.models.precision import without_autocast
+        from camtool.models.heads import without_autocast
 
         del forward
         check_call(classifier, images, classes)

@@ -136,7 +136,7 @@ def _mixed(weights: Tensor, features: Tensor) -> Tensor:
     """Return `Σ_k w_kn A_k`, shape (n, h, w), of weights (K, n) and features (K, h, w)."""
     import torch
 
-    from camtool.models.precision import without_autocast
+    from camtool.models.heads import without_autocast
 
     with without_autocast(features):
         return torch.einsum("kn,khw->nhw", weights, features)

@@ -12,7 +12,7 @@ from torch import nn
 from camtool.cam.capture import capture
 from camtool.cam.layers import layer_names
 from camtool.errors import ModelError
-from camtool.models.entered import Entered
+from camtool.models.tracing import Entered
 from tests.cam.networks import Gap, Vgg, classifier, classifier_of, images
 
 SHAPE = (32, 48)
@@ -238,10 +238,10 @@ def test_a_wrong_name_answers_with_those_that_exist():
 )
 def test_layers_that_give_no_grid(layer, message):
     from camtool.models.classifier import Classifier
-    from camtool.models.whole import undivided
+    from camtool.models.splitting import keep_whole
 
     network = Odd().eval()
-    parts = undivided(network, images(SHAPE, 1), "")
+    parts = keep_whole(network, images(SHAPE, 1), "")
     odd = Classifier("test/net", *parts, made().spec).eval()
     with pytest.raises(ModelError, match=message), capture(odd, (layer,)) as captured:
         captured.scores(images(SHAPE))
