@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from camtool.cam.capture import capture
-from camtool.cam.layers import layer_names
+from camtool.cam.capture import capture, layer_names
 from camtool.errors import ModelError
-from camtool.models.tracing import Entered
+from camtool.models.tracing import EnteredModule
 from tests.cam.networks import Gap, Vgg, classifier, classifier_of, images
 
 SHAPE = (32, 48)
@@ -275,7 +274,7 @@ def test_names_are_those_of_the_networks_own_code():
     names = layer_names(classifier("resnet18"))
     assert {"conv1", "layer1", "layer4", "layer4.1", "layer4.1.conv2"} <= names.keys()
     # What the tracer enters is called with its result; a list, as its code has it, is its last.
-    assert type(names["layer4"]) is Entered
+    assert type(names["layer4"]) is EnteredModule
     names = layer_names(classifier_of(Listed(), SHAPE))
     assert names["steps"] is names["steps.1"]
     assert {"features", "features.0", "avgpool"} <= layer_names(classifier("vgg")).keys()

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from camtool.cam import Occlusion, Patches, Rise, SelfTaught
+from camtool.cam.passes import spread, windows
 from camtool.cam.segments import Segment, _alike, merged, segments
-from camtool.cam.sliding import spread, windows
 from tests.cam.networks import NETWORKS, classifier, images, network
 
 CLASSES = torch.tensor([[3, 7], [0, 9]])

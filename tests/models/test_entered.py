@@ -10,7 +10,7 @@ import torch
 import torchvision
 
 from camtool.cam import LayerCam
-from camtool.cam.layers import layer_names
+from camtool.cam.capture import layer_names
 from camtool.models import ModelSettings
 from camtool.models.tracing import EnteredModule
 from tests.cam.networks import calibrated, classifier_of, images
