@@ -12,13 +12,15 @@ __all__ = ["command"]
 @click.command("methods")
 def command() -> None:
     """List the ways from pictures to input, maps and boxes, of scoring and of training."""
-    from camtool.boxes import BOX_RULES, THRESHOLD_RULES
+    from camtool.boxes import BoxRule, Rule
+    from camtool.boxes.thresholds import FoundThreshold, ThresholdRule
     from camtool.cam import CAMS
     from camtool.cam.method import PASSES_NOTE
     from camtool.images import PREPROCESSES, VIEWS
     from camtool.metrics.protocols import PROTOCOLS
     from camtool.models import POOLINGS
     from camtool.pipelines.classes import CLASS_CHOICES
+    from camtool.settings import members
     from camtool.training.augment import AUGMENTATIONS
     from camtool.training.data import DATA_SETS
     from camtool.training.losses import LOSSES
@@ -27,8 +29,8 @@ def command() -> None:
     from camtool.training.schedule import SCHEDULES
 
     cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
-    rules = [(_name(r), r.summary, r.paper) for r in BOX_RULES]
-    thresholds = [(_name(t), t.summary) for t in THRESHOLD_RULES]
+    rules = [(_name(r), r.summary, r.paper) for r in members(BoxRule, Rule)]
+    thresholds = [(_name(t), t.summary) for t in members(FoundThreshold, ThresholdRule)]
     fits = [(_name(p), p.summary) for p in PREPROCESSES]
     views = [(_name(v), v.summary, v.passes, v.paper) for v in VIEWS]
     protocols = [(_name(p), p.measure, p.paper) for p in PROTOCOLS]
