@@ -14,6 +14,7 @@ from camtool.annotations.csv_labels import CsvLabels
 from camtool.annotations.cub import Cub
 from camtool.annotations.guesses import read_guesses
 from camtool.annotations.kaggle import Kaggle
+from camtool.annotations.network_classes import NetworkClasses
 from camtool.annotations.reading import AnnotationReader, read_annotations, read_labels
 from camtool.annotations.tiny_imagenet import TinyImageNet
 from camtool.annotations.voc_xml import VocXml
@@ -31,6 +32,7 @@ __all__ = [
     "ImageNetClass",
     "Kaggle",
     "NO_CLASS",
+    "NetworkClasses",
     "TinyImageNet",
     "VocXml",
     "WsolLists",

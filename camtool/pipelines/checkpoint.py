@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, final
 import safetensors.torch
 
 from camtool.errors import ModelError, RunError, shorten
-from camtool.pipelines.names import ClassNames
 from camtool.runs.checkpoints import CLASSES, STATE, WEIGHTS, CheckpointStore, read_checkpoint
 from camtool.settings import differences
 from camtool.training.settings import TrainSettings
@@ -61,7 +60,7 @@ class Checkpoints:
         """Describe them; nothing is touched."""
         self.store = CheckpointStore(experiment.run.dir)
         self._experiment = experiment
-        self._names = ClassNames(sets.classes.names, sets.classes.titles)
+        self._classes = sets.classes
         self._images = len(sets.train)
         # Without validation the last checkpoint is the best one, whatever was asked.
         self._rule = experiment.train.best if sets.val else "last"
@@ -78,7 +77,7 @@ class Checkpoints:
         if loop.processes.is_first:
             files = {
                 WEIGHTS: safetensors.torch.save(_weights(loop)),
-                CLASSES: json.dumps(self._names.to_json(), ensure_ascii=False, indent=1).encode(),
+                CLASSES: json.dumps(self._classes.to_json(), ensure_ascii=False, indent=1).encode(),
                 STATE: state,
             }
             self.store.save(files, self._description(loop, done, best=best))
@@ -155,9 +154,9 @@ class Checkpoints:
 
     def _check_same_data(self, description: Mapping[str, Any], folder: Path) -> None:
         """Refuse to go on with data that changed: the settings may name the same folder still."""
-        names, _ = read_classes(folder)
-        if names != self._names.names:
-            others = sorted(set(names) ^ set(self._names.names)) or ["in another order"]
+        names = read_classes(folder).names
+        if names != self._classes.names:
+            others = sorted(set(names) ^ set(self._classes.names)) or ["in another order"]
             raise RunError(
                 f"{self._experiment.run.dir} holds a training run of other classes than the data"
                 f" have now ({', '.join(shorten(o, 40) for o in others[:5])}): choose another --out"

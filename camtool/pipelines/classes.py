@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from camtool.pipelines.names import ClassNames
+    from camtool.annotations import NetworkClasses
 
 __all__ = ["CLASS_CHOICES", "ClassChoice", "Labels", "Listed", "TopK"]
 
@@ -31,11 +31,11 @@ class TopK(Settings):
     k: Annotated[int, Field(ge=1, le=100)] = 5
     """Number of classes; the protocols need 5."""
 
-    def check(self, names: ClassNames, *, labelled: bool) -> None:
+    def check(self, names: NetworkClasses, *, labelled: bool) -> None:
         """Fits every network and every set of images."""
 
     def choose(
-        self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames
+        self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
     ) -> list[int]:
         """Return the class indices of one image, most probable first, added ones last.
 
@@ -57,7 +57,7 @@ class Labels(Settings):
 
     name: Literal["labels"] = "labels"
 
-    def check(self, names: ClassNames, *, labelled: bool) -> None:
+    def check(self, names: NetworkClasses, *, labelled: bool) -> None:
         """Refuse images without labels, before any work is done.
 
         Raises:
@@ -71,7 +71,7 @@ class Labels(Settings):
             )
 
     def choose(
-        self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames
+        self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
     ) -> list[int]:
         """Return the true classes, most probable first."""
         del names
@@ -89,7 +89,7 @@ class Listed(Settings):
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
     """Wnids, names or indices of classes."""
 
-    def check(self, names: ClassNames, *, labelled: bool) -> None:
+    def check(self, names: NetworkClasses, *, labelled: bool) -> None:
         """Refuse classes that the network does not have, before any work is done.
 
         Raises:
@@ -100,13 +100,13 @@ class Listed(Settings):
             self._index(name, names)
 
     def choose(
-        self, order: NDArray[np.int64], targets: Sequence[int], names: ClassNames
+        self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
     ) -> list[int]:
         """Return the listed classes, most probable first."""
         wanted = {self._index(c, names) for c in self.classes} | set(targets)
         return [int(i) for i in order if i in wanted]
 
-    def _index(self, name: str, names: ClassNames) -> int:
+    def _index(self, name: str, names: NetworkClasses) -> int:
         # So long a number is no index; Python refuses to read one of thousands of digits.
         is_index = name.isascii() and name.isdigit() and len(name) < 10
         index = names.index(int(name) if is_index else name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 import torch
 
+from camtool.annotations import NetworkClasses
 from camtool.cam.method import check_mode
 from camtool.errors import ImageReadError, ModelError
 from camtool.images.decode import Decoded, decode, quiet_pillow
@@ -19,7 +20,6 @@ from camtool.images.views import View
 from camtool.models import ModelSettings
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.input_sizes import check_input_sizes
-from camtool.pipelines.names import ClassNames
 from camtool.pipelines.several_views import merge_boxes, merge_logits
 from camtool.report.overlay import draw_overlay, thumbnail
 from camtool.structures import ClassPrediction, Prediction, ScoredBox, ScoreMap
@@ -120,7 +120,7 @@ class Localizer:
         seed: int = 0,
         batch_size: int = 32,
         rotate: bool = True,
-        network: tuple[Classifier, ClassNames] | None = None,
+        network: tuple[Classifier, NetworkClasses] | None = None,
     ) -> None:
         """Build the network.
 
@@ -279,17 +279,17 @@ class Localizer:
         return rule.entered(rule.boxes(score_map, self.names.names[index], prepared.picture), rank)
 
 
-def _built(model: ModelSettings, seed: int) -> tuple[Classifier, ClassNames]:
+def _built(model: ModelSettings, seed: int) -> tuple[Classifier, NetworkClasses]:
     """The network and the names of its classes: of given weights, its checkpoint, or ImageNet's."""
     folder = model.checkpoint
     classifier = model.build(seed) if folder is None else build_trained(model, folder, seed)
     if (given := classifier.class_names) is not None:
-        return classifier, ClassNames(given, [None] * len(given))
+        return classifier, NetworkClasses(given, (None,) * len(given))
     if folder is not None:
-        return classifier, ClassNames(*read_classes(folder))
+        return classifier, read_classes(folder)
     if classifier.num_classes == 1000:
-        return classifier, ClassNames.of_imagenet()
-    return classifier, ClassNames.numbered(classifier.num_classes)
+        return classifier, NetworkClasses.of_imagenet()
+    return classifier, NetworkClasses.numbered(classifier.num_classes)
 
 
 def _device(name: str) -> torch.device:

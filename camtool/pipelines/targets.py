@@ -13,9 +13,8 @@ from camtool.evaluation.join import Joiner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from camtool.annotations import AnnotationSet
+    from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
-    from camtool.pipelines.names import ClassNames
 
 __all__ = ["has_boxes", "label_warnings", "targets_of"]
 
@@ -37,7 +36,7 @@ def label_warnings(known: AnnotationSet) -> list[str]:
 
 
 def targets_of(
-    sources: Sequence[ImageSource], known: AnnotationSet | None, names: ClassNames
+    sources: Sequence[ImageSource], known: AnnotationSet | None, names: NetworkClasses
 ) -> dict[str, tuple[int, ...]]:
     """Return the true classes of each image by its id, as indices of the network's classes.
 

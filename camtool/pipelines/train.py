@@ -13,7 +13,6 @@ from camtool.pipelines.assembly import assemble
 from camtool.pipelines.checkpoint import Checkpoints, Progressed
 from camtool.pipelines.epochs import check_fit, score_of, sentence_of
 from camtool.pipelines.localize import StoppedError
-from camtool.pipelines.names import ClassNames
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
 from camtool.settings import dump_settings
@@ -129,8 +128,10 @@ class Training:
         self.done = Progressed([])
         self._warned: set[str] = set()
         seed_all(experiment.run.seed)
-        names = ClassNames(sets.classes.names, sets.classes.titles)
-        classifier = experiment.model.build(experiment.run.seed, len(names), names.in_imagenet())
+        classes = sets.classes
+        classifier = experiment.model.build(
+            experiment.run.seed, len(classes), classes.in_imagenet()
+        )
         self.loop = assemble(
             experiment, sets, classifier, peers, stop=stop, warn=self._warn,
             save=lambda: self.checkpoints.save(self.loop, self._between()),

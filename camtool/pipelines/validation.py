@@ -25,7 +25,6 @@ from camtool.parallel import ordered_map
 from camtool.pipelines.classes import TopK
 from camtool.pipelines.evaluate import EvalSettings
 from camtool.pipelines.localizer import Localizer, Prepared, Seen
-from camtool.pipelines.names import ClassNames
 from camtool.report.overlay import OverlaySettings
 from camtool.structures import AnnotatedObject, Annotation, Prediction
 from camtool.training.losses import Logistic
@@ -102,7 +101,6 @@ class Validator:
         self._peers = peers
         self._several = experiment.train.loss.multi_label
         self._examples: Sequence[Example] = sets.val[peers.rank :: peers.world]
-        names = ClassNames(sets.classes.names, sets.classes.titles)
         settings = experiment.localize.model_copy(
             # The best class tells top-1, the rank of the true one tells the rest.
             update={"classes": TopK(k=1), "overlays": OverlaySettings(enabled=False)}
@@ -113,7 +111,7 @@ class Validator:
             device=peers.device.type,
             batch_size=experiment.run.batch_size,
             rotate=sets.boxes is None,
-            network=(copy.deepcopy(classifier).eval(), names),
+            network=(copy.deepcopy(classifier).eval(), sets.classes),
         )
         self._annotations = _truths(sets)
         self._judge = Judge(
@@ -122,7 +120,7 @@ class Validator:
                 difficult=experiment.eval.difficult,
                 diagnosis=DiagnosisSettings(enabled=False),
             ),
-            KnownClasses.from_manifest(names.to_json()),
+            KnownClasses.from_manifest(sets.classes.to_json()),
         )
         self._check_boxes(sets)
 

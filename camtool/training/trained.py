@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from camtool.annotations import NetworkClasses
 from camtool.errors import ModelError
 from camtool.runs.checkpoints import CLASSES, WEIGHTS, read_checkpoint
 from camtool.training.methods import Method, TrainingMethod
@@ -21,23 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["build_trained", "input_to_json", "read_classes"]
 
 
-def read_classes(folder: Path) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
-    """Return names and titles of a checkpoint's classes, in the order of the network's outputs.
+def read_classes(folder: Path) -> NetworkClasses:
+    """Return the classes of a checkpoint's network.
 
     Raises:
         ModelError: the class map is damaged.
     """
     path = folder / CLASSES
     try:
-        rows = json.loads(path.read_bytes())
-        names = tuple(str(row["name"]) for row in rows)
-        titles = tuple(row["title"] for row in rows)
-        indices = [row["index"] for row in rows]
+        return NetworkClasses.from_json(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a class map ({error})") from error
-    if indices != list(range(len(rows))) or len(set(names)) < len(names):
-        raise ModelError(f"{path}: indices must count from 0 and names be different")
-    return names, titles
 
 
 def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
@@ -54,12 +49,11 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
     import safetensors
     import safetensors.torch
 
-    from camtool.models.linear_weights import with_linear_weights
+    from camtool.models.weights import with_linear_weights
 
     description = read_checkpoint(folder)
-    names, _ = read_classes(folder)
     bare = model.model_copy(update={"weights": "none", "linear_weights": None})
-    classifier = _method(description, folder).prepare(bare.build(seed, len(names)))
+    classifier = _method(description, folder).prepare(bare.build(seed, len(read_classes(folder))))
     path = folder / WEIGHTS
     try:
         state = safetensors.torch.load_file(path)

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from camtool import Localizer, LocalizeSettings
+from camtool.annotations import NetworkClasses
 from camtool.cam import AttentionRollout, Cam
 from camtool.errors import ModelError
-from camtool.pipelines.names import ClassNames
 from tests.cam.networks import NETWORKS, classifier, images
 from tests.cam.test_capture import state
 from tests.cam.test_methods import CLASSES, METHODS, SHAPE, VARIANTS, maps_of, network_for
@@ -99,7 +99,7 @@ def test_an_overflow_is_said_by_name(name):
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_the_localizer_takes_a_network_in_half_precision(kind, tmp_path):
     Image.new("RGB", (96, 64), "red").save(tmp_path / "a.png")
-    names = ClassNames.numbered(4)
+    names = NetworkClasses.numbered(4)
     results = []
     for network in (network_for("cam"), copy.deepcopy(network_for("cam")).to(kind)):
         for cam in (Cam(), METHODS["grad-cam"], METHODS["rise"]):

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+from camtool.annotations import NetworkClasses
 from camtool.evaluation.truths import UNKNOWN_CLASS, KnownClasses, countable
-from camtool.pipelines.names import ClassNames
 from camtool.structures import AnnotatedObject, Annotation
 
 
 def test_a_title_of_two_classes_names_neither():
     """In ImageNet "crane" is a bird and a machine: a guess of either would be right."""
-    names = ClassNames.of_imagenet()
+    names = NetworkClasses.of_imagenet()
     known = KnownClasses.from_manifest(names.to_json())
     assert known.number == 1000
     both = [i for i, title in enumerate(names.titles) if title == "crane"]

@@ -4,11 +4,13 @@ import numpy as np
 import pydantic
 import pytest
 
+from camtool.annotations import NetworkClasses
 from camtool.errors import SettingsError
 from camtool.pipelines.classes import CLASS_CHOICES, ClassChoice, Labels, Listed, TopK
-from camtool.pipelines.names import ClassNames
 
-NAMES = ClassNames([f"n{i}" for i in range(6)], ["dog", "cat", "kit fox", None, None, None])
+NAMES = NetworkClasses(
+    tuple(f"n{i}" for i in range(6)), ("dog", "cat", "kit fox", None, None, None)
+)
 ORDER = np.array([3, 1, 5, 0, 2, 4])
 
 

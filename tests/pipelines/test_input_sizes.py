@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from camtool import CenterCrop, Localizer, LocalizeSettings, Squeeze
+from camtool.annotations import NetworkClasses
 from camtool.cam import GradCam
 from camtool.errors import ModelError
 from camtool.images import MultiScale, One, TenCrop
 from camtool.pipelines.input_sizes import check_input_sizes
-from camtool.pipelines.names import ClassNames
 from tests.cam.networks import Gap, classifier_of
 from tests.cam.test_transformers import torchvision_vit
 
@@ -23,7 +23,7 @@ from tests.cam.test_transformers import torchvision_vit
     ],
 )
 def test_a_size_that_the_network_does_not_take(settings, shown):
-    network = classifier_of(torchvision_vit(), (32, 32)), ClassNames.numbered(4)
+    network = classifier_of(torchvision_vit(), (32, 32)), NetworkClasses.numbered(4)
     message = (
         rf"test/net takes no input of {shown}, .*Wrong image height.* own size is 32×32: leave"
     )

@@ -9,14 +9,13 @@ from pydantic import Field
 from camtool.training.data.cub import CubData
 from camtool.training.data.folder import FolderData
 from camtool.training.data.imagenet import ImageNetData
-from camtool.training.data.sets import ClassMap, DataSettings, Example, ExampleSets
+from camtool.training.data.sets import DataSettings, Example, ExampleSets
 from camtool.training.data.shards import ShardData
 from camtool.training.data.tables import CsvData
 from camtool.training.data.tiny_imagenet import TinyImageNetData
 
 __all__ = [
     "DATA_SETS",
-    "ClassMap",
     "CsvData",
     "CubData",
     "Data",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations import Cub, image_stem, read_annotations
+from camtool.annotations import Cub, NetworkClasses, image_stem, read_annotations
 from camtool.annotations.tables import data_lines
 from camtool.errors import DataError
 from camtool.images.sources import FileSource
-from camtool.training.data.sets import ClassMap, DataSettings, Example, ExampleSets, finish_sets
+from camtool.training.data.sets import DataSettings, Example, ExampleSets, finish_sets
 
 if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet
@@ -41,7 +41,7 @@ class CubData(DataSettings):
         train = read_annotations(self.root, Cub(split="train"))
         val = read_annotations(self.root, Cub(split="test"))
         sets = ExampleSets(
-            ClassMap(names, titles),
+            NetworkClasses(names, titles),
             self._examples(train, files, len(names)),
             self._examples(val, files, len(names)),
             val,

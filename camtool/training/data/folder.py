@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations import read_annotations
+from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
-from camtool.training.data.listing import by_class_folder, class_map
+from camtool.training.data.listing import by_class_folder
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -47,11 +47,11 @@ class FolderData(DataSettings):
         """List all examples; see `DataSettings.load`."""
         root, val_root = self._roots()
         found = by_class_folder(root)
-        classes = class_map(found)
-        train = _examples(found, classes.indices(), root)
+        classes = NetworkClasses.named(found)
+        train = _examples(found, classes.by_name, root)
         notes: list[str] = []
         if val_root is not None:
-            val = _examples(by_class_folder(val_root), classes.indices(), val_root)
+            val = _examples(by_class_folder(val_root), classes.by_name, val_root)
         else:
             train, val = split_by_class(train, self.val_fraction, seed)
             notes.append(f"{root}: {len(val):,} of {len(train) + len(val):,} images set apart")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations import IMAGENET, read_annotations
+from camtool.annotations import IMAGENET, NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
-from camtool.training.data.listing import by_class_folder, class_map, listed_images
+from camtool.training.data.listing import by_class_folder, listed_images
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -17,7 +17,7 @@ from camtool.training.data.sets import (
 )
 
 if TYPE_CHECKING:
-    from camtool.annotations import AnnotationSet
+    from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
 
 __all__ = ["ImageNetData"]
@@ -51,8 +51,8 @@ class ImageNetData(DataSettings):
     def load(self, seed: int) -> ExampleSets:
         """List all examples; see `DataSettings.load`."""
         found = by_class_folder(self.train)
-        classes = class_map(found)
-        indices = classes.indices()
+        classes = NetworkClasses.named(found)
+        indices = classes.by_name
         train = [Example(s, (indices[n],)) for n, sources in found.items() for s in sources]
         boxes = read_annotations(self.boxes) if self.boxes is not None else None
         if self.val is None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from camtool.annotations import IMAGENET
 from camtool.errors import DataError
 from camtool.images import find_images
-from camtool.training.data.sets import ClassMap, empty_classes
+from camtool.training.data.sets import empty_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from camtool.images import ImageSource
 
-__all__ = ["by_class_folder", "class_map", "listed_images", "title_of"]
+__all__ = ["by_class_folder", "listed_images"]
 
 Placed = list[tuple[tuple[str, ...], "ImageSource"]]
 
@@ -49,15 +46,3 @@ def by_class_folder(root: Path) -> dict[str, list[ImageSource]]:
         if lacking := sorted(set(folders) - set(found)):
             raise empty_classes(root, lacking)
     return dict(sorted(found.items()))
-
-
-def title_of(name: str) -> str | None:
-    """Return the title of an ImageNet wnid; None for other names."""
-    known = IMAGENET.by_wnid(name)
-    return known.name if known is not None else None
-
-
-def class_map(names: Iterable[str]) -> ClassMap:
-    """Return a class map in the order given, with titles where the names are ImageNet's."""
-    kept = tuple(names)
-    return ClassMap(kept, tuple(title_of(name) for name in kept))

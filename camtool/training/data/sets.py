@@ -16,11 +16,10 @@ from camtool.training.seeds import derive_seed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from camtool.annotations import AnnotationSet
+    from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
 
 __all__ = [
-    "ClassMap",
     "DataSettings",
     "Example",
     "ExampleSets",
@@ -45,27 +44,6 @@ class Example:
     labels: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ClassMap:
-    """The classes of a network in the order of its outputs.
-
-    Attributes:
-        names: as annotations write them (wnids, folder names), each once.
-        titles: for human readers; None where there is none.
-    """
-
-    names: tuple[str, ...]
-    titles: tuple[str | None, ...]
-
-    def __len__(self) -> int:
-        """Return the number of classes."""
-        return len(self.names)
-
-    def indices(self) -> dict[str, int]:
-        """Return the index of each name."""
-        return {name: index for index, name in enumerate(self.names)}
-
-
 @dataclass(slots=True)
 class ExampleSets:
     """A data set, ready for training.
@@ -80,7 +58,7 @@ class ExampleSets:
             image can be read at any time.
     """
 
-    classes: ClassMap
+    classes: NetworkClasses
     train: list[Example]
     val: list[Example]
     boxes: AnnotationSet | None = None

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.annotations import read_annotations
+from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
 from camtool.images.find import EXTENSIONS
 from camtool.images.sources import TarSource
-from camtool.training.data.listing import class_map
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -53,8 +52,8 @@ class ShardData(DataSettings):
         """List all examples; see `DataSettings.load`."""
         files = _expanded(self.train)
         shards = [list(_members(path)) for path in files]
-        classes = class_map(sorted({label for shard in shards for label, _ in shard}))
-        indices = classes.indices()
+        classes = NetworkClasses.named(sorted({label for shard in shards for label, _ in shard}))
+        indices = classes.by_name
         every = [[Example(s, (indices[n],)) for n, s in shard] for shard in shards]
         if self.val:
             val = [

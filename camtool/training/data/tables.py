@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, final
 
-from camtool.annotations import read_annotations
+from camtool.annotations import NetworkClasses, read_annotations
 from camtool.annotations.tables import csv_rows, data_lines
 from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource
-from camtool.training.data.listing import class_map
 from camtool.training.data.sets import (
-    ClassMap,
     DataSettings,
     Example,
     ExampleSets,
@@ -66,14 +64,14 @@ class CsvData(DataSettings):
         boxes = read_annotations(self.boxes) if self.boxes is not None else None
         return finish_sets(ExampleSets(classes, train, val, boxes), self.train)
 
-    def _class_map(self, rows: list[_Row]) -> ClassMap:
+    def _class_map(self, rows: list[_Row]) -> NetworkClasses:
         if self.classes is None:
-            return class_map(sorted({label for row in rows for label in row.labels}))
+            return NetworkClasses.named(sorted({label for row in rows for label in row.labels}))
         names = [line.strip() for _, line in data_lines(self.classes)]
         if len(set(names)) < len(names):
             twice = next(n for n in names if names.count(n) > 1)
             raise DataError(f"{self.classes}: the class '{shorten(twice)}' is listed twice")
-        return class_map(names)
+        return NetworkClasses.named(names)
 
     def _rows(self, path: Path) -> list[_Row]:
         rows: list[_Row] = []
@@ -109,8 +107,8 @@ def _row(place: str, cells: list[str], root: Path) -> _Row:
     return _Row(place, FileSource(name, str(root / name)), kept)
 
 
-def _examples(rows: list[_Row], classes: ClassMap) -> list[Example]:
-    indices = classes.indices()
+def _examples(rows: list[_Row], classes: NetworkClasses) -> list[Example]:
+    indices = classes.by_name
     examples = []
     for row in rows:
         if unknown := [label for label in row.labels if label not in indices]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations import NO_CLASS, TinyImageNet, read_annotations
+from camtool.annotations import NO_CLASS, NetworkClasses, TinyImageNet, read_annotations
 from camtool.errors import DataError, shorten
-from camtool.training.data.listing import listed_images, title_of
+from camtool.training.data.listing import listed_images
 from camtool.training.data.sets import (
-    ClassMap,
     DataSettings,
     Example,
     ExampleSets,
@@ -18,7 +17,7 @@ from camtool.training.data.sets import (
 )
 
 if TYPE_CHECKING:
-    from camtool.annotations import AnnotationSet
+    from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
 
 __all__ = ["TinyImageNetData", "degenerate_boxes"]
@@ -43,8 +42,8 @@ class TinyImageNetData(DataSettings):
         """List all examples; see `DataSettings.load`."""
         train, val = self._listed()
         names = tuple(sorted(train))
-        classes = ClassMap(names, tuple(title_of(name) for name in names))
-        indices = classes.indices()
+        classes = NetworkClasses.named(names)
+        indices = classes.by_name
         examples = [Example(s, (indices[n],)) for n in names for s in train[n]]
         if not val:
             return finish_sets(ExampleSets(classes, examples, []), self.root)

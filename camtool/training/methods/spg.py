@@ -69,7 +69,7 @@ class Spg(TrainingMethod):
         Raises:
             ModelError: the backbone has no such layer.
         """
-        from camtool.models.points import insert
+        from camtool.models.layers import insert
         from camtool.training.trainees.guided import Note
 
         insert(classifier, {point: Note() for point in self.points})
