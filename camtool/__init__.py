@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from camtool.boxes import PaperBoxes
     from camtool.cam import Cam
     from camtool.errors import CamtoolError
+    from camtool.evaluation import EvalSettings, Evaluation, evaluate, evaluate_files
     from camtool.images import CenterCrop, Squeeze
     from camtool.models import ModelSettings
-    from camtool.pipelines.evaluate import EvalSettings, Evaluation, evaluate, evaluate_files
     from camtool.pipelines.experiment import Experiment, LocalizeSettings
     from camtool.pipelines.localize import localize
     from camtool.pipelines.localizer import Localization, Localizer
@@ -47,7 +47,7 @@ _HOMES = {
     "camtool.errors": ("CamtoolError",),
     "camtool.images": ("CenterCrop", "Squeeze"),
     "camtool.models": ("ModelSettings",),
-    "camtool.pipelines.evaluate": ("EvalSettings", "Evaluation", "evaluate", "evaluate_files"),
+    "camtool.evaluation": ("EvalSettings", "Evaluation", "evaluate", "evaluate_files"),
     "camtool.pipelines.experiment": ("Experiment", "LocalizeSettings"),
     "camtool.pipelines.localize": ("localize",),
     "camtool.pipelines.localizer": ("Localization", "Localizer"),

@@ -49,7 +49,7 @@ def command(
     """
     show_messages()
     check_out(out)
-    from camtool.pipelines.compare import compare_runs
+    from camtool.evaluation.compare import compare_runs
     from camtool.report.comparison_json import to_json
     from camtool.report.comparison_tables import to_markdown, to_table
 

@@ -18,7 +18,8 @@ from camtool.cli.options import (
 from camtool.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from camtool.evaluation.result import EvalSettings, Evaluation
+    from camtool.evaluation.result import Evaluation
+    from camtool.evaluation.settings import EvalSettings
 
 __all__ = ["command"]
 
@@ -75,7 +76,7 @@ def command(
     """
     show_messages()
     check_out(out)
-    from camtool.pipelines.evaluate import evaluate_files
+    from camtool.evaluation.evaluate import evaluate_files
     from camtool.report.evaluation_json import to_json
     from camtool.report.tables import to_markdown, to_table
 
@@ -115,7 +116,7 @@ def _every_protocol(
     settings: EvalSettings, run: Path | None, form: str | None, out: Path | None, plots: Path | None
 ) -> int:
     """Report what every protocol gives; return how many annotations could not be used."""
-    from camtool.pipelines.evaluate_all import evaluate_all
+    from camtool.evaluation.evaluate import evaluate_all
     from camtool.report.side_by_side import to_json, to_markdown, to_table
 
     result = evaluate_all(settings, run)

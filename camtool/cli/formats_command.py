@@ -13,8 +13,8 @@ __all__ = ["command"]
 def command() -> None:
     """List the files that can be read: annotations, labels, predictions, masks, images."""
     from camtool.annotations.reading import readers
-    from camtool.evaluation.mask_files import MASK_FORMS
-    from camtool.evaluation.predictions import PREDICTION_FORMS
+    from camtool.evaluation.masks import MASK_FORMS
+    from camtool.evaluation.sources import PREDICTION_FORMS
     from camtool.images.decode import FORMATS
 
     rows = [(r.model_fields["name"].default, r.direction, r.summary, r.layout) for r in readers()]

@@ -17,7 +17,7 @@ def command() -> None:
     from camtool.cam import CAMS
     from camtool.cam.method import PASSES_NOTE
     from camtool.images import PREPROCESSES, VIEWS
-    from camtool.metrics.protocols import PROTOCOLS
+    from camtool.metrics import PROTOCOLS
     from camtool.models import POOLINGS
     from camtool.pipelines.classes import CLASS_CHOICES
     from camtool.settings import members

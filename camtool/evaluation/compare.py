@@ -135,10 +135,13 @@ def _pair(first: _Run, second: _Run, settings: EvalSettings) -> RunPair:
         settings.protocol.tallies(trials, run.network_classes)
         for trials, run in ((before, first), (after, second))
     )
-    kept = (before, one.classification, two.classification), (
-        before.located,
-        one.localization,
-        two.localization,
+    kept = (
+        (before, one.classification, two.classification),
+        (
+            before.located,
+            one.localization,
+            two.localization,
+        ),
     )
     metrics = {
         name: _metric(trials.truths, of_first[name], of_second[name], settings)
@@ -189,7 +192,7 @@ def _convention(
         by_index=by_index(annotations),
     )
     stored = "; ".join(f"{run}: {rule or 'unknown'}" for run, rule in rules.items())
-    aspects["threshold"] = settings.protocol.paired_threshold() or f"boxes as stored; {stored}"
+    aspects["threshold"] = settings.protocol.paired_threshold or f"boxes as stored; {stored}"
     aspects["change"] = "second run less first, in percentage points"
     aspects["interval"] = _interval(settings.bootstrap)
     aspects["test"] = (
@@ -206,9 +209,7 @@ def _interval(bootstrap: Bootstrap) -> str:
 _METRICS: Final = {"top1": "top1_localization_error", "gt_known": "gt_known_error"}
 
 
-def kind_changes(
-    first: Trials, second: Trials, metrics: Collection[str]
-) -> dict[str, KindChanges]:
+def kind_changes(first: Trials, second: Trials, metrics: Collection[str]) -> dict[str, KindChanges]:
     """Return the changes of the top-1 guess (`top1`) and of the true class's box (`gt_known`).
 
     Args:

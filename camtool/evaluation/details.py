@@ -109,9 +109,7 @@ def _titles(located: Trials, known: NetworkClasses) -> dict[str, str]:
     return {str(label): title for label, title in found if title and title != label}
 
 
-def _lacking(
-    located: Trials, settings: EvalSettings, absent: Mapping[str, str]
-) -> dict[str, str]:
+def _lacking(located: Trials, settings: EvalSettings, absent: Mapping[str, str]) -> dict[str, str]:
     """Return why figures and diagnoses cannot be given, by name."""
     n = len(located)
     if not n:

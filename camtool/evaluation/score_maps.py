@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
-from camtool.errors import EvaluationError, shorten
+from camtool.boxes import BoxRule, SweptRule
+from camtool.boxes.rule import Rule
 from camtool.boxes.thresholds import otsu_bin, percentile_bin
+from camtool.errors import EvaluationError, shorten
 from camtool.kernels import BINS
 from camtool.metrics.protocol import matches
 from camtool.metrics.wsol_frame import FRAME, map_to_frame
 from camtool.runs import MapFiles
 from camtool.runs.damage import DAMAGED
+from camtool.settings import members
 from camtool.structures import Prediction
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from camtool.boxes import SweptRule
     from camtool.evaluation.settings import EvalSettings
     from camtool.metrics.protocol import MapSource, MaskSource
     from camtool.metrics.thresholds import Chosen, Sweep
@@ -252,6 +254,7 @@ def swept_maps(
     if not isinstance(maps, RunMaps):
         return "the predictions come without maps: only a run folder keeps them"
     if rule is None:
-        names = (rule.model_fields["name"].default for rule in members(BoxRule, Rule) if issubclass(rule, SweptRule))
-        return f"the run's box rule has no threshold to change: only {' and '.join(f'`{n}`' for n in names)} have one"
+        swept = (kind for kind in members(BoxRule, Rule) if issubclass(kind, SweptRule))
+        names = " and ".join(f"`{kind.model_fields['name'].default}`" for kind in swept)
+        return f"the run's box rule has no threshold to change: only {names} have one"
     return SweptMaps(rule, settings.sweep, maps, chosen)

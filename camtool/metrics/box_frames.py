@@ -181,5 +181,6 @@ class BoxComparison:
         placed = self.frame.place(boxes, sizes)
         if self.frame.needs_size:
             # The frame may find a pixel in the corners that stand for no box.
-            placed = np.where((boxes[..., 2:] > boxes[..., :2]).all(-1)[..., None], placed, 0.0)
+            holds_pixels = np.all(boxes[..., 2:] > boxes[..., :2], axis=-1, keepdims=True)
+            placed = np.where(holds_pixels, placed, 0.0)
         return ious(placed, self.frame.place(others, sizes))

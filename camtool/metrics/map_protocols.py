@@ -121,9 +121,7 @@ class MapProtocol(ScoringProtocol):
         del sweep
         # Every whole multiple of the interval below 1.
         columns = ("fixed", *EACH_MAPS_OWN, *([chosen.rule] if chosen else []))
-        shown = tuple(
-            (f"right_{iou}", c, "fixed") for iou, c in zip(IOUS, _CRITERIA, strict=True)
-        )
+        shown = tuple((f"right_{iou}", c, "fixed") for iou, c in zip(IOUS, _CRITERIA, strict=True))
         return Layout(_CRITERIA, Columns(np.arange(0, 1, self.interval), columns), shown)
 
     def judge(self, truth: Annotation, prediction: Prediction, by: Material) -> Outcome:
@@ -284,7 +282,8 @@ class MapProtocol(ScoringProtocol):
         true_boxes = _true_boxes(located.truths)
         rates = {GAUSSIAN: self.rates(self._gaussian(located, true_boxes), bootstrap)}
         strata = bootstrap.strata(located.truths)
-        every, owners = np.concatenate(true_boxes), [len(boxes) for boxes in true_boxes]
+        every = np.concatenate(true_boxes)
+        owners = np.array([len(boxes) for boxes in true_boxes], np.int64)
         first = np.cumsum(owners) - owners
         for name, side in SIDES.items():
             inclusive = centred_box((FRAME, FRAME), side).to_inclusive()

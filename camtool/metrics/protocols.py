@@ -1,4 +1,4 @@
-"""Every protocol that `camtool eval` scores by: the published ones on boxes, and the union of all."""
+"""Every protocol that `camtool eval` scores by: those on boxes, and the union of all."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Ilsvrc(BoxProtocol):
     Figures follow the evaluation program of the ILSVRC 2014 development kit. A guess (class and
     box) is right when its class is a class of the image and its box has an intersection over union
     of at least one half with any true box of that class. An image is right at N when any of its
-    first N guesses is right. See Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge",
-    IJCV 2015, https://arxiv.org/abs/1409.0575, section 4.
+    first N guesses is right. See Russakovsky et al., "ImageNet Large Scale Visual Recognition
+    Challenge", IJCV 2015, https://arxiv.org/abs/1409.0575, section 4.
 
     Example:
         >>> Ilsvrc().hit_rule

@@ -150,8 +150,8 @@ class Trial:
             + _TARGET * self.target
         )
         head = _HEAD.pack(
-            self.rank, self.place, flags, self.kind, self.largest, self.pointing, self.peak, self.iou,
-            self.area,
+            self.rank, self.place, flags, self.kind, self.largest, self.pointing, self.peak,
+            self.iou, self.area,
         )  # fmt: skip
         return head + (self.hits or bytes(hit_bytes))
 

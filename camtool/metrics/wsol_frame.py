@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 FRAME: Final = 224
 """Side of the frame in pixels."""
 SIGMA: Final = 0.25
-"""Standard deviation of the centred Gaussian as a share of the frame's side: at the thresholds of an
-8-bit map its discs then have all sizes from a few pixels to the whole frame, in steps of about half
-a pixel."""
+"""Standard deviation of the centred Gaussian as a share of the frame's side: at the thresholds of
+an 8-bit map its discs have all sizes from a few pixels to the whole frame, in steps of about half a
+pixel."""
 
 
 def map_to_frame(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

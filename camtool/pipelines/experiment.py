@@ -9,10 +9,10 @@ from pydantic import Field
 
 from camtool.boxes import BoxRule, PaperBoxes
 from camtool.cam import Cam, CamMethod
+from camtool.evaluation.settings import EvalSettings
 from camtool.images import ImageSettings, One, Preprocess, Squeeze, Views
 from camtool.models import ModelSettings
 from camtool.pipelines.classes import ClassChoice, TopK
-from camtool.pipelines.evaluate import EvalSettings
 from camtool.report.overlay import OverlaySettings
 from camtool.settings import Settings
 from camtool.training.data import Data

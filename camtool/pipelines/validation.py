@@ -8,22 +8,21 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import torch
 
 from camtool.annotations import NO_CLASS
 from camtool.errors import DataError, shorten
-from camtool.evaluation.join import Joiner
 from camtool.evaluation.judging import Judge
-from camtool.evaluation.truths import NO_LABEL, KnownClasses
+from camtool.evaluation.matching import Joiner
+from camtool.evaluation.settings import EvalSettings
+from camtool.evaluation.truths import NO_LABEL
 from camtool.images.decode import quiet_pillow
-from camtool.metrics.error_kinds import DiagnosisSettings
-from camtool.metrics.figures import ImageOutcome
-from camtool.metrics.ilsvrc import Ilsvrc
+from camtool.metrics import Ilsvrc, Trials
+from camtool.metrics.diagnosis import DiagnosisSettings
 from camtool.parallel import ordered_map
 from camtool.pipelines.classes import TopK
-from camtool.pipelines.evaluate import EvalSettings
 from camtool.pipelines.localizer import Localizer, Prepared, Seen
 from camtool.report.overlay import OverlaySettings
 from camtool.structures import AnnotatedObject, Annotation, Prediction
@@ -120,7 +119,7 @@ class Validator:
                 difficult=experiment.eval.difficult,
                 diagnosis=DiagnosisSettings(enabled=False),
             ),
-            KnownClasses.from_manifest(sets.classes.to_json()),
+            sets.classes,
         )
         self._check_boxes(sets)
 
@@ -231,12 +230,16 @@ class Validator:
         return float(Logistic()(logits, labels))
 
     def _add_boxes(self, counts: _Counts, annotation: Annotation, prediction: Prediction) -> None:
-        outcome: Any = self._judge.judge(annotation, prediction).outcome
-        if isinstance(outcome, ImageOutcome) and outcome.known:
+        judged = self._judge.judge(annotation, prediction)
+        if judged.outcome is None:
+            return
+        one = [(judged.truth, judged.outcome)]
+        trials = Trials.of(self._judge.material.layout, one, lambda _: True).located
+        if len(trials):
             counts.boxed += 1
-            counts.located += outcome.box_rank == 1
-            counts.pairs += len(outcome.known)
-            counts.known += outcome.known.count(True)
+            counts.located += int(trials.first_rank("place")[0] == 1)
+            counts.pairs += len(trials)
+            counts.known += int(trials.right(Ilsvrc().known, "run").sum())
 
 
 def _truths(sets: ExampleSets) -> dict[str, Annotation]:

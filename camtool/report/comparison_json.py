@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camtool.evaluation.comparison import Comparison, PairedMetric
+    from camtool.evaluation.result import Comparison, PairedMetric
 
 __all__ = ["SCHEMA_VERSION", "to_json", "to_record"]
 

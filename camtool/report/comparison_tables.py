@@ -12,7 +12,7 @@ from camtool.report.rows import convention_rows, joined_reasons, metric_title
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from camtool.evaluation.comparison import Comparison, PairedMetric, RunPair
+    from camtool.evaluation.result import Comparison, PairedMetric, RunPair
 
 __all__ = ["to_markdown", "to_table"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from camtool.evaluation.details import Details
     from camtool.metrics.diagnosis import Diagnosis, Group
-    from camtool.metrics.further_figures import Details
 
 __all__ = ["diagnosis_record", "figures_record"]
 

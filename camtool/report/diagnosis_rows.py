@@ -10,8 +10,8 @@ from camtool.report.rows import metric_title
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from camtool.evaluation.details import Details
     from camtool.metrics.diagnosis import Diagnosis
-    from camtool.metrics.further_figures import Details
 
 __all__ = ["change_tables", "detail_tables"]
 

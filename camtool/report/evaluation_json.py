@@ -10,9 +10,9 @@ from camtool.report.diagnosis_json import diagnosis_record, figures_record
 
 if TYPE_CHECKING:
     from camtool.evaluation.result import Evaluation
-    from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
-    from camtool.metrics.figures import ThresholdChoice
+    from camtool.metrics.intervals import Rate
+    from camtool.metrics.thresholds import ThresholdChoice
 
 __all__ = ["SCHEMA_VERSION", "as_text", "to_json", "to_record"]
 

@@ -8,7 +8,7 @@ from camtool.report.rows import metric_title
 
 if TYPE_CHECKING:
     from camtool.evaluation.result import Evaluation
-    from camtool.metrics.figures import AtThreshold, ThresholdChoice
+    from camtool.metrics.thresholds import AtThreshold, ThresholdChoice
 
 __all__ = ["SUMMARY", "threshold_summary", "threshold_tables"]
 

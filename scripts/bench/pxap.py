@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from camtool.evaluation.mask_files import MaskFiles
+from camtool.evaluation.masks import MaskFiles
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.pxap import pixel_histogram
 from camtool.metrics.pxap_protocol import PxAP

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from camtool.evaluation.details import Details
     from camtool.evaluation.result import Evaluation
-    from camtool.metrics.further_figures import Details
 
 __all__ = ["write_plots"]
 
