@@ -15,8 +15,6 @@ from camtool.cli.options import (
     show_report,
 )
 
-__all__ = ["command"]
-
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN RUN...")
@@ -27,6 +25,7 @@ __all__ = ["command"]
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
 @click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
 @click.option("--allow-missing", is_flag=True, help="Compare the images that count in both runs.")
+@click.option("--details", is_flag=True, help="Changed images, kinds of errors, the convention.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
 @settings_options
@@ -37,6 +36,7 @@ def command(
     images: str | None,
     blacklist: Path | None,
     allow_missing: bool,
+    details: bool,
     form: str | None,
     out: Path | None,
     config: Path | None,
@@ -50,8 +50,7 @@ def command(
     show_messages()
     check_out(out)
     from camtool.evaluation.compare import compare_runs
-    from camtool.report.comparison_json import to_json
-    from camtool.report.comparison_tables import to_markdown, to_table
+    from camtool.report.comparison import comparison_document
 
     given = {
         "annotations": boxes,
@@ -67,5 +66,4 @@ def command(
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     result = compare_runs(runs, settings)
-    writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
-    show_report(result, writers, form, out)
+    show_report(comparison_document(result, details=details), form, out)

@@ -19,9 +19,6 @@ from camtool.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from camtool.evaluation.result import Evaluation
-    from camtool.evaluation.settings import EvalSettings
-
-__all__ = ["command"]
 
 
 @click.command("eval")
@@ -48,6 +45,10 @@ __all__ = ["command"]
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
 @click.option("--plots", type=PATH, metavar="DIR", help="Draw the curves there, PNG and SVG.")
+@click.option(
+    "--per-image", type=PATH, metavar="FILE", help="Write the table of images, .csv or .jsonl."
+)
+@click.option("--details", is_flag=True, help="All tables and the whole convention.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if an annotation could not be used.")
 @settings_options
 def command(
@@ -65,6 +66,8 @@ def command(
     form: str | None,
     out: Path | None,
     plots: Path | None,
+    per_image: Path | None,
+    details: bool,
     strict: bool,
     config: Path | None,
     overrides: tuple[str, ...],
@@ -76,10 +79,12 @@ def command(
     """
     show_messages()
     check_out(out)
-    from camtool.evaluation.evaluate import evaluate_files
-    from camtool.report.evaluation_json import to_json
-    from camtool.report.tables import to_markdown, to_table
+    from camtool.evaluation.evaluate import evaluate_all, evaluate_files
+    from camtool.evaluation.per_image import check_table, write_per_image
+    from camtool.report.evaluation import document_of_all, evaluation_document
 
+    check_table(per_image)
+    check_out(per_image)
     given = {
         "annotations": boxes,
         "predictions": predictions,
@@ -100,32 +105,21 @@ def command(
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     if settings.every_protocol:
-        unusable = _every_protocol(settings, run, form, out, plots)
+        every = evaluate_all(settings, run)
+        found, main = every.protocols, every.main
+        document = document_of_all(every, details=details)
     else:
-        result = evaluate_files(settings, run)
-        writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
-        show_report(result, writers, form, out)
-        if plots is not None:
-            _write_plots(result, plots)
-        unusable = result.counts.left_out.get("annotation could not be used", 0)
+        main = evaluate_files(settings, run)
+        found, document = {"": main}, evaluation_document(main, details=details)
+    show_report(document, form, out)
+    if per_image is not None:
+        write_per_image(main, per_image)
+    if plots is not None:
+        for name, evaluation in found.items():
+            _write_plots(evaluation, plots / name)
+    unusable = main.counts.left_out.get("annotation could not be used", 0)
     if strict and unusable:
         raise DataError(f"{unusable} annotations could not be used (--strict)")
-
-
-def _every_protocol(
-    settings: EvalSettings, run: Path | None, form: str | None, out: Path | None, plots: Path | None
-) -> int:
-    """Report what every protocol gives; return how many annotations could not be used."""
-    from camtool.evaluation.evaluate import evaluate_all
-    from camtool.report.side_by_side import to_json, to_markdown, to_table
-
-    result = evaluate_all(settings, run)
-    writers = {"table": to_table, "json": to_json, "markdown": to_markdown}
-    show_report(result, writers, form, out)
-    if plots is not None:
-        for name, evaluation in result.protocols.items():
-            _write_plots(evaluation, plots / name)
-    return result.main.counts.left_out.get("annotation could not be used", 0)
 
 
 def _write_plots(result: Evaluation, folder: Path) -> None:

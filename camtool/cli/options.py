@@ -13,9 +13,10 @@ import click
 from camtool.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from camtool.pipelines.experiment import Experiment
+    from camtool.report.document import Document
 
 __all__ = [
     "PATH",
@@ -28,9 +29,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound="Callable[..., Any]")
-T = TypeVar("T")
 PATH = click.Path(path_type=Path)
-_FORMATS = {".json": "json", ".md": "markdown"}
 
 
 def settings_options(command: F) -> F:
@@ -115,11 +114,12 @@ def check_out(out: Path | None) -> None:
         raise RunError(f"{out}: cannot be written: no permission to write into {out.parent}")
 
 
-def show_report(
-    result: T, writers: Mapping[str, Callable[[T], str]], form: str | None, out: Path | None
-) -> None:
-    """Print a result, or write it to a file, whose ending names the form where none is given."""
-    text = writers[form or _FORMATS.get(out.suffix.lower() if out else "", "table")](result)
+def show_report(document: Document, form: str | None, out: Path | None) -> None:
+    """Print a report, or write it to a file, whose ending names the form where none is given."""
+    from camtool.report.document import ENDINGS, RENDERERS
+
+    ending = out.suffix.lower() if out else ""
+    text = RENDERERS[form or ENDINGS.get(ending, "table")](document)
     if out is None:
         click.echo(text)
         return

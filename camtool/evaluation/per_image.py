@@ -42,6 +42,16 @@ FIELDS: Final = (
 """The fields of the protocols on boxes, and what they hold; those on maps have others beside."""
 
 
+def check_table(path: Path | None) -> None:
+    """Refuse a file of another form, before the work that it would be the end of.
+
+    Raises:
+        SettingsError: another ending than `.csv` and `.jsonl`.
+    """
+    if path is not None and path.suffix.lower() not in FORMS:
+        raise SettingsError(f"--per-image {path}: the table is written as {' or '.join(FORMS)}")
+
+
 def write_per_image(evaluation: Evaluation, path: Path) -> None:
     """Write the table, whole or not at all; a field that has no value is empty (null in JSON).
 
@@ -49,9 +59,8 @@ def write_per_image(evaluation: Evaluation, path: Path) -> None:
         SettingsError: another ending than `.csv` and `.jsonl`, or there is no table.
         RunError: it cannot be written.
     """
+    check_table(path)
     form = path.suffix.lower()
-    if form not in FORMS:
-        raise SettingsError(f"--per-image {path}: the table is written as {' or '.join(FORMS)}")
     if evaluation.trials is None:
         raise SettingsError(f"--per-image {path}: baselines alone have no table of images")
     rows = per_image_rows(evaluation.trials)

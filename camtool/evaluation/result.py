@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from camtool.metrics.baselines import SIDES, best_centred
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from camtool.metrics.intervals import Difference, McNemar, Rate
     from camtool.metrics.thresholds import ThresholdChoice
     from camtool.metrics.trials import Trials
+
+_ASPECTS: Final = ("hit", "true_boxes", "guess_box", "top_n", "pixels", "frame", "threshold")
+"""What of a convention tells the protocols apart; the rest is the same for all."""
 
 KindChanges = dict[str, dict[str, int]]
 """Number of images, or pairs of image and class, by kind in the first run, then in the second."""
@@ -79,6 +82,15 @@ class Evaluation:
         """Why figures are not given, those of `details` among them, by name."""
         return self.absent | (self.details.absent if self.details else {})
 
+    @property
+    def convention_in_short(self) -> str:
+        """What tells its protocol from others, in a paragraph."""
+        said = [aspect for aspect in _ASPECTS if aspect in self.convention]
+        # Mostly the hit rule says which true boxes count.
+        if self.convention["true_boxes"].split(";")[0] in self.convention["hit"]:
+            said.remove("true_boxes")
+        return "; ".join(f"{a.replace('_', ' ')}: {self.convention[a]}" for a in said)
+
     def best_centred(self, metric: str | None = None) -> tuple[str, float] | None:
         """Return name and side of the best centred box; None where there are no boxes.
 
@@ -87,8 +99,8 @@ class Evaluation:
         """
         values = {name: baseline.accuracy for name, baseline in self.baselines.items()}
         if metric is not None:
-            floor = self.map_baselines.items()
-            values = {name: rates[metric].value for name, rates in floor if metric in rates}
+            baselines = self.map_baselines.items()
+            values = {name: rates[metric].value for name, rates in baselines if metric in rates}
         best = best_centred(values)
         return None if best is None else (best, SIDES[best])
 
@@ -109,6 +121,21 @@ class EvaluationOfAll:
     def main(self) -> Evaluation:
         """The evaluation that speaks for all where one must: the first, `ilsvrc` if it is there."""
         return next(iter(self.protocols.values()))
+
+    @property
+    def warnings(self) -> list[str]:
+        """Each warning once, whichever protocols give it."""
+        return list(dict.fromkeys(w for e in self.protocols.values() for w in e.warnings))
+
+    @property
+    def common_convention(self) -> dict[str, str]:
+        """The aspects that all protocols state alike."""
+        first, *others = (e.convention for e in self.protocols.values())
+        return {
+            aspect: rule
+            for aspect, rule in first.items()
+            if aspect not in _ASPECTS and all(other.get(aspect) == rule for other in others)
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Results for people and for scripts."""
+"""Reports: results as documents, pictures and plots for people, and as plain data for scripts."""

@@ -1,19 +1,18 @@
-"""Kinds of errors and further figures as the rows of tables; layout is the renderer's matter."""
+"""Kinds of errors and further figures as tables of a report."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from camtool.errors import shorten
-from camtool.report.rows import metric_title
+from camtool.report.document import Table
+from camtool.report.titles import interval, metric_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from camtool.evaluation.details import Details
     from camtool.metrics.diagnosis import Diagnosis
-
-__all__ = ["change_tables", "detail_tables"]
 
 _SHOWN: Final = 10
 _TITLES: Final = {"top1": "top-1 guess", "gt_known": "true class's box"}
@@ -28,16 +27,14 @@ _HEADS: Final = {
 }
 _FIGURES: Final = ("further figures", "measure", "%", "95 % interval", "n")
 
-Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
-
 
 def detail_tables(details: Details | None) -> list[Table]:
-    """Return head and rows of each table; none where there is nothing to tell."""
+    """Return the tables of kinds and further figures; none where there is nothing to tell."""
     if details is None:
         return []
     tables: list[Table] = []
     if details.figures:
-        tables.append((_FIGURES, _figure_rows(details)))
+        tables.append(Table(_FIGURES, _figure_rows(details)))
     for name, diagnosis in details.diagnoses.items():
         tables.append(_overall(name, diagnosis))
         tables.append(_by_group(name, diagnosis))
@@ -47,13 +44,13 @@ def detail_tables(details: Details | None) -> list[Table]:
 
 
 def change_tables(kinds: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[Table]:
-    """Return head and rows of a table from kind to kind, for each that two runs have in common.
+    """Return a table from kind to kind, for each that two runs have in common.
 
     Args:
         kinds: number of images by `top1` or `gt_known`, kind in the first run, kind in the second.
     """
     return [
-        (
+        Table(
             (f"{_TITLES[name]}: first run, then", *(_HEADS[kind] for kind in _possible(name)), "n"),
             [
                 (
@@ -74,7 +71,7 @@ def _figure_rows(details: Details) -> list[tuple[str, ...]]:
             metric_title(name),
             figure.measure,
             f"{figure.rate.value:.2f}",
-            f"{figure.rate.ci95[0]:.2f} to {figure.rate.ci95[1]:.2f}",
+            interval(figure.rate.ci95),
             f"{figure.rate.n:,}",
         )
         for name, figure in details.figures.items()
@@ -86,13 +83,13 @@ def _overall(name: str, diagnosis: Diagnosis) -> Table:
         (
             kind.replace("_", " "),
             f"{rate.value:.2f}",
-            f"{rate.ci95[0]:.2f} to {rate.ci95[1]:.2f}",
+            interval(rate.ci95),
             f"{diagnosis.counts[kind]:,} of {rate.n:,}",
         )
         for kind, rate in diagnosis.kinds.items()
         if kind in _possible(name)
     ]
-    return (f"{_TITLES[name]}: what it is", "share %", "95 % interval", "number"), rows
+    return Table((f"{_TITLES[name]}: what it is", "share %", "95 % interval", "number"), rows)
 
 
 def _by_group(name: str, diagnosis: Diagnosis) -> Table:
@@ -101,7 +98,7 @@ def _by_group(name: str, diagnosis: Diagnosis) -> Table:
         for groups in (diagnosis.by_size, diagnosis.by_aspect, diagnosis.by_instances)
         for group in groups
     ]
-    return _head(f"{_TITLES[name]}, by object, %", name), rows
+    return Table(_head(f"{_TITLES[name]}, by object, %", name), rows)
 
 
 def _by_class(name: str, diagnosis: Diagnosis, titles: dict[str, str]) -> Table:
@@ -114,7 +111,7 @@ def _by_class(name: str, diagnosis: Diagnosis, titles: dict[str, str]) -> Table:
     if len(ordered) > 2 * _SHOWN:
         left_out = f"… {len(ordered) - 2 * _SHOWN:,} classes between"
         rows.insert(_SHOWN, (left_out, *[""] * (len(rows[0]) - 1)))
-    return _head(f"{_TITLES[name]}, worst and best, %", name), rows
+    return Table(_head(f"{_TITLES[name]}, worst and best, %", name), rows)
 
 
 def _rank(row: tuple[str, tuple[int, ...]]) -> tuple[float, int, str]:
