@@ -10,7 +10,7 @@ import torch
 from camtool.errors import ModelError, shorten
 from camtool.models.heads import ClassMapHead, LinearHead
 from camtool.models.poolings import Gap
-from camtool.runs.damage import DAMAGED
+from camtool.runs.maps import DAMAGED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from camtool.annotations import NetworkClasses
 from camtool.errors import ModelError
-from camtool.runs.checkpoints import CLASSES, WEIGHTS, read_checkpoint
+from camtool.runs.checkpoint_store import CLASSES, WEIGHTS, read_checkpoint
 from camtool.training.methods import Method, TrainingMethod
 
 if TYPE_CHECKING:
