@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from camtool.training.data import ExampleSets
     from camtool.training.loop import Loop
 
-__all__ = ["Checkpoints", "Progressed"]
 
 _log = logging.getLogger("camtool")
 

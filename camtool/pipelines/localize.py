@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from camtool.images import FoundImages, ImageSource
     from camtool.pipelines.experiment import Experiment
 
-__all__ = ["LocalizeResult", "StoppedError", "localize"]
 
 _PART_IMAGES: Final = 128
 _PART_SECONDS: Final = 30.0

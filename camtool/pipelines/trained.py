@@ -19,7 +19,6 @@ from camtool.settings.dump import to_yaml
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["with_model"]
 
 S = TypeVar("S", bound=BaseModel)
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from camtool.models import ModelSettings
     from camtool.models.classifier import Classifier, InputSpec
 
-__all__ = ["build_trained", "input_to_json", "read_classes"]
-
 
 def read_classes(folder: Path) -> NetworkClasses:
     """Return the classes of a checkpoint's network.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from camtool.training.allocator import keep_freed_memory
+from camtool.training.distributed import keep_freed_memory
 
 
 def test_glibc_takes_the_settings():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from camtool.training.order import BatchOrder, Place, permutation
+from camtool.training.batches import BatchOrder, Place, permutation
 
 
 def test_an_epoch_is_a_permutation_of_its_own():

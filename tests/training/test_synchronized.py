@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from camtool.models import ModelSettings
+from camtool.training.distributed import synchronized
 from camtool.training.methods import Plain
-from camtool.training.optimizer import Sgd
-from camtool.training.rates import rates_of
-from camtool.training.synchronized import synchronized
+from camtool.training.optimizer import Sgd, rates_of
 
 
 def test_the_activations_within_batch_norms_stay():

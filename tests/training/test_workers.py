@@ -12,7 +12,7 @@ import pytest
 
 MAIN = """
 import multiprocessing, os, sys, time
-from camtool.training import workers
+from camtool.training import batches
 
 workers._SECONDS_TO_END = 3.0
 
