@@ -9,20 +9,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from camtool.cam.eigen import EigenCam
-from camtool.cam.gradient import GradCam, GradCamPlusPlus, HiResCam, XGradCam
-from camtool.cam.layer_cam import LayerCam
+from camtool.cam.channels import AblationCam, EigenCam, ReciproCam, ScoreCam
+from camtool.cam.gradient import (
+    GradCam,
+    GradCamPlusPlus,
+    HiResCam,
+    LayerCam,
+    SmoothGradCamPlusPlus,
+    XGradCam,
+)
 from camtool.cam.linear import Cam
 from camtool.cam.method import MapMethod
-from camtool.cam.occlusion import Occlusion
-from camtool.cam.patches import Patches
-from camtool.cam.recipro import ReciproCam
-from camtool.cam.rise import Rise
-from camtool.cam.rollout import AttentionRollout, LeGrad, TsCam
+from camtool.cam.perturbation import Occlusion, Patches, Rise
 from camtool.cam.saliency import Backprop
-from camtool.cam.scored import AblationCam, ScoreCam
 from camtool.cam.self_taught import SelfTaught
-from camtool.cam.smooth import SmoothGradCamPlusPlus
+from camtool.cam.transformer import AttentionRollout, LeGrad, TsCam
+from camtool.settings import members
 
 __all__ = [
     "CAMS",
@@ -73,25 +75,5 @@ CamMethod = Annotated[
 ]
 """Every localizer; joined as a union discriminated by `name`."""
 
-CAMS: tuple[type[MapMethod], ...] = (
-    Cam,
-    GradCam,
-    GradCamPlusPlus,
-    XGradCam,
-    HiResCam,
-    LayerCam,
-    SmoothGradCamPlusPlus,
-    Backprop,
-    ScoreCam,
-    AblationCam,
-    EigenCam,
-    ReciproCam,
-    Rise,
-    Occlusion,
-    Patches,
-    SelfTaught,
-    AttentionRollout,
-    LeGrad,
-    TsCam,
-)
+CAMS = members(CamMethod, MapMethod)
 """The members of `CamMethod`, for the tables that are derived from the code."""

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from camtool.models.classifier import Classifier, Forward
     from camtool.structures import ScoredBox
 
-__all__ = [
-    "PASSES_NOTE",
-    "Chunk",
-    "LayerMethod",
-    "MapMethod",
-    "Score",
-    "check_call",
-    "check_mode",
-    "check_probabilities",
-]
-
 PASSES_NOTE = "(+1): one more where a layer is named, or the network has no linear head"
 """What the costs of the methods leave to be said once."""
 
@@ -41,6 +30,11 @@ Score = Literal["probability", "logit"]
 
 class MapMethod(Settings, ABC):
     """A way to see where in an image a class is.
+
+    Example:
+        >>> from camtool.cam import GradCam
+        >>> isinstance(GradCam(), MapMethod), GradCam.needs, GradCam.passes
+        (True, 'gradient, layer', '1 (+1) forward, 1 backward a class')
 
     A method leaves the network as it was: no hook, mode, gradient or parameter is changed, also
     after an exception. Its maps are raw: no image is scaled or resized for the eye, so a box rule
@@ -119,7 +113,7 @@ class LayerMethod(MapMethod):
 
     def check(self, classifier: Classifier) -> None:
         """Refuse a network without such a layer."""
-        from camtool.cam.layers import check_layers
+        from camtool.cam.capture import check_layers
 
         check_layers(classifier, self.layers)
 

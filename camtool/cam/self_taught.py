@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from camtool.cam.masking import MaskedBoxes
-    from camtool.cam.segments import Bounds, Segment
+    from camtool.cam.segments import Bounds, MaskedBoxes, Segment
     from camtool.models.classifier import Classifier, Forward
-
-__all__ = ["SelfTaught"]
 
 
 class _Hypothesis(NamedTuple):
@@ -42,7 +39,20 @@ class SelfTaught(MapMethod):
     overlap. Its score is `drop · (1 - share of the picture)`, since without the whole picture
     nothing is left of any score; the authors' program ranks by the drop (`by_size: false`). The
     map's value at a pixel is the mean score of the hypotheses over it. Bergamo, Bazzani, Anguelov,
-    Torresani: Self-taught Object Localization with Deep Networks, 2014, arXiv:1409.3964.
+    Torresani: Self-taught Object Localization with Deep Networks, 2014,
+    https://arxiv.org/abs/1409.3964.
+
+    Needs: nothing but scores; package scikit-image. Cost: 1 + N forward (N different boxes: some
+    hundred).
+
+    Example:
+        >>> import torch
+        >>> from camtool.models import ModelSettings
+        >>> network = ModelSettings(backbone="timm/test_resnet", weights="none").build()
+        >>> images = torch.rand(1, 3, 64, 96)
+        >>> maps = SelfTaught().maps(network, images, network(images), torch.tensor([[3]]))
+        >>> maps.shape
+        torch.Size([1, 1, 8, 12])
     """
 
     paper: ClassVar[str] = "Bergamo et al., 2014, arXiv:1409.3964"
@@ -99,8 +109,8 @@ class SelfTaught(MapMethod):
         """Return maps, and boxes in pixels of the input; see `MapMethod.localized`."""
         import torch
 
-        from camtool.cam.masking import MaskedBoxes
-        from camtool.cam.sliding import pooled, spread
+        from camtool.cam.passes import pooled, spread
+        from camtool.cam.segments import MaskedBoxes
 
         check_call(classifier, images, classes)
         maps, boxes = [], []

@@ -37,14 +37,14 @@ def _probe(name: str) -> tuple[str, str, str, str]:
     import torch
 
     from camtool.models import ModelSettings
-    from camtool.models.whole import Unsplit
+    from camtool.models.splitting import UnsplitHead
 
     try:
         classifier = ModelSettings(backbone=name, weights="none").build()
     except ModelError as error:
         return name, "", "", str(error).removeprefix(f"{name}: ").split(";")[0]
     width, height = classifier.spec.size
-    if isinstance(classifier.head, Unsplit):
+    if isinstance(classifier.head, UnsplitHead):
         reason = classifier.head.reason.removeprefix(f"{name}: ").split(";")[0]
         return name, f"{width}×{height}", "", f"no CAM: {reason}; grid at {classifier.head.layer}"
     with torch.inference_mode():

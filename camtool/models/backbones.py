@@ -17,8 +17,6 @@ from camtool.models.classifier import InputSpec
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["LIBRARIES", "create", "leaves", "names", "spec_of"]
-
 LIBRARIES = ("paper", "torchvision", "timm")
 """Where networks come from; a backbone's name begins with one of them."""
 

@@ -8,23 +8,32 @@ import torch
 from torch import nn
 
 from camtool.errors import ModelError
-from camtool.models import ExtraConv, ModelSettings, paper_networks
-from camtool.models.anatomy import Anatomy, dissect
+from camtool.models import paper_networks
 from camtool.models.backbones import create, leaves, spec_of
 from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
-from camtool.models.dilation import quicken
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
-from camtool.models.known_classes import KnownRows, check_can_keep, check_kept, keep_rows
-from camtool.models.layers import Grown, convolution, published_start
-from camtool.models.linear_weights import with_linear_weights
+from camtool.models.layers import WithConv, convolution, published_start, replace_dilated
 from camtool.models.poolings import Gap, PerClass
-from camtool.models.weights import load, state_of
-from camtool.models.whole import Unsplit, block_classes, undivided
+from camtool.models.settings import ExtraConv, ModelSettings
+from camtool.models.splitting import (
+    NetworkParts,
+    UnsplitHead,
+    block_classes,
+    keep_whole,
+    split_network,
+)
+from camtool.models.weights import (
+    KnownRows,
+    check_can_keep,
+    check_kept,
+    keep_rows,
+    load,
+    state_of,
+    with_linear_weights,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = ["build"]
 
 
 class _Network(NamedTuple):
@@ -47,8 +56,8 @@ def build(
         network = _network(settings, num_classes, known)
         network.module.eval()
         spec = spec_of(settings.backbone, network.module)
-        anatomy = _dissected(settings, network.module, spec)
-        classifier = _with_end(settings, anatomy, spec)
+        parts = _split_apart(settings, network.module, spec)
+        classifier = _with_end(settings, parts, spec)
         new = _new_modules(classifier, network.pretrained)
         if classifier.head in new and known is None:
             _start_for_pooling(classifier.head)
@@ -143,12 +152,12 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
-def _dissected(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> Anatomy:
+def _split_apart(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> NetworkParts:
     width, height = spec.size
     example = torch.linspace(-1, 1, 3 * width * height).view(1, 3, height, width)
     modules, functions = leaves(settings.backbone)
     try:
-        return dissect(
+        return split_network(
             settings.backbone,
             network,
             example,
@@ -162,27 +171,27 @@ def _dissected(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> 
         inside = settings.extra_conv is not None or settings.output_stride is not None
         if inside or _has_new_end(settings):
             raise
-        features, head = undivided(network, example, str(error))
+        features, head = keep_whole(network, example, str(error))
         classes = len(head.bias())
-        return Anatomy(features, head, classes, classes, untrainable=str(error))
+        return NetworkParts(features, head, classes, classes, untrainable=str(error))
 
 
-def _with_end(settings: ModelSettings, anatomy: Anatomy, spec: InputSpec) -> Classifier:
-    features, head, channels = anatomy.features, anatomy.head, anatomy.channels
-    quicken(features)
+def _with_end(settings: ModelSettings, parts: NetworkParts, spec: InputSpec) -> Classifier:
+    features, head, channels = parts.features, parts.head, parts.channels
+    replace_dilated(features)
     if settings.extra_conv is not None:
-        features = Grown(features, _extra(settings.extra_conv, channels, settings.backbone))
+        features = WithConv(features, _extra(settings.extra_conv, channels, settings.backbone))
         channels = settings.extra_conv.channels
-    if not isinstance(head, Unsplit):
-        head = _head(settings, head, channels, anatomy.classes)
+    if not isinstance(head, UnsplitHead):
+        head = _head(settings, head, channels, parts.classes)
     if settings.dropout is not None:
-        if isinstance(head, PerClassHead | Unsplit):
+        if isinstance(head, PerClassHead | UnsplitHead):
             raise ModelError(
                 f"{settings.backbone}: model.dropout: no linear layer reads the pooled features, so"
                 " nothing can be dropped there; leave it out"
             )
         head.dropout = settings.dropout
-    classifier = Classifier(settings.backbone, features, head, spec, anatomy.untrainable)
+    classifier = Classifier(settings.backbone, features, head, spec, parts.untrainable)
     if settings.linear_weights is not None:
         return with_linear_weights(classifier, settings.linear_weights)
     return classifier

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from camtool.models.heads import Head
 
-__all__ = ["Classifier", "Forward", "InputSpec", "modules_with_weights"]
-
 
 def modules_with_weights(module: nn.Module) -> list[nn.Module]:
     """Return those modules within, itself included, that have weights of their own."""

@@ -14,8 +14,6 @@ from camtool.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Layout", "layout_of", "require_layout"]
-
 
 class Layout(NamedTuple):
     """How to come from the output of a layer to a grid (B, K, h, w), and back.

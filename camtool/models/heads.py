@@ -22,9 +22,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camtool.models.poolings import Gap, SpatialPooling
-from camtool.models.precision import precise, without_autocast
 
-__all__ = ["ClassMapHead", "Head", "LinearHead", "NormLinearHead", "PerClassHead"]
+
+def precise(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor in single precision; one of double precision as it is.
+
+    A network in half precision, or under autocast, gives numbers that are rounded already. Sums of
+    many of them would be rounded again, to the two or three digits of bfloat16.
+    """
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def without_autocast(tensor: torch.Tensor) -> torch.autocast:
+    """Return a context in which products on the tensor's device keep their precision."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 class Head(nn.Module, ABC):

@@ -18,8 +18,6 @@ from camtool.models.layers import convolution, published_start
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NETWORKS", "PaperNetwork", "Plan", "assemble", "base_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.settings import Settings
+from camtool.settings import Settings, members
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["POOLINGS", "Gap", "Gmp", "Lse", "PerClass", "Pooling", "SpatialPooling"]
+
+class PoolingSettings(Settings, ABC):
+    """How a grid becomes class scores; the base of every end that a network can be given."""
+
+    summary: ClassVar[str]
+    """What it does, in a few words."""
+
+    paper: ClassVar[str]
+    """Where it comes from."""
 
 
-class _Spatial(Settings, ABC):
+class _Spatial(PoolingSettings, ABC):
     """A pooling of each channel by itself."""
 
     @abstractmethod
@@ -28,7 +36,12 @@ class Gap(_Spatial):
     """Global average pooling: `F_k = mean_xy f_k`; sees the whole extent of an object.
 
     The class activation map's mean plus the bias is the logit.
-    Zhou et al., CVPR 2016, arXiv:1512.04150.
+    Zhou et al., CVPR 2016, https://arxiv.org/abs/1512.04150.
+
+    Example:
+        >>> import torch
+        >>> Gap().pool(torch.tensor([[[[0.0, 1.0], [2.0, 5.0]]]]))
+        tensor([[2.]])
     """
 
     summary: ClassVar[str] = "mean over the grid"
@@ -48,6 +61,11 @@ class Gmp(_Spatial):
     `S_c = Σ_k w_ck max_xy f_k + b_c`, and the map is the same weighted sum, `Σ_k w_ck f_k(x, y)`.
     Where several places share the maximum, the gradient is divided among them.
     Oquab et al., CVPR 2015; compared with GAP in Zhou et al., CVPR 2016.
+
+    Example:
+        >>> import torch
+        >>> Gmp().pool(torch.tensor([[[[0.0, 1.0], [2.0, 5.0]]]]))
+        tensor([[5.]])
     """
 
     summary: ClassVar[str] = "maximum over the grid"
@@ -65,7 +83,12 @@ class Lse(_Spatial):
     """Log-sum-exp pooling, between GAP and GMP: `F_k = (1/r) log(mean_xy exp(r f_k))`.
 
     `r → 0` gives the mean, `r → ∞` the maximum. Its gradient is the spatial softmax of `r f_k`.
-    Pinheiro & Collobert, CVPR 2015, arXiv:1411.6228.
+    Pinheiro & Collobert, CVPR 2015, https://arxiv.org/abs/1411.6228.
+
+    Example:
+        >>> import torch
+        >>> Lse(r=1).pool(torch.tensor([[[[0.0, 1.0], [2.0, 5.0]]]])).round(decimals=2)
+        tensor([[3.6900]])
     """
 
     summary: ClassVar[str] = "smooth maximum: (1/r) log(mean exp(r f))"
@@ -91,12 +114,20 @@ SpatialPooling = Gap | Gmp | Lse
 
 
 @final
-class PerClass(Settings):
+class PerClass(PoolingSettings):
     """Class maps first, pooled after: `M_c = Σ_k w_ck f_k`, `S_c = pool(M_c) + b_c`.
 
     One 1×1 convolution gives a map a class, and the pooling acts on these. With `gap` it is the
     same function as `gap` on features, with `gmp` it is Oquab et al., CVPR 2015, with `lse`
     Pinheiro & Collobert, CVPR 2015.
+
+    Example:
+        >>> from camtool.models import ModelSettings
+        >>> model = ModelSettings(
+        ...     backbone="timm/test_resnet", weights="none", pooling=PerClass(by=Gmp())
+        ... )
+        >>> type(model.build(num_classes=5).head).__name__
+        'ClassMapHead'
     """
 
     summary: ClassVar[str] = "1×1 convolution to a map a class, then a pooling of these"
@@ -111,5 +142,5 @@ class PerClass(Settings):
 Pooling = Annotated[Gap | Gmp | Lse | PerClass, Field(discriminator="name")]
 """Every end of a network. `gap`, `gmp` and `lse` pool features, a linear layer follows."""
 
-POOLINGS: tuple[type[Gap | Gmp | Lse | PerClass], ...] = (Gap, Gmp, Lse, PerClass)
+POOLINGS = members(Pooling, PoolingSettings)
 """The members of `Pooling`, for the tables that are derived from the code."""

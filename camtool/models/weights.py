@@ -1,4 +1,10 @@
-"""Weights of a network: from an installed package, a download, or a file; held against it."""
+"""Weights of a network, and where they come from.
+
+An installed package, a download, or a file holds those of a whole network. Of classes that
+pretrained weights know already, a new network can keep the rows of the last layer: it then begins
+with the scores of the pretrained one, restricted to the classes that both have, and need not learn
+them again from random rows. A file of class vectors gives a network classes that it never learned.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +12,31 @@ import importlib.resources
 import importlib.util
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.error import URLError
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import timm
 import torch
 import torchvision
 
-from camtool.errors import ModelError
-from camtool.models import BUNDLED
+from camtool.errors import ModelError, shorten
+from camtool.models.heads import ClassMapHead, LinearHead
+from camtool.models.poolings import Gap
+from camtool.models.settings import BUNDLED
+from camtool.runs.maps import DAMAGED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
-__all__ = ["bundled_state", "load", "state_of"]
+    from camtool.models.classifier import Classifier
+    from camtool.models.poolings import SpatialPooling
+    from camtool.models.settings import ModelSettings
 
 _OFFLINE = (
     "the weights of {name} cannot be downloaded ({error}): connect to the network, give a file"
@@ -134,3 +149,160 @@ def load(network: nn.Module, state: dict[str, Tensor], weights: str, backbone: s
     with torch.no_grad():
         for key, value in state.items():
             own[key].copy_(value)
+
+
+KnownRows = tuple[int | None, ...]
+"""For each class of a network the index of the same class in ImageNet, or None."""
+
+_CLASSES: Final = 1000
+_SETTING: Final = "model.keep_known_classes"
+
+
+def check_can_keep(settings: ModelSettings, known: KnownRows) -> None:
+    """Refuse classes of which none is known, and networks whose last layer is new in any case.
+
+    Raises:
+        ModelError: says which setting makes it new.
+    """
+    if set(known) == {None}:
+        raise ModelError(
+            f"{_SETTING}: none of the {len(known):,} classes is named by a wnid of ImageNet's"
+            f" {_CLASSES:,}; leave the setting out"
+        )
+    reasons = {
+        "model.extra_conv": settings.extra_conv is not None,
+        "model.weights": settings.weights == "none",
+        "model.linear_weights": settings.linear_weights is not None,
+        "model.backbone": settings.backbone.startswith("paper/"),
+    }
+    for place, hinders in reasons.items():
+        if hinders:
+            raise ModelError(
+                f"{_SETTING}: with {place} as it is, no pretrained last layer is left to keep"
+                " classes of; leave one of the two out"
+            )
+
+
+def check_kept(network: nn.Module, classifier: Classifier) -> None:
+    """Refuse an end that took the place of the one whose rows were kept.
+
+    Args:
+        network: what the classifier was cut out of, with the rows.
+        classifier: features and head, which may be new.
+
+    Raises:
+        ModelError: the last layer is not the network's own.
+    """
+    weight = dict(classifier.head.named_parameters()).get("weight")
+    if weight is None:  # the maps are the classes' own
+        return
+    if all(weight.data_ptr() != own.data_ptr() for own in network.parameters()):
+        raise ModelError(
+            f"{_SETTING}: with model.pooling as it is, {classifier.name} gets a new last layer, and"
+            " no class is kept; leave one of the two out"
+        )
+
+
+def keep_rows(network: nn.Module, pretrained: nn.Module, known: KnownRows, name: str) -> set[int]:
+    """Copy what belongs to known classes from a pretrained network into one of other classes.
+
+    Args:
+        network: its tensors that have one row a class are changed in place.
+        pretrained: the same architecture with ImageNet's classes.
+        known: for each class of `network` that of `pretrained`.
+        name: how errors call the network.
+
+    Returns:
+        The addresses of those tensors of which every row was copied.
+
+    Raises:
+        ModelError: the pretrained network has other classes than ImageNet's, or no last layer
+            with a row a class.
+    """
+    targets = [place for place, row in enumerate(known) if row is not None]
+    sources = [row for row in known if row is not None]
+    theirs = pretrained.state_dict()
+    copied = set()
+    for key, own in network.state_dict().items():
+        other = theirs[key]
+        if own.ndim == 0 or (len(own), len(other)) != (len(known), _CLASSES):
+            continue
+        if own.shape[1:] != other.shape[1:]:
+            continue
+        with torch.no_grad():
+            own[targets] = other[sources]
+        copied.add(own.data_ptr())
+    if not copied:
+        raise ModelError(
+            f"{_SETTING}: the weights of {name} have no layer with a row for each of ImageNet's"
+            f" {_CLASSES:,} classes; leave the setting out"
+        )
+    return copied if None not in known else set()
+
+
+class _GivenHead(NamedTuple):
+    """A head from a file, and the names of its classes in the order of its scores."""
+
+    head: LinearHead | ClassMapHead
+    names: tuple[str, ...]
+
+
+def with_linear_weights(classifier: Classifier, path: Path) -> Classifier:
+    """Put the classes of a file in the place of a classifier's own, and return it.
+
+    Args:
+        classifier: in evaluation mode; its pooling stays, and what it pools.
+        path: `.npz` file; each array is one class by its name: as many numbers as feature channels,
+            and one more for the bias if there is any (`coef_` and `intercept_` of a linear SVM).
+
+    Raises:
+        ModelError: not such a file, or a vector does not fit; the message names the class.
+    """
+    width, height = classifier.spec.size
+    with torch.no_grad():
+        channels = classifier.features(torch.zeros(1, 3, height, width)).shape[1]
+    pooling = getattr(classifier.head, "pooling", Gap())
+    kind = ClassMapHead if isinstance(classifier.head, ClassMapHead) else LinearHead
+    classifier.head, classifier.class_names = _head_of(path, channels, kind, pooling)
+    return classifier
+
+
+def _head_of(
+    path: Path,
+    channels: int,
+    kind: type[LinearHead | ClassMapHead],
+    pooling: SpatialPooling,
+) -> _GivenHead:
+    try:
+        # Opened here: of a damaged archive, numpy would leave the file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            vectors = {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file; model.linear_weights is an .npz file") from None
+    except (*DAMAGED, AttributeError) as error:
+        raise ModelError(
+            f"{path}: not an .npz file with a vector for each class ({error})"
+        ) from error
+    if not vectors:
+        raise ModelError(f"{path}: holds no class")
+    rows = [_checked(f"{path}: class '{shorten(n)}'", v, channels) for n, v in vectors.items()]
+    table = torch.from_numpy(np.stack(rows))
+    head = kind(table[:, :channels].clone(), table[:, channels].clone(), pooling)
+    return _GivenHead(head.eval(), tuple(vectors))
+
+
+def _checked(place: str, vector: NDArray[np.generic], channels: int) -> NDArray[np.float32]:
+    """The vector with its bias, float32 of shape (K + 1,)."""
+    if vector.dtype.kind not in "fiu" or vector.ndim != 1:
+        raise ModelError(f"{place}: expected numbers in one row, got {vector.dtype} {vector.shape}")
+    if len(vector) not in (channels, channels + 1):
+        raise ModelError(
+            f"{place}: {len(vector):,} numbers, but the network has {channels:,} feature channels"
+            " (one more number would be the bias)"
+        )
+    result = np.zeros(channels + 1, np.float32)
+    with np.errstate(over="ignore"):  # becomes an infinity, which is refused
+        result[: len(vector)] = vector
+    if not np.isfinite(result).all():
+        raise ModelError(f"{place}: holds NaN or infinity")
+    return result

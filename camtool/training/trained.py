@@ -47,7 +47,7 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
     import safetensors
     import safetensors.torch
 
-    from camtool.models.linear_weights import with_linear_weights
+    from camtool.models.weights import with_linear_weights
 
     description = read_checkpoint(folder)
     bare = model.model_copy(update={"weights": "none", "linear_weights": None})

@@ -3,7 +3,7 @@
     python scripts/bench/dilation.py [--size S] [--batch B] [--rounds R] [--threads T]
 
 The bundled network with random pictures: forward, backward and update are timed in turn, R rounds,
-with the layers of `camtool.models.dilation` and with the library's own, both channels last, and at
+with the layers of `camtool.models.layers` and with the library's own, both channels last, and at
 output stride 32. Printed are the medians of the rounds' CPU seconds and of their ratios.
 """
 

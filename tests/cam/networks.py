@@ -11,10 +11,9 @@ from timm.models import _features_fx
 from torch import nn
 
 from camtool.errors import ModelError
-from camtool.models.anatomy import dissect
 from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.splitting import block_classes, keep_whole, split_network
 from camtool.models.weights import bundled_state
-from camtool.models.whole import block_classes, undivided
 
 
 class Vgg(nn.Module):
@@ -111,10 +110,10 @@ def classifier_of(module, shape, name="test/net"):
         # What timm declares as not to be traced into.
         leaves = [*_features_fx.get_notrace_modules(), *block_classes(module)]
         functions = _features_fx.get_notrace_functions()
-        anatomy = dissect(name, module, example, leaves, functions)
+        anatomy = split_network(name, module, example, leaves, functions)
         parts = anatomy.features, anatomy.head
     except ModelError as error:
-        parts = undivided(module, example, str(error))
+        parts = keep_whole(module, example, str(error))
     spec = InputSpec(shape[::-1], (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)
     return Classifier(name, *parts, spec).eval()
 

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from camtool.cam.capture import capture
-from camtool.cam.layers import layer_names
+from camtool.cam.capture import capture, layer_names
 from camtool.errors import ModelError
-from camtool.models.entered import Entered
+from camtool.models.tracing import EnteredModule
 from tests.cam.networks import Gap, Vgg, classifier, classifier_of, images
 
 SHAPE = (32, 48)
@@ -238,10 +237,10 @@ def test_a_wrong_name_answers_with_those_that_exist():
 )
 def test_layers_that_give_no_grid(layer, message):
     from camtool.models.classifier import Classifier
-    from camtool.models.whole import undivided
+    from camtool.models.splitting import keep_whole
 
     network = Odd().eval()
-    parts = undivided(network, images(SHAPE, 1), "")
+    parts = keep_whole(network, images(SHAPE, 1), "")
     odd = Classifier("test/net", *parts, made().spec).eval()
     with pytest.raises(ModelError, match=message), capture(odd, (layer,)) as captured:
         captured.scores(images(SHAPE))
@@ -275,7 +274,7 @@ def test_names_are_those_of_the_networks_own_code():
     names = layer_names(classifier("resnet18"))
     assert {"conv1", "layer1", "layer4", "layer4.1", "layer4.1.conv2"} <= names.keys()
     # What the tracer enters is called with its result; a list, as its code has it, is its last.
-    assert type(names["layer4"]) is Entered
+    assert type(names["layer4"]) is EnteredModule
     names = layer_names(classifier_of(Listed(), SHAPE))
     assert names["steps"] is names["steps.1"]
     assert {"features", "features.0", "avgpool"} <= layer_names(classifier("vgg")).keys()

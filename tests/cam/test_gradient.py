@@ -103,7 +103,7 @@ def test_smooth_grad_cam_plus_plus_without_noise_is_grad_cam_plus_plus_of_gap():
 
 
 def test_smooth_grad_cam_plus_plus_as_printed():
-    from camtool.cam.noise import noisy
+    from camtool.cam.passes import noisy
 
     name, method = "vgg", SmoothGradCamPlusPlus(samples=3, sigma=0.2, seed=5)
     batch = images(NETWORKS[name][1])

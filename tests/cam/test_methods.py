@@ -188,9 +188,9 @@ class Cut(Gap):
 @pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.gradients and n != "legrad"])
 def test_a_network_without_gradients(name):
     from camtool.models.classifier import Classifier
-    from camtool.models.whole import undivided
+    from camtool.models.splitting import keep_whole
 
-    parts = undivided(Cut().eval(), images(SHAPE, 1), "")
+    parts = keep_whole(Cut().eval(), images(SHAPE, 1), "")
     network = Classifier("test/net", *parts, make().spec).eval()
     with pytest.raises(ModelError, match=r"its scores have no gradient at .*; use a method"):
         maps_of(METHODS[name], network, images(SHAPE), CLASSES)

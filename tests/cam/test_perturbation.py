@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from camtool.cam import Occlusion, Patches, Rise, SelfTaught
+from camtool.cam.passes import spread, windows
 from camtool.cam.segments import Segment, _alike, merged, segments
-from camtool.cam.sliding import spread, windows
 from tests.cam.networks import NETWORKS, classifier, images, network
 
 CLASSES = torch.tensor([[3, 7], [0, 9]])
@@ -135,9 +135,9 @@ def drawn():
 
 def with_patch():
     from camtool.models.classifier import Classifier, InputSpec
-    from camtool.models.whole import undivided
+    from camtool.models.splitting import keep_whole
 
-    parts = undivided(Patch(), drawn(), "")
+    parts = keep_whole(Patch(), drawn(), "")
     spec = InputSpec((48, 32), (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)
     return Classifier("test/patch", *parts, spec).eval()
 

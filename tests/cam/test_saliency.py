@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from camtool.cam import Backprop
-from camtool.cam.noise import noisy
-from camtool.cam.pixels import pixel_gradients
+from camtool.cam.passes import noisy
+from camtool.cam.pixel_gradients import pixel_gradients
 from camtool.errors import ModelError
 from tests.cam.networks import NETWORKS, Gap, classifier, classifier_of, images, network
 

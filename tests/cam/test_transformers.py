@@ -11,8 +11,7 @@ import torchcam.methods
 from torchvision.models import VisionTransformer
 
 from camtool.cam import AttentionRollout, GradCam, LeGrad, TsCam
-from camtool.cam.attention import AttentionTap
-from camtool.cam.transformer import attend
+from camtool.cam.attention import AttentionRecorder, record_attention
 from camtool.errors import ModelError
 from camtool.models.grids import Layout, layout_of
 from tests.cam.networks import TokenNetwork, classifier, classifier_of, images
@@ -57,7 +56,7 @@ PREFIX = {"registers": 5, "no class token": 0, "DINOv2-style": 5, "distilled": 2
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_grid_of_tokens_is_found(name):
     network = classifier_of(NETWORKS[name](), (32, 32))
-    seen = attend(network, images((32, 32)))
+    seen = record_attention(network, images((32, 32)))
     side = 8 if name == "patches of 4" else 4
     assert seen.layout == Layout("tokens", side, side, PREFIX.get(name, 1))
     assert len(seen.maps) == len(seen.blocks) == 3
@@ -117,7 +116,7 @@ def test_watching_changes_no_answer(name, fused):
             module.fused_attn = fused
     with torch.no_grad():
         expected = network(images((32, 32)))
-        with AttentionTap() as tap:
+        with AttentionRecorder() as tap:
             actual = network(images((32, 32)))
         assert torch.equal(network(images((32, 32))), expected)
     torch.testing.assert_close(actual, expected)
@@ -131,7 +130,7 @@ def test_masks_of_attention_are_kept():
     for mask in (torch.randn(5, 5), torch.eye(5, dtype=torch.bool)):
         given = (query, query * 2, query * 3, mask)
         expected = torch.nn.functional.scaled_dot_product_attention(*given)
-        with AttentionTap() as tap:
+        with AttentionRecorder() as tap:
             actual = torch.nn.functional.scaled_dot_product_attention(*given)
             causal = torch.nn.functional.scaled_dot_product_attention(*given[:3], is_causal=True)
         torch.testing.assert_close(actual, expected)
@@ -189,7 +188,7 @@ def test_ts_cam_is_attention_times_cam():
     made, batch = classifier_of(network, (32, 48)), images((32, 48))
     with torch.no_grad():
         forward = made(batch)
-        seen = attend(made, batch)
+        seen = record_attention(made, batch)
         maps = TsCam().maps(made, batch, forward, CLASSES)
     attention = torch.stack([m.mean(1)[:, 0, 3:] for m in seen.maps]).mean(0).view(2, 1, 4, 6)
     expected = attention * made.head.class_maps(forward.features, CLASSES)

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from camtool.errors import ModelError
-from camtool.models.anatomy import dissect
 from camtool.models.heads import LinearHead, NormLinearHead, PerClassHead
 from camtool.models.poolings import Gap, Gmp
+from camtool.models.splitting import split_network
 
 EXAMPLE = torch.linspace(-1, 1, 3 * 8 * 12).view(1, 3, 8, 12)
 
@@ -38,7 +38,7 @@ def cut(network):
             if isinstance(module, nn.LayerNorm):
                 nn.init.normal_(module.weight)
                 nn.init.normal_(module.bias)
-    return dissect("test/net", network.eval(), EXAMPLE)
+    return split_network("test/net", network.eval(), EXAMPLE)
 
 
 KNOWN = {
@@ -175,6 +175,6 @@ def test_the_network_itself_is_left_as_it_was():
     network = KNOWN["mean and linear"][1].eval()
     before = {k: v.clone() for k, v in network.state_dict().items()}
     expected = network(EXAMPLE)
-    dissect("test/net", network, EXAMPLE)
+    split_network("test/net", network, EXAMPLE)
     torch.testing.assert_close(network(EXAMPLE), expected, rtol=0, atol=0)
     assert before.keys() == network.state_dict().keys()

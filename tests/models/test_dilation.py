@@ -8,7 +8,7 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 from camtool.models import ModelSettings
-from camtool.models.dilation import DilatedDepthwise, quicken
+from camtool.models.layers import DilatedDepthwise, replace_dilated
 
 
 def draw(*shape):
@@ -56,7 +56,7 @@ def test_channels_stay_last():
 )
 def test_others_are_left_alone(other):
     network = nn.Sequential(other)
-    quicken(network)
+    replace_dilated(network)
     assert network[0] is other
 
 

@@ -10,9 +10,9 @@ import torch
 import torchvision
 
 from camtool.cam import LayerCam
-from camtool.cam.layers import layer_names
+from camtool.cam.capture import layer_names
 from camtool.models import ModelSettings
-from camtool.models.entered import Entered
+from camtool.models.tracing import EnteredModule
 from tests.cam.networks import calibrated, classifier_of, images
 
 NETWORKS = {
@@ -64,7 +64,7 @@ def test_each_layer_gives_what_it_gave(name):
     made = classifier_of(copy.deepcopy(own), (side, side))
     expected = outputs({n: m for n, m in own.named_modules() if n}, lambda: own(batch))
     actual = outputs(layer_names(made), lambda: made(batch))
-    blocks = {n for n, m in made.features.named_modules() if isinstance(m, Entered)}
+    blocks = {n for n, m in made.features.named_modules() if isinstance(m, EnteredModule)}
     assert blocks or "lite0" in name
     grids = {n for n, v in expected.items() if v.ndim == 4 and v.shape[2:] != (1, 1)}
     assert not [n for n in grids if n not in actual]

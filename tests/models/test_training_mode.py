@@ -14,8 +14,8 @@ from torch import nn
 
 from camtool.errors import ModelError
 from camtool.models import ModelSettings
-from camtool.models.anatomy import dissect
 from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.splitting import split_network
 
 # With batch norm, stochastic depth, dropout before the scores, windows of attention, layer norm.
 NETWORKS = [
@@ -125,7 +125,7 @@ class Network(nn.Module):
 
 def cut(network):
     example = torch.linspace(-1, 1, 3 * 8 * 12).view(1, 3, 8, 12)
-    return dissect("test/net", network.eval(), example)
+    return split_network("test/net", network.eval(), example)
 
 
 def test_dropout_by_function_within_a_layer():

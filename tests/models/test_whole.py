@@ -10,7 +10,7 @@ from torch import nn
 
 from camtool.errors import ModelError
 from camtool.models import ExtraConv, ModelSettings
-from camtool.models.whole import Unsplit, block_classes, last_spatial_layer
+from camtool.models.splitting import UnsplitHead, block_classes, last_spatial_layer
 
 
 def timm_vit(**options):
@@ -66,7 +66,7 @@ def test_blocks_are_kept_whole():
 
 def test_an_undivided_network_answers_as_it_is_and_is_not_trained():
     network = ModelSettings(backbone="torchvision/mobilenet_v3_small", weights="none").build(seed=1)
-    assert isinstance(network.head, Unsplit)
+    assert isinstance(network.head, UnsplitHead)
     assert network.num_classes == 1000
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)

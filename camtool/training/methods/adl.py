@@ -47,7 +47,7 @@ class Adl(TrainingMethod):
         Raises:
             ModelError: the backbone has no such layer.
         """
-        from camtool.models.points import insert
+        from camtool.models.layers import insert
         from camtool.training.methods.trainees import AttentionDropout
 
         insert(classifier, {point: AttentionDropout(self.threshold) for point in self.points})

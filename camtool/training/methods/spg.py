@@ -68,7 +68,7 @@ class Spg(TrainingMethod):
         Raises:
             ModelError: the backbone has no such layer.
         """
-        from camtool.models.points import insert
+        from camtool.models.layers import insert
         from camtool.training.methods.trainees import FeatureRecorder
 
         insert(classifier, {point: FeatureRecorder() for point in self.points})
