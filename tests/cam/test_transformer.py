@@ -14,7 +14,7 @@ from camtool.cam import AttentionRollout, GradCam, LeGrad, TsCam
 from camtool.cam.attention import AttentionRecorder, record_attention
 from camtool.errors import ModelError
 from camtool.models.grids import Layout, layout_of
-from tests.cam.networks import TokenNetwork, classifier, classifier_of, images
+from tests.networks import TokenNetwork, classifier, classifier_of, images
 
 CLASSES = torch.tensor([[3, 2], [0, 1]])
 
