@@ -6,8 +6,6 @@ import click
 
 from camtool.cli.options import format_rows
 
-__all__ = ["command"]
-
 
 @click.command("formats")
 def command() -> None:

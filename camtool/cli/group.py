@@ -10,8 +10,6 @@ import click
 from camtool import __version__
 from camtool.errors import CamtoolError
 
-__all__ = ["COMMANDS", "camtool", "main"]
-
 COMMANDS: Final = {
     "localize": "Class activation maps and boxes of images.",
     "train": "Train a network from class labels, and validate its boxes.",

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
     from camtool.pipelines.experiment import Experiment
 
-__all__ = [
-    "PATH",
-    "check_out",
-    "format_rows",
-    "load_experiment",
-    "settings_options",
-    "show_messages",
-    "show_report",
-]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from camtool.errors import EvaluationError, shorten
 from camtool.metrics.box_protocol import matches
 from camtool.metrics.unit_frame import FRAME, map_to_frame
 from camtool.runs import MapFiles
-from camtool.runs.damage import DAMAGED
+from camtool.runs.maps import DAMAGED
 from camtool.structures import Prediction
 
 if TYPE_CHECKING:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from camtool.pipelines.epochs import check_statistics
-from camtool.training.cache import PixelCache
-from camtool.training.dataset import TrainingImages, loader
-from camtool.training.ema import MovingAverage
-from camtool.training.loop import Loop
-from camtool.training.order import BatchOrder
-from camtool.training.rates import rates_of
-from camtool.training.synchronized import synchronized
+from camtool.training.batches import BatchOrder, PixelCache, TrainingImages, loader
+from camtool.training.distributed import synchronized
+from camtool.training.loop import Loop, MovingAverage
+from camtool.training.optimizer import rates_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
     from camtool.training.distributed import Processes
-
-__all__ = ["assemble"]
 
 
 def assemble(

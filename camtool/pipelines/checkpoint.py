@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 import safetensors.torch
 
 from camtool.errors import ModelError, RunError, shorten
-from camtool.runs.checkpoints import CLASSES, STATE, WEIGHTS, CheckpointStore, read_checkpoint
+from camtool.runs.checkpoint_store import CLASSES, STATE, WEIGHTS, CheckpointStore, read_checkpoint
 from camtool.settings import differences
 from camtool.training.settings import TrainSettings
 from camtool.training.state import pack_state, read_state, restore_state
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from camtool.training.data import ExampleSets
     from camtool.training.loop import Loop
 
-__all__ = ["Checkpoints", "Progressed"]
 
 _log = logging.getLogger("camtool")
 

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from camtool.errors import DataError, SettingsError
 from camtool.models import Gap, PerClass
-from camtool.training.precision import autocast
+from camtool.training.loop import autocast
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
     from camtool.training.distributed import Processes
-
-__all__ = ["check_fit", "check_statistics", "score_of", "sentence_of"]
 
 
 def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> None:

@@ -11,14 +11,12 @@ from camtool.boxes import BoxRule, PaperBoxes
 from camtool.cam import Cam, CamMethod
 from camtool.images import ImageSettings, One, Preprocess, Squeeze, Views
 from camtool.models import ModelSettings
-from camtool.pipelines.classes import ClassChoice, TopK
+from camtool.pipelines.class_choice import ClassChoice, TopK
 from camtool.pipelines.evaluate import EvalSettings
 from camtool.report.overlay import OverlaySettings
 from camtool.settings import Settings
 from camtool.training.data import Data
 from camtool.training.settings import TrainSettings
-
-__all__ = ["Experiment", "LocalizeSettings", "RunSettings"]
 
 
 @final

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from camtool.pipelines.experiment import Experiment
     from camtool.pipelines.localizer import Localizer
 
-__all__ = ["changed_keys", "identity_of", "manifest_of"]
 
 _INPUTS = {
     "inputs": "the set of images or labels",

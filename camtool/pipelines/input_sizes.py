@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
 
-__all__ = ["check_input_sizes"]
-
 
 def check_input_sizes(classifier: Classifier, sizes: Iterable[tuple[int, int]]) -> None:
     """Refuse a size that the network does not take, before the first image.

@@ -23,7 +23,8 @@ from camtool.pipelines.localizer import Localization, Localizer, Prepared, Seen
 from camtool.pipelines.targets import has_boxes, label_warnings, targets_of
 from camtool.progress import progress
 from camtool.report.overlay import encode_overlay, overlay_name
-from camtool.runs import RunFolder, Shard, read_manifest, remember, write_atomically
+from camtool.runs import RunFolder, Shard, read_manifest, write_atomically
+from camtool.runs.folder import remember
 from camtool.runs.writing import make_folder
 from camtool.settings import dump_settings
 from camtool.structures import Prediction
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from camtool.images import FoundImages, ImageSource
     from camtool.pipelines.experiment import Experiment
 
-__all__ = ["LocalizeResult", "StoppedError", "localize"]
 
 _PART_IMAGES: Final = 128
 _PART_SECONDS: Final = 30.0

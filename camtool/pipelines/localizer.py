@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier, Forward
 
-__all__ = ["Localization", "Localizer", "Prepared", "Seen"]
-
 
 @dataclass(frozen=True, slots=True)
 class Prepared:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from camtool.images.views import View
 
-__all__ = ["merge_boxes", "merge_logits"]
 
 Boxes = list[tuple[ScoredBox, ...]]
 """The boxes of each class."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
 
-__all__ = ["has_boxes", "label_warnings", "targets_of"]
 
 _MOST_PROBLEMS: Final = 10
 _log = logging.getLogger("camtool")

@@ -16,8 +16,7 @@ from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
 from camtool.settings import dump_settings
-from camtool.training.allocator import keep_freed_memory
-from camtool.training.distributed import Processes, processes
+from camtool.training.distributed import Processes, keep_freed_memory, processes
 from camtool.training.history import (
     check_tensorboard,
     draw_curves,
@@ -25,7 +24,7 @@ from camtool.training.history import (
     write_tensorboard,
 )
 from camtool.training.loop import Ended, EpochSums, Position
-from camtool.training.random_state import kernels, own_random_state, seed_all
+from camtool.training.seeds import kernels, own_random_state, seed_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
 
-__all__ = ["TrainResult", "train"]
 
 _MOST_WARNINGS: Final = 20
 _log = logging.getLogger("camtool")

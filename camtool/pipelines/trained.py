@@ -12,14 +12,13 @@ from pydantic import BaseModel, ValidationError
 from camtool.errors import ModelError, shorten
 from camtool.models import ModelSettings
 from camtool.pipelines.experiment import Experiment, LocalizeSettings
-from camtool.runs.checkpoints import checkpoint_folder, read_checkpoint
+from camtool.runs.checkpoint_store import checkpoint_folder, read_checkpoint
 from camtool.settings import load_settings
 from camtool.settings.dump import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["with_model"]
 
 S = TypeVar("S", bound=BaseModel)
 

@@ -22,7 +22,7 @@ from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.figures import ImageOutcome
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.parallel import ordered_map
-from camtool.pipelines.classes import TopK
+from camtool.pipelines.class_choice import TopK
 from camtool.pipelines.evaluate import EvalSettings
 from camtool.pipelines.localizer import Localizer, Prepared, Seen
 from camtool.report.overlay import OverlaySettings
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from camtool.training.data import Example, ExampleSets
     from camtool.training.distributed import Processes
 
-__all__ = ["Validator"]
 
 _LEAST_PROBABILITY: Final = 1e-12
 _log = logging.getLogger("camtool")

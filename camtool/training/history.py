@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["check_tensorboard", "draw_curves", "write_history", "write_tensorboard"]
 
 Row = dict[str, Any]
 _PANELS = (

@@ -10,14 +10,12 @@ import torch
 
 from camtool.errors import ModelError
 from camtool.training.loop import EpochSums, Position
-from camtool.training.random_state import get_random_state, set_random_state
+from camtool.training.seeds import get_random_state, set_random_state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.training.loop import Loop
-
-__all__ = ["pack_state", "read_state", "restore_state"]
 
 
 def pack_state(loop: Loop) -> bytes:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from camtool.annotations import NetworkClasses
 from camtool.errors import ModelError
-from camtool.runs.checkpoints import CLASSES, WEIGHTS, read_checkpoint
+from camtool.runs.checkpoint_store import CLASSES, WEIGHTS, read_checkpoint
 from camtool.training.methods import Method, TrainingMethod
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from camtool.models import ModelSettings
     from camtool.models.classifier import Classifier, InputSpec
-
-__all__ = ["build_trained", "input_to_json", "read_classes"]
 
 
 def read_classes(folder: Path) -> NetworkClasses:

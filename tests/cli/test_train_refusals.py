@@ -12,7 +12,7 @@ import torch
 from camtool.errors import ModelError, RunError
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.train import train
-from camtool.runs import checkpoints as store
+from camtool.runs import checkpoint_store as store
 from camtool.settings import load_settings
 from camtool.training.loop import Loop
 from camtool.training.state import read_state

@@ -14,8 +14,6 @@ from camtool.training.data.sets import DataSettings, Example, ExampleSets, finis
 if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet
 
-__all__ = ["CubData"]
-
 
 @final
 class CubData(DataSettings):

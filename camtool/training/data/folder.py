@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
-from camtool.training.data.listing import by_class_folder
 from camtool.training.data.sets import (
     DataSettings,
     Example,
     ExampleSets,
+    by_class_folder,
     finish_sets,
     split_by_class,
 )
 
 if TYPE_CHECKING:
     from camtool.images import ImageSource
-
-__all__ = ["FolderData"]
 
 
 @final

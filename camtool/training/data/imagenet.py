@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import IMAGENET, NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
-from camtool.training.data.listing import by_class_folder, listed_images
 from camtool.training.data.sets import (
     DataSettings,
     Example,
     ExampleSets,
+    by_class_folder,
     finish_sets,
+    listed_images,
     split_by_class,
 )
 
 if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
-
-__all__ = ["ImageNetData"]
 
 
 @final

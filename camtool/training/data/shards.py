@@ -23,8 +23,6 @@ from camtool.training.data.sets import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ShardData"]
-
 
 @final
 class ShardData(DataSettings):

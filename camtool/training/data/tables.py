@@ -18,8 +18,6 @@ from camtool.training.data.sets import (
     split_by_class,
 )
 
-__all__ = ["CsvData"]
-
 _PATH_HEADS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
 _LABEL_HEADS = ("label", "labels", "class", "classes", "category")
 

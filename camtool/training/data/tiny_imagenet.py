@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import NO_CLASS, NetworkClasses, TinyImageNet, read_annotations
 from camtool.errors import DataError, shorten
-from camtool.training.data.listing import listed_images
 from camtool.training.data.sets import (
     DataSettings,
     Example,
     ExampleSets,
     empty_classes,
     finish_sets,
+    listed_images,
 )
 
 if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
-
-__all__ = ["TinyImageNetData", "degenerate_boxes"]
 
 
 @final

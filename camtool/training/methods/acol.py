@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.training.methods.base import StepResult, TrainingMethod
+from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
     import torch
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
-    from camtool.training.trainees.complementary import ComplementaryTrainee
-
-__all__ = ["Acol"]
+    from camtool.training.methods.trainees import ComplementaryTrainee
 
 
 @final
@@ -46,7 +44,7 @@ class Acol(TrainingMethod):
 
     def prepare(self, classifier: Classifier, seed: int = 0) -> Classifier:
         """Put the two branches on the features, in place of the network's own head."""
-        from camtool.training.trainees.complementary import complementary_head
+        from camtool.training.methods.trainees import complementary_head
 
         head = complementary_head(classifier, self.channels, self.dropout, self.threshold, seed)
         classifier.replace_head(head)
@@ -54,7 +52,7 @@ class Acol(TrainingMethod):
 
     def trainee(self, classifier: Classifier, seed: int) -> ComplementaryTrainee:
         """Return the classifier, which answers with the logits of both branches."""
-        from camtool.training.trainees.complementary import ComplementaryTrainee
+        from camtool.training.methods.trainees import ComplementaryTrainee
 
         return ComplementaryTrainee(self.prepare(classifier, seed))
 

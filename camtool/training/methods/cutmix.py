@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 import numpy as np
 from pydantic import Field
 
-from camtool.training.methods.base import StepResult, TrainingMethod
+from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
     from camtool.training.losses import Loss
-
-__all__ = ["CutMix"]
 
 
 @final

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.training.methods.base import StepResult, TrainingMethod
+from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
     import torch
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
-    from camtool.training.trainees.hiding import HidingTrainee
+    from camtool.training.methods.trainees import HidingTrainee
 
-__all__ = ["HideAndSeek"]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -49,7 +48,7 @@ class HideAndSeek(TrainingMethod):
 
     def trainee(self, classifier: Classifier, seed: int) -> HidingTrainee:
         """Return the classifier behind a layer that hides."""
-        from camtool.training.trainees.hiding import HidingTrainee
+        from camtool.training.methods.trainees import HidingTrainee
 
         return HidingTrainee(self.prepare(classifier, seed), self.fill)
 

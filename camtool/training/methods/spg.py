@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field, model_validator
 
-from camtool.training.methods.base import StepResult, TrainingMethod
+from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
     import torch
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
-    from camtool.training.trainees.guided import GuidedTrainee
+    from camtool.training.methods.trainees import GuidedTrainee
 
-__all__ = ["Spg"]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Pair = Annotated[tuple[_Share, _Share], Field(strict=False)]
@@ -70,14 +69,14 @@ class Spg(TrainingMethod):
             ModelError: the backbone has no such layer.
         """
         from camtool.models.layers import insert
-        from camtool.training.trainees.guided import Note
+        from camtool.training.methods.trainees import FeatureRecorder
 
-        insert(classifier, {point: Note() for point in self.points})
+        insert(classifier, {point: FeatureRecorder() for point in self.points})
         return classifier
 
     def trainee(self, classifier: Classifier, seed: int) -> GuidedTrainee:
         """Return the classifier with branches B and C, new by `seed`."""
-        from camtool.training.trainees.guided import GuidedTrainee
+        from camtool.training.methods.trainees import GuidedTrainee
 
         prepared = self.prepare(classifier, seed)
         return GuidedTrainee(prepared, len(self.points), self.channels, seed)

@@ -1,17 +1,83 @@
-"""`Prediction` as a line of `predictions.jsonl`, and back."""
+"""Predictions as lines of `predictions.jsonl`, and the manifest: how a run is read."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
+from camtool.errors import DataError, RunError, shorten
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["from_json", "to_json", "to_line"]
+
+_MAX_LINE: Final = 64 << 20
+
+
+def read_predictions(path: Path) -> Iterator[Prediction]:
+    """Read a `predictions.jsonl`, or that of a run folder, line by line.
+
+    Example:
+        >>> line = '{"image_id": "cat", "classes": [{"name": "tabby", "score": 0.8, "boxes": []}]}'
+        >>> _ = Path("predictions.jsonl").write_text(line)
+        >>> [prediction.classes[0].name for prediction in read_predictions(Path.cwd())]
+        ['tabby']
+
+    Raises:
+        DataError: not there, or a line that is no record; names the line.
+        RunError: the run folder holds an unfinished run.
+    """
+    if path.is_dir():
+        path = path / "predictions.jsonl"
+        if not path.exists() and (path.parent / "parts").is_dir():
+            raise RunError(f"{path.parent}: an unfinished run; start it again to go on")
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(_MAX_LINE):
+                number += 1
+                if line.strip():
+                    yield _record(line, f"{shorten(str(path), 200)}:{number}")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _record(line: bytes, place: str) -> Prediction:
+    try:
+        return from_json(json.loads(line))
+    except KeyError as error:
+        raise DataError(f"{place}: the record has no {error}") from error
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = shorten(str(error), 200)
+        raise DataError(f"{place}: not a prediction record ({reason})") from error
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """Read the manifest of a finished run: how it was made, and what was skipped.
+
+    Example:
+        >>> _ = Path("manifest.json").write_text('{"counts": {"images": 7, "skipped": 0}}')
+        >>> read_manifest(Path.cwd())["counts"]["images"]
+        7
+
+    Raises:
+        RunError: there is none, or it cannot be read.
+    """
+    path = run / "manifest.json"
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        unfinished = (run / "parts").is_dir()
+        state = "an unfinished run; start it again to go on" if unfinished else "not a run folder"
+        raise RunError(f"{run}: {state}") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(manifest, dict):
+        raise RunError(f"{path}: not a manifest")
+    return manifest
 
 
 def _number(value: float) -> float:

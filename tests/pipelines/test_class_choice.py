@@ -6,7 +6,8 @@ import pytest
 
 from camtool.annotations import NetworkClasses
 from camtool.errors import SettingsError
-from camtool.pipelines.classes import CLASS_CHOICES, ClassChoice, Labels, Listed, TopK
+from camtool.pipelines.class_choice import BaseClassChoice, ClassChoice, Labels, Listed, TopK
+from camtool.settings import members
 
 NAMES = NetworkClasses(
     tuple(f"n{i}" for i in range(6)), ("dog", "cat", "kit fox", None, None, None)
@@ -66,7 +67,11 @@ def test_choices_are_told_apart_by_name():
     adapter = pydantic.TypeAdapter(ClassChoice)
     assert adapter.validate_python({"name": "top-k", "k": 3}) == TopK(k=3)
     assert adapter.validate_python({"name": "labels"}) == Labels()
-    assert [c.model_fields["name"].default for c in CLASS_CHOICES] == ["top-k", "labels", "list"]
+    assert [c.model_fields["name"].default for c in members(ClassChoice, BaseClassChoice)] == [
+        "top-k",
+        "labels",
+        "list",
+    ]
     for wrong in ({"name": "top"}, {"name": "list", "classes": ()}, {"name": "top-k", "k": 0}):
         with pytest.raises(pydantic.ValidationError):
             adapter.validate_python(wrong)

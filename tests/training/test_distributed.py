@@ -1,17 +1,17 @@
-"""Synchronized batch norms: the same network, whose parts keep their rates."""
+"""Processes: synchronized batch norms, memory that is kept."""
 
 from __future__ import annotations
 
 import copy
+import platform
 
 import torch
 from torch import nn
 
 from camtool.models import ModelSettings
+from camtool.training.distributed import keep_freed_memory, synchronized
 from camtool.training.methods import Plain
-from camtool.training.optimizer import Sgd
-from camtool.training.rates import rates_of
-from camtool.training.synchronized import synchronized
+from camtool.training.optimizer import Sgd, rates_of
 
 
 def test_the_activations_within_batch_norms_stay():
@@ -35,3 +35,7 @@ def test_rates_and_kept_parts_are_those_of_the_new_batch_norms():
     groups = Sgd().build(module, module.new_modules(), rates.factors).param_groups
     scales = {id(p): group["scale"] for group in groups for p in group["params"]}
     assert scales[id(module.classifier.features.get_parameter("layer1.0.bn1.weight"))] == 0.5
+
+
+def test_glibc_takes_the_settings():
+    assert keep_freed_memory() == (platform.libc_ver()[0] == "glibc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 import numpy as np
@@ -17,11 +18,38 @@ if TYPE_CHECKING:
 
     from camtool.annotations import NetworkClasses
 
-__all__ = ["CLASS_CHOICES", "ClassChoice", "Labels", "Listed", "TopK"]
+
+class BaseClassChoice(Settings, ABC):
+    """Base of the choices of classes."""
+
+    summary: ClassVar[str]
+
+    def check(self, names: NetworkClasses, *, labelled: bool) -> None:
+        """Refuse what does not fit the network's classes or the images, before any work is done.
+
+        Args:
+            names: the network's classes.
+            labelled: something says which classes of the images are true.
+
+        Raises:
+            SettingsError: it does not fit.
+        """
+
+    @abstractmethod
+    def choose(
+        self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
+    ) -> list[int]:
+        """Return the class indices of one image, most probable first.
+
+        Args:
+            order: all class indices, most probable first.
+            targets: indices of the true classes.
+            names: the network's classes.
+        """
 
 
 @final
-class TopK(Settings):
+class TopK(BaseClassChoice):
     """The k most probable classes, and the true ones (`--labels`) that are not among them."""
 
     summary: ClassVar[str] = "the k most probable classes, and the true ones of --labels"
@@ -31,26 +59,17 @@ class TopK(Settings):
     k: Annotated[int, Field(ge=1, le=100)] = 5
     """Number of classes; the protocols need 5."""
 
-    def check(self, names: NetworkClasses, *, labelled: bool) -> None:
-        """Fits every network and every set of images."""
-
     def choose(
         self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
     ) -> list[int]:
-        """Return the class indices of one image, most probable first, added ones last.
-
-        Args:
-            order: all class indices, most probable first.
-            targets: indices of the true classes.
-            names: the network's classes.
-        """
+        """Return the most probable classes, then the true ones that are not among them."""
         del names
         best = [int(i) for i in order[: self.k]]
         return best + [t for t in targets if t not in best]
 
 
 @final
-class Labels(Settings):
+class Labels(BaseClassChoice):
     """The true classes only, from `--labels`: for GT-known localization."""
 
     summary: ClassVar[str] = "only the true classes of --labels"
@@ -79,7 +98,7 @@ class Labels(Settings):
 
 
 @final
-class Listed(Settings):
+class Listed(BaseClassChoice):
     """Classes given by name, the same for every image; true classes are added."""
 
     summary: ClassVar[str] = "the classes given by name or wnid, in every image"
@@ -120,6 +139,3 @@ class Listed(Settings):
 
 ClassChoice = Annotated[TopK | Labels | Listed, Field(discriminator="name")]
 """Every way to choose classes."""
-
-CLASS_CHOICES: tuple[type[TopK | Labels | Listed], ...] = (TopK, Labels, Listed)
-"""The members of `ClassChoice`, for the tables that are derived from the code."""

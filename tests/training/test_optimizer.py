@@ -7,7 +7,7 @@ import torch
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, StepLR
 
-from camtool.training.schedule import Constant, Cosine, OneCycle, StepDecay
+from camtool.training.optimizer import Constant, Cosine, OneCycle, StepDecay
 
 EPOCHS, STEPS = 6, 10
 

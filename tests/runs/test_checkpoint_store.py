@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from camtool.errors import RunError
-from camtool.runs.checkpoints import CheckpointStore
+from camtool.runs.checkpoint_store import CheckpointStore
 
 
 def test_one_process_at_a_time(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from camtool.errors import DataError, RunError
 from camtool.runs import read_manifest, read_predictions
-from camtool.runs.records import from_json, to_json, to_line
+from camtool.runs.predictions import from_json, to_json, to_line
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
 
 # Any text, line breaks and lone surrogates (names that are not UTF-8) among it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, final
 
 from camtool.settings import Settings
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
-    from camtool.training.trainees import Trainee
-
-__all__ = ["StepResult", "TrainingMethod"]
+    from camtool.training.methods.trainees import Trainee
 
 
 class StepResult(NamedTuple):
@@ -58,7 +56,7 @@ class TrainingMethod(Settings, ABC):
         It keeps the prepared classifier as `.classifier`, tells its `new_modules()`, and does
         all the work of a step in one forward pass, so that it can be wrapped for many processes.
         """
-        from camtool.training.trainees import Trainee
+        from camtool.training.methods.trainees import Trainee
 
         return Trainee(self.prepare(classifier, seed))
 
@@ -82,3 +80,25 @@ class TrainingMethod(Settings, ABC):
                 that a run that is taken up again repeats bit for bit. (Dropout layers draw from
                 torch's own.)
         """
+
+
+@final
+class Plain(TrainingMethod):
+    """The classifier learns the labels of whole pictures, as in the CAM paper."""
+
+    summary: ClassVar[str] = "labels of whole pictures"
+    paper: ClassVar[str] = "Zhou et al., CVPR 2016, arXiv:1512.04150"
+
+    name: Literal["none"] = "none"
+
+    def step(
+        self,
+        trainee: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        loss: Loss,
+        generator: torch.Generator,  # noqa: ARG002 (the methods' common signature)
+    ) -> StepResult:
+        """Run the forward pass; nothing is random."""
+        logits = trainee(images)
+        return StepResult(loss(logits, targets), logits)

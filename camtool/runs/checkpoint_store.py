@@ -26,15 +26,6 @@ from camtool.runs.writing import make_folder, run_errors, write_atomically
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = [
-    "CLASSES",
-    "DESCRIPTION",
-    "STATE",
-    "WEIGHTS",
-    "CheckpointStore",
-    "checkpoint_folder",
-    "read_checkpoint",
-]
 
 DESCRIPTION: Final = "checkpoint.json"
 WEIGHTS: Final = "weights.safetensors"
