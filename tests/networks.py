@@ -177,3 +177,30 @@ class TokenNetwork(nn.Module):
     def forward(self, images):
         tokens = self.vit.forward_features(images)[:, 3:]
         return self.conv(tokens.transpose(1, 2).unflatten(2, (4, 6))).mean((2, 3))
+
+
+def vit(**options):
+    options = {"patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3} | options
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = timm.models.VisionTransformer(img_size=32, num_classes=4, **options)
+        for name, parameter in made.named_parameters():
+            if name in ("cls_token", "reg_token"):
+                torch.nn.init.normal_(parameter)
+    return made.eval()
+
+
+def torchvision_vit():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = torchvision.models.VisionTransformer(32, 8, 3, 3, 24, 48, num_classes=4)
+        torch.nn.init.normal_(made.heads.head.weight)
+        torch.nn.init.normal_(made.class_token)
+    return made.eval()
+
+
+def swin():
+    return timm.models.SwinTransformer(
+        img_size=64, patch_size=4, embed_dim=12, depths=(2, 1), num_heads=(2, 2), window_size=4,
+        num_classes=4,
+    )  # fmt: skip
