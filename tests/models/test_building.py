@@ -13,6 +13,7 @@ from torch import nn
 from camtool.errors import ModelError
 from camtool.models import ExtraConv, Gap, Gmp, Lse, ModelSettings, PerClass
 from camtool.models.heads import ClassMapHead, LinearHead, NormLinearHead, PerClassHead
+from tests.networks import images, save_weights
 
 SMALL = "timm/test_resnet"
 
@@ -20,10 +21,6 @@ SMALL = "timm/test_resnet"
 def build(backbone=SMALL, num_classes=None, seed=0, weights="none", **more):
     settings = ModelSettings(backbone=backbone, weights=str(weights), **more)
     return settings.build(seed, num_classes)
-
-
-def images(*shape, count=2):
-    return torch.randn(count, 3, *shape, generator=torch.Generator().manual_seed(1))
 
 
 def new_names(classifier):
@@ -34,10 +31,7 @@ def new_names(classifier):
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     """Weights of the small network, in place of pretrained ones."""
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    torch.manual_seed(7)
-    safetensors.torch.save_file(timm.create_model("test_resnet").state_dict(), path)
-    return path
+    return save_weights(tmp_path_factory.mktemp("weights") / "small.safetensors")
 
 
 def test_another_number_of_classes(file):
@@ -47,9 +41,9 @@ def test_another_number_of_classes(file):
     before, after = whole.features.state_dict(), other.features.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[k], after[k]) for k in before)
-    features, logits = other(images(64, 96))
+    features, logits = other(images((64, 96)))
     assert logits.shape == (2, 7)
-    torch.testing.assert_close(features, whole(images(64, 96)).features)
+    torch.testing.assert_close(features, whole(images((64, 96))).features)
 
 
 def test_the_number_of_classes_that_the_weights_have(file, tmp_path):
@@ -88,7 +82,7 @@ def test_the_bundled_network_as_it_is_trained():
     assert all(map(torch.equal, classifier.features.state_dict().values(),
                    whole.features.state_dict().values()))  # fmt: skip
     with torch.inference_mode():
-        features, logits = classifier(images(112, 112))
+        features, logits = classifier(images((112, 112)))
     assert features.shape == (2, 1280, 7, 7)
     assert logits.shape == (2, 50)
     assert len(list(classifier.parameters())) == len(list(whole.parameters()))
@@ -109,7 +103,7 @@ def test_the_bundled_network_as_it_is_trained():
 @torch.inference_mode()
 def test_any_backbone_with_any_pooling(backbone, channels, pooling):
     classifier = build(backbone, 5, pooling=pooling)
-    features, logits = classifier(images(64, 96))
+    features, logits = classifier(images((64, 96)))
     assert features.shape[:2] == (2, channels)
     assert features.shape[2] * features.shape[3] > 1
     head, every = classifier.head, torch.arange(5).expand(2, -1)
@@ -133,7 +127,7 @@ def test_another_pooling_keeps_the_layer_that_it_feeds(file):
     assert new_names(gmp) == new_names(maps) == []
     assert own.sha256() == gmp.sha256() == maps.sha256()
     # GAP of class maps is GAP of features, for the convolution is linear.
-    batch = images(64, 96)
+    batch = images((64, 96))
     torch.testing.assert_close(maps(batch).logits, own(batch).logits, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(gmp(batch).logits, own(batch).logits)
 
@@ -144,8 +138,8 @@ def test_an_extra_convolution(file):
     backbone = build(weights=file).features.state_dict()
     own = classifier.features.backbone.state_dict()
     assert all(torch.equal(backbone[k], own[k]) for k in backbone)
-    features, logits = classifier(images(64, 96))
-    plain = build(weights=file)(images(64, 96)).features
+    features, logits = classifier(images((64, 96)))
+    plain = build(weights=file)(images((64, 96))).features
     assert features.shape == (2, 24, *plain.shape[2:])
     assert logits.shape == (2, 7)
     convolution = classifier.features.extra[0]
@@ -169,7 +163,7 @@ def test_dropout_is_the_networks_own_unless_set():
     assert build(name, dropout=0.7, pooling=Lse()).head.dropout == 0.7
     assert build(name, pooling=PerClass()).head.dropout == 0.2
     classifier = build(name, 5)
-    batch = images(64, 64)
+    batch = images((64, 64))
     features = classifier(batch).features.detach()
     head = classifier.head
     assert torch.equal(head(features), head(features))
@@ -214,7 +208,7 @@ def test_the_state_is_enough_to_rebuild_it(more):
     assert other.sha256() != trained.sha256()
     other.load_state_dict(state, strict=True)
     assert other.sha256() == trained.sha256()
-    batch = images(64, 96)
+    batch = images((64, 96))
     with torch.inference_mode():
         assert torch.equal(other(batch).logits, trained(batch).logits)
     with pytest.raises(RuntimeError, match=r"size mismatch"):

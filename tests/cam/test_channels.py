@@ -1,6 +1,7 @@
-"""Score-CAM and Ablation-CAM, a pass for each channel, as in pytorch-grad-cam.
+"""Score-CAM, Ablation-CAM and Eigen-CAM, as in pytorch-grad-cam and by hand.
 
-The networks are those of `tests.cam.networks` with fewer channels at the end, and scores that
+
+The networks are those of `tests.networks` with fewer channels at the end, and scores that
 differ much from channel to channel: else the weights of Score-CAM are all alike, and after a layer
 norm their sum is rounding.
 
@@ -14,6 +15,7 @@ norm their sum is rounding.
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
 
@@ -30,9 +32,10 @@ from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 from torchvision.ops import Conv2dNormActivation
 
-from camtool.cam import AblationCam, ScoreCam
-from tests.cam.networks import NETWORKS, Vgg, calibrated, classifier_of, images
-from tests.cam.test_references import as_theirs, channels_first, grid_of_tokens
+from camtool.cam import AblationCam, EigenCam, ScoreCam
+from camtool.cam.capture import capture
+from tests.cam.test_references import at_image_size, channels_first, grid_of_tokens
+from tests.networks import NETWORKS, Gap, Vgg, calibrated, classifier, classifier_of, images
 
 # A layer norm behind the pooling leaves nothing that speaks for the class of the greatest score.
 OTHERS = {"convnext": [7, 7]}
@@ -114,7 +117,7 @@ def classes(name):
         return OTHERS.get(name) or made(images(NETWORKS[name][1])).argmax(1).tolist()
 
 
-def theirs(kind, name, **options):
+def reference_maps(kind, name, **options):
     made, _ = narrow(name)
     _, shape, layer = NETWORKS[name]
     to_grid = channels_first if name == "swin" else grid_of_tokens
@@ -127,29 +130,74 @@ def theirs(kind, name, **options):
     return result
 
 
-def ours(method, name):
+def camtool_maps(method, name):
     batch = images(NETWORKS[name][1])
     _, made = narrow(name)
     with torch.no_grad():
         maps = method.maps(made, batch, made(batch), torch.tensor(classes(name))[:, None])[:, 0]
     assert (maps.amax((1, 2)) > 0).all()
-    return as_theirs(maps.numpy(), NETWORKS[name][1])
+    return at_image_size(maps.numpy(), NETWORKS[name][1])
 
 
 @pytest.mark.parametrize("name", NARROW)
 def test_score_cam(name, monkeypatch):
     unaligned = functools.partial(torch.nn.Upsample, mode="bilinear", align_corners=False)
     monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", unaligned)
-    expected = theirs(pytorch_grad_cam.ScoreCAM, name)
-    np.testing.assert_allclose(ours(ScoreCam(), name), expected, rtol=0, atol=1e-4)
+    expected = reference_maps(pytorch_grad_cam.ScoreCAM, name)
+    np.testing.assert_allclose(camtool_maps(ScoreCam(), name), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NARROW)
 def test_ablation_cam(name):
     order = {"swin": (3, 0), "vit": (2, 1)}.get(name, (1, 0))
-    actual = ours(AblationCam(), name)
-    expected = theirs(pytorch_grad_cam.AblationCAM, name, ablation_layer=Zeros(*order))
+    actual = camtool_maps(AblationCam(), name)
+    expected = reference_maps(pytorch_grad_cam.AblationCAM, name, ablation_layer=Zeros(*order))
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
     if name in ("resnet18", "vgg", "mobilenet_v2", "efficientnet_lite0"):
-        expected = theirs(pytorch_grad_cam.AblationCAM, name, ablation_layer=AblationLayer())
+        expected = reference_maps(
+            pytorch_grad_cam.AblationCAM, name, ablation_layer=AblationLayer()
+        )
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)
+
+
+CLASSES = torch.tensor([[3, 1], [0, 2]])
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize(("layer", "wide"), [("layer1", False), ("layer4", True)])
+def test_eigen_cam_by_svd(layer, wide, centred):
+    made, batch = classifier("resnet18"), images(NETWORKS["resnet18"][1])
+    with capture(made, (layer,), gradients=False) as captured:
+        captured.scores(batch)
+        features = captured.grids()[0].double().flatten(2).numpy()
+    assert (features.shape[1] > features.shape[2]) == wide  # either Gram matrix has its turn
+    with torch.no_grad():
+        maps = EigenCam(layer=layer, centred=centred).maps(made, batch, made(batch), CLASSES)
+    for one, actual in zip(features, maps[:, 0].flatten(1).numpy(), strict=True):
+        rows = one.T - one.T.mean(0) * centred
+        left, values, _ = np.linalg.svd(rows, full_matrices=False)
+        expected = left[:, 0] * values[0]
+        expected = expected * np.sign(expected[np.abs(expected).argmax()])
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * expected.max())
+
+
+def test_a_negative_score_does_not_turn_the_map():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        high = Gap()
+    low = copy.deepcopy(high)
+    with torch.no_grad():
+        high.fc.bias += 50
+        low.fc.bias -= 50
+    maps = []
+    for network in (high, low):
+        made, batch = classifier_of(network, (32, 48)), images((32, 48))
+        with torch.no_grad():
+            forward = made(batch)
+            chosen = forward.logits.gather(1, CLASSES)
+            assert ((chosen > 0) == (network is high)).all()
+            # Up to the divisor, which is the size of the score.
+            raw = AblationCam().maps(made, batch, forward, CLASSES)
+            maps.append(raw * chosen.abs()[..., None, None])
+    torch.testing.assert_close(maps[0], maps[1], rtol=1e-3, atol=1e-4)
+    assert maps[0].any()

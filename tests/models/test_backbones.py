@@ -1,4 +1,4 @@
-"""Networks of many families: cut apart, they answer as before, and their maps are exact."""
+"""Networks by name: what is in them, split apart they answer as before, and their finer grids."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-import torchvision
-from torch import nn
 
 from camtool.errors import ModelError
 from camtool.models import ModelSettings
+from camtool.models.backbones import names
 from camtool.models.heads import LinearHead, NormLinearHead, PerClassHead
+from camtool.models.weights import bundled_state
+from tests.networks import calibrated, images, library_network
 
 # Name → head, and a small input (height, width) that is not square where the family allows it.
 FAMILIES = {
@@ -39,29 +40,6 @@ FAMILIES = {
 }
 
 
-def images(shape, count=2):
-    return torch.randn(count, 3, *shape, generator=torch.Generator().manual_seed(1))
-
-
-def original(name):
-    """The library's own network, with random weights under which features do not die out."""
-    library, short = name.split("/")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        if library == "timm":
-            network = timm.create_model(short, pretrained=False)
-        else:
-            options = {"init_weights": False} if short in ("googlenet", "inception_v3") else {}
-            network = torchvision.models.get_model(short, weights=None, **options)
-        network.eval()
-        for norm in network.modules():
-            if isinstance(norm, nn.BatchNorm2d):
-                norm.train().momentum = None  # the statistics of the one batch that follows
-        with torch.inference_mode():
-            network(images(FAMILIES[name][1]))
-    return network.eval()
-
-
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     """Return the library's network of a name, and the classifier that was made with its weights.
@@ -72,7 +50,7 @@ def build(tmp_path_factory):
 
     @functools.lru_cache(maxsize=1)
     def pair(name):
-        network = original(name)
+        network = calibrated(library_network(name), FAMILIES[name][1])
         safetensors.torch.save_model(network, str(path))
         return network, ModelSettings(backbone=name, weights=str(path)).build()
 
@@ -154,3 +132,109 @@ def test_networks_without_an_exact_map(name, message):
     assert message in str(raised.value)
     remedy = "train a GAP head on this backbone (model.pooling: {name: gap}), or use a gradient"
     assert remedy in str(raised.value)
+
+
+DILATED = [
+    "timm/resnet18",
+    "timm/mobilenetv2_050",
+    "timm/regnetx_002",
+    "timm/convnext_atto",
+    "torchvision/resnet50",
+]
+
+
+def dilated(name, stride):
+    """The library's own network."""
+    options = {"output_stride": stride}
+    if name.startswith("torchvision/"):
+        options = {"replace_stride_with_dilation": [False, stride == 8, stride < 32]}
+    return calibrated(library_network(name, **options), (64, 96))
+
+
+@pytest.mark.parametrize("name", DILATED)
+@pytest.mark.parametrize("stride", [16, 8])
+@torch.inference_mode()
+def test_logits_are_those_of_the_familys_own_dilated_network(name, stride, tmp_path):
+    network = dilated(name, stride)
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(network.state_dict(), path)
+    settings = ModelSettings(backbone=name, weights=str(path), output_stride=stride)
+    features, logits = settings.build()(images((64, 96)))
+    assert features.shape[2:] == (64 // stride, 96 // stride)
+    torch.testing.assert_close(logits, network(images((64, 96))), rtol=1e-4, atol=1e-5)
+    coarse = settings.model_copy(update={"output_stride": 32}).build()(images((64, 96)))
+    assert coarse.features.shape[2:] == (2, 3)
+    assert not torch.allclose(coarse.logits, logits, rtol=1e-2, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_the_bundled_network():
+    network = timm.create_model("tf_efficientnet_lite0", output_stride=16).eval()
+    network.load_state_dict(bundled_state("timm/tf_efficientnet_lite0", network))
+    features, logits = ModelSettings(output_stride=16).build()(images((64, 96)))
+    assert features.shape[2:] == (4, 6)
+    torch.testing.assert_close(logits, network(images((64, 96))), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["torchvision/resnet18", "torchvision/densenet121", "timm/mobilenetv3_small_050"],
+)
+def test_families_without_dilation(name):
+    with pytest.raises(ModelError) as raised:
+        ModelSettings(backbone=name, weights="none", output_stride=16).build()
+    assert str(raised.value) == (
+        f"{name} has no output stride 16; an output stride can be chosen for torchvision/resnet50"
+        " and deeper, resnext and wide_resnet, and for most convolutional networks of timm (resnet,"
+        " efficientnet, mobilenetv2, regnet, convnext)"
+    )
+
+
+def test_a_stride_that_the_network_does_not_reach(monkeypatch):
+    """Some constructors of timm take the argument and do nothing with it."""
+    create = timm.create_model
+
+    def careless(name, **options):
+        options.pop("output_stride")
+        return create(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", careless)
+    with pytest.raises(ModelError) as raised:
+        ModelSettings(backbone="timm/resnet18", weights="none", output_stride=8).build()
+    assert str(raised.value) == (
+        "timm/resnet18: its output stride is 32 whatever is asked; set model.output_stride to 32 or"
+        " leave it out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        (
+            "torchvision/resnet19",
+            "torchvision has no network 'resnet19'; did you mean resnet18 or ",
+        ),
+        ("timm/efficientnet_lite_0", "timm has no network 'efficientnet_lite_0'; did you mean "),
+        ("timm/zzzzzzzzzz", "timm has no network 'zzzzzzzzzz' (`camtool models` lists them)"),
+        # Networks for detection and segmentation are no classifiers.
+        ("torchvision/fcn_resnet50", "torchvision has no network 'fcn_resnet50'"),
+    ],
+)
+def test_unknown_backbones(backbone, message):
+    with pytest.raises(ModelError) as raised:
+        ModelSettings(backbone=backbone, weights="none").build()
+    assert str(raised.value).startswith(message)
+    assert str(raised.value).endswith("(`camtool models` lists them)")
+
+
+def test_an_unknown_variant_of_a_known_network():
+    with pytest.raises(ModelError, match=r"^timm/resnet18\.nobody: "):
+        ModelSettings(backbone="timm/resnet18.nobody", weights="none").build()
+
+
+def test_names_are_without_the_library():
+    for library, known in (("torchvision", "resnet18"), ("timm", "tf_efficientnet_lite0")):
+        found = names(library)
+        assert known in found
+        assert len(set(found)) == len(found)
+        assert not any("/" in n for n in found)

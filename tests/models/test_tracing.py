@@ -1,4 +1,4 @@
-"""A network that is cut apart acts in training as the whole network does."""
+"""A network that is cut apart acts in training as the whole does, and its layers can be named."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import copy
 
 import pytest
 import safetensors.torch
-import timm
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
 
+from camtool.cam import LayerCam
+from camtool.cam.capture import layer_names
 from camtool.errors import ModelError
 from camtool.models import ModelSettings
 from camtool.models.classifier import Classifier, InputSpec
 from camtool.models.splitting import split_network
+from camtool.models.tracing import EnteredModule
+from tests.networks import calibrated, classifier_of, images, library_network
 
 # With batch norm, stochastic depth, dropout before the scores, windows of attention, layer norm.
 NETWORKS = [
@@ -30,28 +33,16 @@ NETWORKS = [
 ]
 
 
-def original(name):
-    library, short = name.split("/")
-    torch.manual_seed(3)
-    if library == "timm":
-        return timm.create_model(short)
-    return torchvision.models.get_model(short, weights=None)
-
-
-def images(*shape):
-    return torch.randn(4, 3, *shape, generator=torch.Generator().manual_seed(1))
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_gradients_and_statistics_are_the_networks_own(name, tmp_path):
-    network, path = original(name), tmp_path / "weights.safetensors"
+    network, path = library_network(name), tmp_path / "weights.safetensors"
     safetensors.torch.save_model(network, str(path))
     classifier = ModelSettings(backbone=name, weights=str(path)).build()
     results = []
     for module in (network, classifier):
         module.train()
         torch.manual_seed(0)
-        out = module(images(64, 64))
+        out = module(images((64, 64), 4))
         logits = out if isinstance(out, torch.Tensor) else out.logits
         logits.square().mean().backward()
         # The stem's gradient has passed through every layer.
@@ -70,16 +61,16 @@ def test_auxiliary_scores_are_no_part_of_it(name):
     classifier = ModelSettings(backbone=name, weights="none").build(0, 5)
     assert classifier.untrainable is None
     assert not [key for key in classifier.state_dict() if "aux" in key.lower()]
-    assert classifier.train()(images(107, 107)).logits.shape == (4, 5)
+    assert classifier.train()(images((107, 107), 4)).logits.shape == (4, 5)
 
 
 def test_batch_norm_learns_in_training_only():
     classifier = ModelSettings(backbone="timm/test_resnet", weights="none").build(0, 5)
     norms = [m for m in classifier.modules() if isinstance(m, nn.BatchNorm2d)]
     before = [n.running_mean.clone() for n in norms]
-    classifier(images(64, 64))
+    classifier(images((64, 64), 4))
     assert all(torch.equal(a, n.running_mean) for a, n in zip(before, norms, strict=True))
-    classifier.train()(images(64, 64))
+    classifier.train()(images((64, 64), 4))
     assert not any(torch.equal(a, n.running_mean) for a, n in zip(before, norms, strict=True))
     assert all(n.num_batches_tracked == 1 for n in norms)
 
@@ -88,7 +79,7 @@ def test_every_weight_gets_a_gradient_and_channels_last_changes_nothing():
     results = []
     for layout in (torch.contiguous_format, torch.channels_last):
         classifier = ModelSettings(output_stride=16).build(0, 5).train().to(memory_format=layout)
-        logits = classifier(images(64, 96).contiguous(memory_format=layout)).logits
+        logits = classifier(images((64, 96), 4).contiguous(memory_format=layout)).logits
         F.cross_entropy(logits, torch.tensor([0, 1, 2, 3])).backward()
         grads = {n: p.grad for n, p in classifier.named_parameters()}
         assert all(g is not None and g.isfinite().all() for g in grads.values())
@@ -136,22 +127,95 @@ def test_dropout_by_function_within_a_layer():
     twin = copy.deepcopy(features).train()
     for module in (features.train(), twin):
         torch.manual_seed(0)
-        expected = network.train().blocks(network.stem(images(8, 12)))
+        expected = network.train().blocks(network.stem(images((8, 12), 4)))
         torch.manual_seed(0)
-        assert torch.equal(module(images(8, 12)), expected)
+        assert torch.equal(module(images((8, 12), 4)), expected)
     assert (expected == 0).float().mean() > 0.3
     assert head.dropout == 0.25
-    assert not (features.eval()(images(8, 12)) == 0).any()
+    assert not (features.eval()(images((8, 12), 4)) == 0).any()
 
 
 def test_a_network_whose_own_forward_changes_is_named():
     features, head, *_, untrainable = cut(Network(outside=True))
     spec = InputSpec((12, 8), (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)
     classifier = Classifier("test/net", features, head, spec, untrainable).eval()
-    assert classifier(images(8, 12)).logits.shape == (4, 5)  # it can still localize
+    assert classifier(images((8, 12), 4)).logits.shape == (4, 5)  # it can still localize
     with pytest.raises(ModelError) as raised:
         classifier.train()
     assert str(raised.value) == (
         "test/net cannot be trained: its own forward does another thing in training than in"
         " evaluation"
     )
+
+
+SIDES = {
+    "torchvision/googlenet": 64,
+    "torchvision/inception_v3": 128,
+    "torchvision/densenet121": 64,
+    "torchvision/regnet_x_400mf": 64,
+    "torchvision/convnext_tiny": 64,
+    "timm/test_convnext": 64,
+    "timm/densenet121": 64,
+    "timm/tf_efficientnet_lite0": 64,
+}
+
+
+def network(name):
+    options = {"num_classes": 5}
+    if name.endswith(("googlenet", "inception_v3")):
+        options |= {"aux_logits": False, "init_weights": True}
+    return calibrated(library_network(name, 2, **options), (SIDES[name],) * 2)
+
+
+def outputs(modules, run):
+    """What each module gave when it was last called; copies, as layers may work in place."""
+    seen, handles = {}, []
+    for name, module in modules.items():
+
+        def keep(_module, _given, output, name=name):
+            if isinstance(output, torch.Tensor):
+                seen[name] = output.clone()
+
+        handles.append(module.register_forward_hook(keep))
+    with torch.no_grad():
+        run()
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_each_layer_gives_what_it_gave(name):
+    own, side = network(name), SIDES[name]
+    batch = images((side, side))
+    made = classifier_of(copy.deepcopy(own), (side, side))
+    expected = outputs({n: m for n, m in own.named_modules() if n}, lambda: own(batch))
+    actual = outputs(layer_names(made), lambda: made(batch))
+    blocks = {n for n, m in made.features.named_modules() if isinstance(m, EnteredModule)}
+    assert blocks or "lite0" in name
+    grids = {n for n, v in expected.items() if v.ndim == 4 and v.shape[2:] != (1, 1)}
+    assert not [n for n in grids if n not in actual]
+    for layer, value in actual.items():
+        if layer in expected:
+            torch.testing.assert_close(value, expected[layer], msg=lambda m, n=layer: f"{n}: {m}")
+
+
+def test_blocks_of_the_papers_googlenet():
+    made = ModelSettings(backbone="paper/googlenet-gap", weights="none").build(0, 5)
+    layers = ("trunk.inception4c", "trunk.inception4d")
+    batch = images((224, 224), 1)
+    maps = LayerCam(layers=layers).maps(made, batch, made(batch), torch.tensor([[1]]))
+    assert maps.shape == (1, 1, 14, 14)
+    assert maps.any()
+
+
+def test_a_copy_and_a_state_keep_the_names():
+    made = classifier_of(network("torchvision/densenet121"), (64, 64))
+    own = torchvision.models.densenet121(num_classes=5)
+    features = {k.removeprefix("features.") for k in made.state_dict() if k.startswith("features.")}
+    assert features == {k for k in own.state_dict() if not k.startswith("classifier.")}
+    twin = copy.deepcopy(made)
+    batch = images((64, 64))
+    with torch.no_grad():
+        assert torch.equal(twin(batch).logits, made(batch).logits)
+    assert layer_names(twin).keys() == layer_names(made).keys()

@@ -8,35 +8,22 @@ import pytest
 import timm
 import torch
 import torchcam.methods
-from torchvision.models import VisionTransformer
 
 from camtool.cam import AttentionRollout, GradCam, LeGrad, TsCam
 from camtool.cam.attention import AttentionRecorder, record_attention
 from camtool.errors import ModelError
 from camtool.models.grids import Layout, layout_of
-from tests.cam.networks import TokenNetwork, classifier, classifier_of, images
+from tests.networks import (
+    TokenNetwork,
+    classifier,
+    classifier_of,
+    images,
+    swin,
+    torchvision_vit,
+    vit,
+)
 
 CLASSES = torch.tensor([[3, 2], [0, 1]])
-
-
-def vit(**options):
-    options = {"patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3} | options
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = timm.models.VisionTransformer(img_size=32, num_classes=4, **options)
-        for name, parameter in made.named_parameters():
-            if name in ("cls_token", "reg_token"):
-                torch.nn.init.normal_(parameter)
-    return made.eval()
-
-
-def torchvision_vit():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = VisionTransformer(32, 8, 3, 3, 24, 48, num_classes=4)
-        torch.nn.init.normal_(made.heads.head.weight)
-        torch.nn.init.normal_(made.class_token)
-    return made.eval()
 
 
 NETWORKS = {
@@ -201,13 +188,6 @@ def test_ts_cam_needs_both():
         TsCam().check(classifier_of(vit(), (32, 32)))
     with pytest.raises(ModelError, match="resnet18 has no attention of all parts"):
         TsCam().check(classifier("resnet18"))
-
-
-def swin():
-    return timm.models.SwinTransformer(
-        img_size=64, patch_size=4, embed_dim=12, depths=(2, 1), num_heads=(2, 2), window_size=4,
-        num_classes=4,
-    )  # fmt: skip
 
 
 def test_windows_are_no_attention_over_the_picture():

@@ -1,9 +1,15 @@
-"""Small networks of several families, whole and as classifiers, with random weights that live."""
+"""Networks for tests: small ones of several families, whole and as classifiers, and libraries' own.
+
+Their weights are random, and yet their scores tell classes and images apart.
+"""
 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
+import pytest
+import safetensors.torch
 import timm
 import torch
 import torchvision
@@ -14,6 +20,21 @@ from camtool.errors import ModelError
 from camtool.models.classifier import Classifier, InputSpec
 from camtool.models.splitting import block_classes, keep_whole, split_network
 from camtool.models.weights import bundled_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """For folders that run small networks: these gain nothing from more threads.
+
+    They lose much where processes share the cores.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Vgg(nn.Module):
@@ -50,6 +71,24 @@ class Gap(nn.Module):
     def forward(self, images):
         features = self.act(self.second(self.act(self.first(images))))
         return self.fc(self.pool(features).flatten(1))
+
+
+def library_network(name: str, seed: int = 3, **options) -> nn.Module:
+    """Return the network of torchvision or timm itself, with random weights."""
+    library, _, short = name.partition("/")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if library == "timm":
+            return timm.create_model(short, **options)
+        if short in ("googlenet", "inception_v3"):
+            options = {"init_weights": False} | options
+        return torchvision.models.get_model(short, weights=None, **options)
+
+
+def save_weights(path: Path, name: str = "timm/test_resnet", seed: int = 7, **options) -> Path:
+    """Write random weights of a library's network into a file, in place of pretrained ones."""
+    safetensors.torch.save_model(library_network(name, seed, **options), str(path))
+    return path
 
 
 def _lite0():
@@ -90,7 +129,7 @@ def network(name):
 
 def calibrated(made, shape):
     """The network with the statistics of one batch, so that its random weights live."""
-    for norm in made.modules():
+    for norm in made.eval().modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.train().momentum = None
     with torch.no_grad():
@@ -138,3 +177,30 @@ class TokenNetwork(nn.Module):
     def forward(self, images):
         tokens = self.vit.forward_features(images)[:, 3:]
         return self.conv(tokens.transpose(1, 2).unflatten(2, (4, 6))).mean((2, 3))
+
+
+def vit(**options):
+    options = {"patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 3} | options
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = timm.models.VisionTransformer(img_size=32, num_classes=4, **options)
+        for name, parameter in made.named_parameters():
+            if name in ("cls_token", "reg_token"):
+                torch.nn.init.normal_(parameter)
+    return made.eval()
+
+
+def torchvision_vit():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = torchvision.models.VisionTransformer(32, 8, 3, 3, 24, 48, num_classes=4)
+        torch.nn.init.normal_(made.heads.head.weight)
+        torch.nn.init.normal_(made.class_token)
+    return made.eval()
+
+
+def swin():
+    return timm.models.SwinTransformer(
+        img_size=64, patch_size=4, embed_dim=12, depths=(2, 1), num_heads=(2, 2), window_size=4,
+        num_classes=4,
+    )  # fmt: skip
