@@ -14,9 +14,8 @@ from camtool.annotations import NetworkClasses
 from camtool.cam.method import check_mode
 from camtool.errors import ImageReadError, ModelError
 from camtool.images.decode import Decoded, decode, quiet_pillow
-from camtool.images.merging import merge_maps
 from camtool.images.sources import FileSource, ImageSource
-from camtool.images.views import View
+from camtool.images.views import View, merge_maps
 from camtool.models import ModelSettings
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.input_sizes import check_input_sizes

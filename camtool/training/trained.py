@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from camtool.models import ModelSettings
-    from camtool.models.classifier import Classifier, InputSpec
+    from camtool.models.classifier import Classifier
+    from camtool.structures import InputSpec
 
 
 def read_classes(folder: Path) -> NetworkClasses:
