@@ -34,7 +34,7 @@ from camtool.runs.checkpoint_store import (
     read_checkpoint,
 )
 from camtool.settings import differences, load_settings
-from camtool.settings.dump import to_yaml
+from camtool.settings.yaml_text import to_yaml
 from camtool.training.loop import EpochSums, Position
 from camtool.training.methods import Method, TrainingMethod
 from camtool.training.seeds import get_random_state, set_random_state

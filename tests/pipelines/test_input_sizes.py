@@ -10,8 +10,7 @@ from camtool.cam import GradCam
 from camtool.errors import ModelError
 from camtool.images import MultiScale, One, TenCrop
 from camtool.pipelines.localizer import check_input_sizes
-from tests.cam.networks import Gap, classifier_of
-from tests.cam.test_transformers import torchvision_vit
+from tests.networks import Gap, classifier_of, torchvision_vit
 
 
 @pytest.mark.parametrize(
