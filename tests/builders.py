@@ -14,7 +14,7 @@ from PIL import Image
 
 from camtool.annotations import AnnotationSet
 from camtool.runs import RunFolder, Shard
-from camtool.runs.records import to_json, to_line
+from camtool.runs.predictions import to_json, to_line
 from camtool.structures import (
     AnnotatedObject,
     Annotation,

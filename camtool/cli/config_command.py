@@ -9,8 +9,6 @@ import click
 
 from camtool.cli.options import format_rows, load_experiment, settings_options
 
-__all__ = ["command"]
-
 
 @click.group("config")
 def command() -> None:

@@ -19,6 +19,7 @@ from camtool.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from camtool.evaluation.result import Evaluation
+    from camtool.evaluation.settings import EvalSettings
 
 
 @click.command("eval")
@@ -98,11 +99,7 @@ def command(
     }
     if run is None and predictions is None and not baselines_only:
         run = _last_run()
-    if config is None and run is not None and (run / "experiment.yaml").is_file():
-        config = run / "experiment.yaml"
-    if protocol is not None:
-        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
-    settings = load_experiment(config, overrides).eval
+    settings = _settings(run, config, protocol, overrides)
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     if settings.every_protocol:
         every = evaluate_all(settings, run)
@@ -120,6 +117,18 @@ def command(
     unusable = main.counts.left_out.get("annotation could not be used", 0)
     if strict and unusable:
         raise DataError(f"{unusable} annotations could not be used (--strict)")
+
+
+def _settings(
+    run: Path | None, config: Path | None, protocol: str | None, overrides: tuple[str, ...]
+) -> EvalSettings:
+    """Return the settings of a file, of the run, or the defaults."""
+    if config is None and run is not None and (run / "experiment.yaml").is_file():
+        config = run / "experiment.yaml"
+    if protocol is not None:
+        # Before the others, so that --set can give the named protocol its options.
+        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
+    return load_experiment(config, overrides).eval
 
 
 def _write_plots(result: Evaluation, folder: Path) -> None:

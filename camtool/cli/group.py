@@ -10,8 +10,6 @@ import click
 from camtool import __version__
 from camtool.errors import CamtoolError
 
-__all__ = ["COMMANDS", "camtool", "main"]
-
 COMMANDS: Final = {
     "localize": "Class activation maps and boxes of images.",
     "train": "Train a network from class labels, and validate its boxes.",
@@ -65,5 +63,13 @@ def camtool() -> None:
 
 
 def main() -> None:
-    """Run the program."""
+    """Run the program.
+
+    Example:
+        >>> from contextlib import suppress
+        >>> from unittest.mock import patch
+        >>> with patch("sys.argv", ["camtool", "--version"]), suppress(SystemExit):
+        ...     main()
+        camtool, version ...
+    """
     camtool(prog_name="camtool")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from camtool.runs import Shard
     from camtool.structures import Prediction
 
-__all__ = ["command"]
 
 _ROWS: Final = 20
 

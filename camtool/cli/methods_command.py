@@ -6,8 +6,6 @@ import click
 
 from camtool.cli.options import format_rows
 
-__all__ = ["command"]
-
 
 @click.command("methods")
 def command() -> None:
@@ -16,28 +14,32 @@ def command() -> None:
     from camtool.boxes.thresholds import FoundThreshold, ThresholdRule
     from camtool.cam import CAMS
     from camtool.cam.method import PASSES_NOTE
-    from camtool.images import PREPROCESSES, VIEWS
+    from camtool.images import BasePreprocess, BaseViews, Preprocess, Views
     from camtool.metrics import PROTOCOLS
     from camtool.models import POOLINGS
-    from camtool.pipelines.classes import CLASS_CHOICES
+    from camtool.pipelines.class_choice import BaseClassChoice, ClassChoice
     from camtool.settings import members
-    from camtool.training.augment import AUGMENTATIONS
-    from camtool.training.data import DATA_SETS
-    from camtool.training.losses import LOSSES
-    from camtool.training.methods import METHODS
-    from camtool.training.optimizer import OPTIMIZERS
-    from camtool.training.schedule import SCHEDULES
+    from camtool.training.augment import Augmentation, BaseAugmentation
+    from camtool.training.data import Data, DataSettings
+    from camtool.training.losses import BaseLoss, Loss
+    from camtool.training.methods import Method, TrainingMethod
+    from camtool.training.optimizer import (
+        BaseOptimizer,
+        BaseSchedule,
+        OptimizerSettings,
+        Schedule,
+    )
 
     cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
     rules = [(_name(r), r.summary, r.paper) for r in members(BoxRule, Rule)]
     thresholds = [(_name(t), t.summary) for t in members(FoundThreshold, ThresholdRule)]
-    fits = [(_name(p), p.summary) for p in PREPROCESSES]
-    views = [(_name(v), v.summary, v.passes, v.paper) for v in VIEWS]
+    fits = [(_name(p), p.summary) for p in members(Preprocess, BasePreprocess)]
+    views = [(_name(v), v.summary, v.passes, v.paper) for v in members(Views, BaseViews)]
     protocols = [(_name(p), p.measure, p.paper) for p in PROTOCOLS]
-    choices = [(_name(c), c.summary) for c in CLASS_CHOICES]
+    choices = [(_name(c), c.summary) for c in members(ClassChoice, BaseClassChoice)]
     poolings = [(_name(p), p.summary, p.paper) for p in POOLINGS]
-    methods = [(_name(m), m.summary, m.paper) for m in METHODS]
-    losses = [(_name(one), one.summary) for one in LOSSES]
+    methods = [(_name(m), m.summary, m.paper) for m in members(Method, TrainingMethod)]
+    losses = [(_name(one), one.summary) for one in members(Loss, BaseLoss)]
     click.echo(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]))
     click.echo(PASSES_NOTE)
     click.echo("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
@@ -50,10 +52,10 @@ def command() -> None:
     click.echo("\n" + format_rows([("train.method", "what it does", "paper"), *methods]))
     click.echo("\n" + format_rows([("train.loss", "what it is"), *losses]))
     for title, parts in (
-        ("data", DATA_SETS),
-        ("train.augment", AUGMENTATIONS),
-        ("train.optimizer", OPTIMIZERS),
-        ("train.schedule", SCHEDULES),
+        ("data", members(Data, DataSettings)),
+        ("train.augment", members(Augmentation, BaseAugmentation)),
+        ("train.optimizer", members(OptimizerSettings, BaseOptimizer)),
+        ("train.schedule", members(Schedule, BaseSchedule)),
     ):
         rows = [(_name(part), part.summary) for part in parts]
         click.echo("\n" + format_rows([(title, "what it is"), *rows]))

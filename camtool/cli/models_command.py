@@ -9,8 +9,6 @@ import click
 from camtool.cli.options import format_rows, show_messages
 from camtool.errors import ModelError
 
-__all__ = ["command"]
-
 
 @click.command("models")
 @click.argument("pattern", default="*")

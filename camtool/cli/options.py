@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     from camtool.pipelines.experiment import Experiment
     from camtool.report.document import Document
 
-__all__ = [
-    "PATH",
-    "check_out",
-    "format_rows",
-    "load_experiment",
-    "settings_options",
-    "show_messages",
-    "show_report",
-]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 PATH = click.Path(path_type=Path)
@@ -54,10 +45,11 @@ def load_experiment(
     With `model`, a checkpoint, its settings stand in for the defaults.
     """
     from camtool.pipelines.experiment import Experiment
-    from camtool.pipelines.trained import with_model
     from camtool.settings import load_settings
 
     if model is not None:
+        from camtool.pipelines.checkpoint import with_model
+
         experiment = with_model(model, config, overrides)
     else:
         experiment = load_settings(Experiment, config, overrides)

@@ -19,7 +19,6 @@ from camtool.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["command"]
 
 _COLUMNS: Final = (
     ("train", "loss", "training loss"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from camtool.annotations import read_annotations
-from camtool.annotations.bulk import bulk_creation
+from camtool.annotations.reader import bulk_creation
 from camtool.errors import EvaluationError, SettingsError, shorten
 from camtool.evaluation.convention import by_index, convention
 from camtool.evaluation.details import rules as kind_rules

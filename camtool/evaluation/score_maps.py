@@ -18,7 +18,7 @@ from camtool.kernels import BINS
 from camtool.metrics.protocol import matches
 from camtool.metrics.wsol_frame import FRAME, map_to_frame
 from camtool.runs import MapFiles
-from camtool.runs.damage import DAMAGED
+from camtool.runs.maps import DAMAGED
 from camtool.settings import members
 from camtool.structures import Prediction
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from camtool.errors import shorten
 from camtool.models.poolings import Pooling
-from camtool.runs.checkpoints import WEIGHTS, checkpoint_folder
+from camtool.runs.checkpoint_store import WEIGHTS, checkpoint_folder
 from camtool.settings import Settings
 
 if TYPE_CHECKING:

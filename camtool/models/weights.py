@@ -26,7 +26,7 @@ from camtool.errors import ModelError, shorten
 from camtool.models.heads import ClassMapHead, LinearHead
 from camtool.models.poolings import Gap
 from camtool.models.settings import BUNDLED
-from camtool.runs.damage import DAMAGED
+from camtool.runs.maps import DAMAGED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -72,9 +72,7 @@ def _in_short(evaluation: Evaluation) -> list[Block]:
     blocks += _not_given(evaluation.absent)
     blocks.append(Notes("", [_counts(evaluation), ("convention", _convention(evaluation))]))
     blocks += warning_block(evaluation.warnings, _SHOWN_WARNINGS)
-    more = (
-        "--details: all tables and the convention; --per-image FILE: the table of images; --plots"
-    )
+    more = "--details: all tables, the convention; --per-image FILE: the table of images"
     blocks.append(Notes("", [("more", more)]))
     return blocks
 

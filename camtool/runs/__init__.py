@@ -12,11 +12,9 @@ RUN/
 
 from __future__ import annotations
 
-from camtool.runs.folder import RunFolder
-from camtool.runs.last import last_run, remember
+from camtool.runs.folder import RunFolder, Shard, last_run
 from camtool.runs.maps import MapFiles
-from camtool.runs.reading import read_manifest, read_predictions
-from camtool.runs.shard import Shard
+from camtool.runs.predictions import read_manifest, read_predictions
 from camtool.runs.threshold import StoredThreshold, read_threshold, write_threshold
 from camtool.runs.writing import write_atomically
 
@@ -29,7 +27,6 @@ __all__ = [
     "read_manifest",
     "read_predictions",
     "read_threshold",
-    "remember",
     "write_atomically",
     "write_threshold",
 ]

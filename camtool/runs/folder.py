@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from camtool.errors import RunError
-from camtool.runs.maps import pack
-from camtool.runs.parts import length_of, read_parts
-from camtool.runs.records import to_json, to_line
-from camtool.runs.shard import Shard
+from camtool.runs.maps import pack, unpack
+from camtool.runs.predictions import to_json, to_line
 from camtool.runs.writing import atomic_file, make_folder, run_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from camtool.structures import Prediction, ScoreMap
 
-__all__ = ["RunFolder"]
 
 _MAP_FILE_IMAGES: Final = 512
 # In the order in which they are removed: the last tells to the end that this was a run.
@@ -38,9 +38,48 @@ _OWN: Final = ("manifest.json", "predictions.jsonl", "maps", "overlays", "parts"
 _MARKS: Final = ("manifest.json", "parts/run.json", "experiment.yaml")
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Shard `index` of `count`: every `count`-th image, from the `index`-th on (from 0).
+
+    Shares of a run can be localized one by one, or on several machines.
+
+    Example:
+        >>> Shard(1, 4).share(images=10)
+        3
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"not a shard: {self.index}/{self.count}")
+
+    def share(self, images: int) -> int:
+        """Return how many of `images` images are this shard's."""
+        return len(range(self.index, images, self.count))
+
+    @property
+    def name(self) -> str:
+        """Name of the shard's folder of parts."""
+        return f"{self.index:05d}-of-{self.count:05d}"
+
+
 @final
 class RunFolder:
-    """A run that is being written; a context manager, which holds the shard's lock."""
+    """A run that is being written; a context manager, which holds the shard's lock.
+
+    Example:
+        >>> from camtool.structures import Prediction
+        >>> run = RunFolder(Path("run"), Shard(), images=1, identity={"seed": 0})
+        >>> with run.open("run: {seed: 0}"):
+        ...     run.append([Prediction("cat", "cat.jpg", (500, 300))], [[]])
+        ...     run.assemble({"classes": []})
+        >>> run.is_finished(), sorted(path.name for path in run.path.iterdir())
+        (True, ['experiment.yaml', 'manifest.json', 'maps', 'predictions.jsonl'])
+    """
 
     def __init__(
         self,
@@ -294,3 +333,68 @@ def _is_blank(folder: Path) -> bool:
 
 def _map_name(number: int) -> str:
     return f"maps/{number // _MAP_FILE_IMAGES:05d}.npz"
+
+
+def _part_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.jsonl"))
+
+
+def length_of(folder: Path) -> int:
+    """Return the number of records in the parts of one shard."""
+    files = _part_files(folder)
+    if not files:
+        return 0
+    with files[-1].open("rb") as file:
+        return int(files[-1].stem) + sum(1 for _ in file)
+
+
+def read_parts(folder: Path) -> Iterator[tuple[dict[str, Any], list[ScoreMap]]]:
+    """Yield the records of one shard in order, each with the maps of its classes.
+
+    Raises:
+        RunError: a part cannot be read.
+    """
+    for path in _part_files(folder):
+        maps = iter(unpack(path.with_suffix(".npz")))
+        try:
+            with path.open("rb") as file:
+                for line in file:
+                    record = json.loads(line)
+                    yield record, [next(maps) for _ in record.get("classes", ())]
+        except (OSError, ValueError, AttributeError, StopIteration) as error:
+            raise RunError(f"{path}: damaged ({error}): start again with --overwrite") from error
+
+
+def _pointer() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    place = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:16]
+    return Path(base).expanduser() / "camtool" / "last-run" / place
+
+
+def remember(run: Path) -> None:
+    """Make `run` the default of `eval` in this working folder.
+
+    A home that cannot be written to is no reason to fail a finished run: the default is then
+    `runs/localize`.
+    """
+    pointer = _pointer()
+    with contextlib.suppress(OSError):
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.write_bytes(os.fsencode(run.resolve()))
+
+
+def last_run() -> Path | None:
+    """Return the run that was written last from this working folder, if it still is there.
+
+    Example:
+        >>> last_run() is None
+        True
+        >>> Path("runs/localize").mkdir(parents=True)
+        >>> _ = Path("runs/localize/manifest.json").write_text("{}")
+        >>> str(last_run())
+        'runs/localize'
+    """
+    candidates = [Path("runs/localize")]
+    with contextlib.suppress(OSError):
+        candidates.insert(0, Path(os.fsdecode(_pointer().read_bytes())))
+    return next((c for c in candidates if (c / "manifest.json").is_file()), None)

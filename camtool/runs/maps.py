@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import threading
+import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
@@ -11,7 +14,6 @@ from typing import TYPE_CHECKING, Final, final
 import numpy as np
 
 from camtool.errors import RunError
-from camtool.runs.damage import DAMAGED
 from camtool.structures import Prediction, ScoreMap
 
 if TYPE_CHECKING:
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MapFiles", "pack", "unpack"]
+
+DAMAGED: Final = (
+    OSError, ValueError, TypeError, KeyError, IndexError, EOFError, SyntaxError, MemoryError,
+    RuntimeError, OverflowError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What numpy and zipfile raise on foreign and damaged `.npz` and `.npy` files."""
+
 
 _KEPT_FILES: Final = 4
 """Some dozen threads that work off images in order are within so many files."""
@@ -84,7 +92,15 @@ def _split(
 
 @final
 class MapFiles:
-    """The stored maps of a run, for any number of threads; keeps the files that were read last."""
+    """The stored maps of a run, for any number of threads; keeps the files that were read last.
+
+    Example:
+        >>> heat = ScoreMap(np.eye(2, dtype=np.float32), region=(0, 0, 500, 300), size=(500, 300))
+        >>> _ = Path("00000.npz").write_bytes(pack([heat]))
+        >>> cat = Prediction("cat", "cat.jpg", (500, 300), maps="00000.npz")
+        >>> MapFiles(Path.cwd()).load(cat, row=0).values.tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
 
     def __init__(self, run: Path) -> None:
         """Read from the run folder `run`."""

@@ -16,7 +16,6 @@ from camtool.runs.writing import write_atomically
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ChosenOn", "StoredThreshold", "read_threshold", "write_threshold"]
 
 _NAME: Final = "threshold.json"
 _SCHEMA_VERSION: Final = 1
@@ -49,6 +48,11 @@ class ChosenOn:
 class StoredThreshold:
     """A threshold and where it comes from.
 
+    Example:
+        >>> chosen_on = ChosenOn("val.xml", "run", "ilsvrc", "gt_known", 61.5, 0.5, ("a", "b"))
+        >>> StoredThreshold(0.25, chosen_on, classes={"cat": 0.3}).classes["cat"]
+        0.3
+
     Attributes:
         value: the threshold, in [0, 1).
         chosen_on: see there.
@@ -80,6 +84,13 @@ class StoredThreshold:
 def write_threshold(run: Path, threshold: StoredThreshold) -> Path:
     """Write `threshold.json` into a run folder, whole or not at all; returns its path.
 
+    Example:
+        >>> from pathlib import Path
+        >>> chosen_on = ChosenOn("val.xml", "run", "ilsvrc", "gt_known", 61.5, 0.5, ("a", "b"))
+        >>> path = write_threshold(Path.cwd(), StoredThreshold(0.25, chosen_on))
+        >>> read_threshold(path).value
+        0.25
+
     Raises:
         RunError: it cannot be written.
     """
@@ -94,6 +105,13 @@ def write_threshold(run: Path, threshold: StoredThreshold) -> Path:
 
 def read_threshold(path: Path) -> StoredThreshold | None:
     """Read the threshold that is stored in a run folder, or in a file; None where there is none.
+
+    Example:
+        >>> from pathlib import Path
+        >>> chosen_on = ChosenOn("val.xml", "run", "ilsvrc", "gt_known", 61.5, 0.5, ("a", "b"))
+        >>> path = write_threshold(Path.cwd(), StoredThreshold(0.25, chosen_on))
+        >>> read_threshold(path).value
+        0.25
 
     Raises:
         RunError: it cannot be read.

@@ -15,7 +15,6 @@ from camtool.errors import RunError, shorten
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["atomic_file", "make_folder", "run_errors", "write_atomically"]
 
 _REMEDIES = {
     errno.ENOSPC: "no space left on the disk; free some and start again to go on",
@@ -79,6 +78,11 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
 
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
     """Write a whole file under its final name, or not at all.
+
+    Example:
+        >>> write_atomically(Path("table.csv"), "image,class")
+        >>> Path("table.csv").read_text()
+        'image,class'
 
     Raises:
         RunError: it cannot be written.

@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 
     Transform = Callable[[Tensor], Tensor]
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "RandomResizedCrop", "ResizeCrop", "ResizeOnly"]
-
 
 _Share = Annotated[float, Field(gt=0, le=1)]
 _Range = tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]]
 
 
-class _Augmentation(Settings):
+class BaseAugmentation(Settings):
     """Base of the augmentations."""
 
     summary: ClassVar[str]
@@ -65,7 +63,7 @@ class _Augmentation(Settings):
 
 
 @final
-class RandomResizedCrop(_Augmentation):
+class RandomResizedCrop(BaseAugmentation):
     """A random part of random size and shape, resized to the input (Szegedy et al. 2015)."""
 
     summary: ClassVar[str] = "a random part of the image, resized to the input"
@@ -96,7 +94,7 @@ class RandomResizedCrop(_Augmentation):
 
 
 @final
-class ResizeCrop(_Augmentation):
+class ResizeCrop(BaseAugmentation):
     """The whole image squeezed to a larger square, of which a random crop is taken.
 
     What the CAM paper's networks were trained with: 256×256, crops of 224.
@@ -119,7 +117,7 @@ class ResizeCrop(_Augmentation):
 
 
 @final
-class ResizeOnly(_Augmentation):
+class ResizeOnly(BaseAugmentation):
     """The whole image squeezed to the input; only mirrored."""
 
     summary: ClassVar[str] = "squeezed to the input, nothing cut off"
@@ -141,8 +139,3 @@ def _mode(interpolation: str) -> object:
 
 Augmentation = Annotated[RandomResizedCrop | ResizeCrop | ResizeOnly, Field(discriminator="name")]
 """Every way to vary a training image."""
-
-AUGMENTATIONS: tuple[type[RandomResizedCrop | ResizeCrop | ResizeOnly], ...] = (
-    RandomResizedCrop, ResizeCrop, ResizeOnly,
-)  # fmt: skip
-"""The members of `Augmentation`, for the tables that are derived from the code."""

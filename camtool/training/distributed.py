@@ -6,7 +6,9 @@ NCCL; what steers the run (stop, trouble, counts) goes by gloo, so that no GPU e
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,8 +22,12 @@ from camtool.errors import ModelError, RunError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Processes", "processes"]
+    from torch import nn
 
+
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+_LARGEST_MMAP_THRESHOLD: Final = 32 << 20
 _TIMEOUT: Final = timedelta(minutes=15)
 _GONE: Final = (
     "closed by peer", "reset by peer", "broken pipe", "timed out", "timeout", "nccl", "gloo",
@@ -157,3 +163,32 @@ def _device(name: str, local: int) -> torch.device:
     device = torch.device("cuda", local % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
+
+
+def synchronized(module: nn.Module) -> nn.Module:
+    """Return a module with synchronized batch norms in place of its own; names and weights stay.
+
+    By timm's function, not torch's: timm's batch norms hold the activation behind them, which
+    torch's replacement would leave out. Whoever looks for modules must do so afterwards: the batch
+    norms are other objects then.
+    """
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    converted: nn.Module = convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    return converted
+
+
+def keep_freed_memory() -> bool:
+    """Ask glibc to keep the memory that a step frees; tell whether it does.
+
+    No result depends on it. On a CPU, glibc gives the large tensors of a forward pass back to the
+    system once the step is over, and every page of them is faulted in anew in the next one: that
+    doubled the time of a forward pass.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # another C library
+        return False
+    done = (mallopt(_TRIM_THRESHOLD, -1), mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD))
+    return all(done)

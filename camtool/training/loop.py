@@ -2,41 +2,88 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from camtool.errors import ModelError, RunError
-from camtool.training.precision import autocast, scaler_for
-from camtool.training.progress import Progress
+from camtool.errors import ModelError, RunError, SettingsError
+from camtool.progress import EpochProgress
 from camtool.training.seeds import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from torch import nn
     from torch.optim import Optimizer
     from torch.utils.data import DataLoader
 
-    from camtool.models.classifier import InputSpec
-    from camtool.training.dataset import Batch
+    from camtool.structures import InputSpec
+    from camtool.training.batches import Batch, BatchOrder
     from camtool.training.distributed import Processes
-    from camtool.training.ema import MovingAverage
-    from camtool.training.order import BatchOrder
-    from camtool.training.rates import Rates
+    from camtool.training.optimizer import Rates
     from camtool.training.settings import TrainSettings
 
-__all__ = ["Ended", "EpochSums", "Loop", "Position"]
 
 _GPU_CHECK_STEPS: Final = 20
 _WORKER_GONE: Final = ("exited unexpectedly", "is killed by signal")  # a data loader's own words
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which forward passes run.
+
+    Raises:
+        SettingsError: the device does not have this format.
+    """
+    if precision == "float32":
+        return nullcontext()
+    if device.type == "cpu" and precision == "float16":
+        raise SettingsError("train.precision: float16 needs a GPU; a CPU takes bfloat16 or float32")
+    if device.type == "cuda" and precision == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise SettingsError("train.precision: this GPU has no bfloat16; take float16 or float32")
+    return torch.autocast(device.type, getattr(torch, precision))
+
+
+def scaler_for(precision: Precision, device: torch.device) -> torch.amp.GradScaler:
+    """Return the scaler of losses, which only float16 needs; otherwise it does nothing."""
+    return torch.amp.GradScaler(device.type, enabled=precision == "float16")
+
+
+@final
+class MovingAverage:
+    """A copy of a network whose weights follow it slowly.
+
+    After n updates a weight moves by `1 - min(decay, (1 + n) / (10 + n))` of its distance, so that
+    the random beginning is soon forgotten. Running statistics are averaged alike, counters copied.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        """Start as a copy of `network`."""
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Follow `network` by one step."""
+        share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        current = network.state_dict()
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(current[name].to(value.dtype), share)
+            else:
+                value.copy_(current[name])
 
 
 class Ended(Enum):
@@ -110,7 +157,7 @@ class Loop:
     warn: Callable[[str, str], None]
     position: Position = field(default_factory=Position)
     sums: EpochSums = field(default_factory=EpochSums)
-    progress: Progress | None = None
+    progress: EpochProgress | None = None
 
     def __post_init__(self) -> None:
         """Set optimizer, scaler and wrapper up."""
@@ -146,7 +193,7 @@ class Loop:
         self.order.epoch, self.order.start = self.position.epoch, self.position.step
         self.sums.values = self.sums.values.to(self.processes.device)
         self._into_training()
-        self.progress = Progress(
+        self.progress = EpochProgress(
             self.position.epoch, self.settings.epochs, self.order.steps, self.position.step,
             shown=self.processes.is_first,
         )  # fmt: skip

@@ -12,12 +12,11 @@ from camtool.settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["LOSSES", "CrossEntropy", "Logistic", "Loss"]
 
-
-class _Loss(Settings, ABC):
+class BaseLoss(Settings, ABC):
     """From logits and labels to a number to minimise."""
 
+    summary: ClassVar[str]
     multi_label: ClassVar[bool]
     """Whether an image may have several classes or none."""
 
@@ -32,7 +31,7 @@ class _Loss(Settings, ABC):
 
 
 @final
-class CrossEntropy(_Loss):
+class CrossEntropy(BaseLoss):
     """Softmax cross-entropy: `-Σ_c t_c log softmax(s)_c`, for pictures of one class.
 
     With label smoothing ε the target is `t_c = (1 - ε) [c = label] + ε / C` (Szegedy et al.,
@@ -55,7 +54,7 @@ class CrossEntropy(_Loss):
 
 
 @final
-class Logistic(_Loss):
+class Logistic(BaseLoss):
     """Logistic loss of each class by itself: `mean_bc log(1 + exp(-y_bc s_bc))`, `y = ±1`.
 
     For pictures of several classes (Oquab et al., CVPR 2015, with the mean over classes for their
@@ -78,6 +77,3 @@ class Logistic(_Loss):
 
 Loss = Annotated[CrossEntropy | Logistic, Field(discriminator="name")]
 """Every loss."""
-
-LOSSES: tuple[type[CrossEntropy | Logistic], ...] = (CrossEntropy, Logistic)
-"""The members of `Loss`, for the tables that are derived from the code."""

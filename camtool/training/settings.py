@@ -10,10 +10,7 @@ from camtool.settings import Settings
 from camtool.training.augment import Augmentation, RandomResizedCrop
 from camtool.training.losses import CrossEntropy, Loss
 from camtool.training.methods import Method, Plain
-from camtool.training.optimizer import OptimizerSettings, Sgd
-from camtool.training.schedule import Cosine, Schedule
-
-__all__ = ["BestRule", "TrainSettings"]
+from camtool.training.optimizer import Cosine, OptimizerSettings, Schedule, Sgd
 
 BestRule = Literal["top1", "loss", "top1_localization", "gt_known", "last"]
 

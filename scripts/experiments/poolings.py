@@ -24,7 +24,7 @@ import cv2
 from commands import camtool
 
 from camtool.evaluation.score_maps import RunMaps
-from camtool.runs.reading import read_predictions
+from camtool.runs.predictions import read_predictions
 from camtool.runs.writing import write_atomically
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "train" / "poolings.yaml"

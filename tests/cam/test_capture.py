@@ -12,7 +12,7 @@ from torch import nn
 from camtool.cam.capture import capture, layer_names
 from camtool.errors import ModelError
 from camtool.models.tracing import EnteredModule
-from tests.cam.networks import Gap, Vgg, classifier, classifier_of, images
+from tests.networks import Gap, Vgg, classifier, classifier_of, images
 
 SHAPE = (32, 48)
 CLASSES = torch.tensor([1, 3])

@@ -16,7 +16,7 @@ from camtool.cam import (
 )
 from camtool.cam.capture import capture
 from camtool.errors import ModelError
-from tests.cam.networks import NETWORKS, Gap, classifier, classifier_of, images
+from tests.networks import NETWORKS, Gap, classifier, classifier_of, images
 
 CLASSES = torch.tensor([[3, 7], [0, 9]])
 

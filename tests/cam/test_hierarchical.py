@@ -13,9 +13,9 @@ from torchvision.models.swin_transformer import SwinTransformer as TorchvisionSw
 
 from camtool.cam import Cam, GradCam, HiResCam
 from camtool.errors import ModelError
-from tests.cam.networks import classifier_of, images
 from tests.cam.test_capture import state
 from tests.cam.test_methods import METHODS, TOKENS
+from tests.networks import classifier_of, images
 
 SHAPE = (64, 96)
 CLASSES = torch.tensor([[0, 3], [1, 1]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import get_args
 
 import pytest
@@ -25,8 +26,8 @@ from camtool.cam import (
     SmoothGradCamPlusPlus,
 )
 from camtool.errors import ModelError
-from tests.cam.networks import Gap, TokenNetwork, Vgg, classifier_of, images
 from tests.cam.test_capture import state
+from tests.networks import Gap, TokenNetwork, Vgg, classifier_of, images
 
 SHAPE = (32, 48)
 CLASSES = torch.tensor([[1, 3], [0, 0]])
@@ -283,8 +284,15 @@ def test_the_union_is_the_list():
     assert len(METHODS) == len(CAMS)
     for kind in CAMS:
         assert kind.paper and kind.needs and kind.passes
-        assert kind.__doc__
         assert TypeAdapter(CamMethod).validate_python({"name": kind().name}) == kind()
+
+
+@pytest.mark.parametrize("kind", CAMS)
+def test_each_is_described_by_formula_paper_needs_cost_and_example(kind):
+    words = " ".join(kind.__doc__.split())
+    assert re.search(r"`[^`]*(=|Π|⊙|·)[^`]*`", words)
+    assert "https://" in words
+    assert f"Needs: {kind.needs}. Cost: {kind.passes}. Example: >>> " in words
 
 
 def test_settings_that_make_no_sense():

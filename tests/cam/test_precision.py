@@ -12,9 +12,9 @@ from camtool import Localizer, LocalizeSettings
 from camtool.annotations import NetworkClasses
 from camtool.cam import AttentionRollout, Cam
 from camtool.errors import ModelError
-from tests.cam.networks import NETWORKS, classifier, images
 from tests.cam.test_capture import state
 from tests.cam.test_methods import CLASSES, METHODS, SHAPE, VARIANTS, maps_of, network_for
+from tests.networks import NETWORKS, classifier, images
 
 # Of networks this small, the probabilities of two variants of an image may differ by less than
 # half precision tells apart; and other segments come of a rounded picture.

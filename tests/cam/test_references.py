@@ -5,7 +5,7 @@ Where their results differ from ours and the paper was followed:
 - Grad-CAM++: pytorch-grad-cam adds 1e-6 to the denominator of α, which is not small beside squared
   gradients: scores are scaled up until it is. torchcam divides a copy, so that its α is the squared
   gradient alone; it is not compared.
-- Score-CAM and Ablation-CAM, a pass for each channel: in `test_references_by_channel`.
+- Score-CAM and Ablation-CAM, a pass for each channel: in `test_channels`.
 - Eigen-CAM: pytorch-grad-cam takes the mean off before (`centred`), and the sign as it comes.
 - Smooth Grad-CAM++: torchcam has the second derivative in the numerator, where the paper prints the
   first, and takes the gradient and the features of the last noisy copy for those of the image:
@@ -36,7 +36,7 @@ from camtool.cam import (
     XGradCam,
 )
 from camtool.cam.capture import capture
-from tests.cam.networks import NETWORKS, calibrated, classifier, classifier_of, images, network
+from tests.networks import NETWORKS, calibrated, classifier, classifier_of, images, network
 
 CLASSES = [3, 7]
 SCALE = 1e4  # of the scores: see the first paragraph
@@ -53,7 +53,7 @@ class Scaled(torch.nn.Module):
         return self.inner(batch) * self.factor
 
 
-def ours(method, name):
+def camtool_maps(method, name):
     batch = images(NETWORKS[name][1])
     made = classifier(name)
     with torch.no_grad():
@@ -86,12 +86,14 @@ TORCHCAM = {
 @pytest.mark.parametrize("name", [n for n in NETWORKS if n not in ("vit", "swin")])
 @pytest.mark.parametrize("method", TORCHCAM)
 def test_torchcam(method, name):
-    theirs, own = TORCHCAM[method]
+    reference, own = TORCHCAM[method]
     batch = images(NETWORKS[name][1])
-    with theirs(network(name), NETWORKS[name][2]) as extractor:
+    with reference(network(name), NETWORKS[name][2]) as extractor:
         scores = network(name)(batch)
         (expected,) = extractor(class_idx=CLASSES, scores=scores, normalized=False)
-    torch.testing.assert_close(relative(ours(own, name)), relative(expected), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        relative(camtool_maps(own, name)), relative(expected), rtol=0, atol=1e-4
+    )
 
 
 LINEAR = {
@@ -123,7 +125,7 @@ def test_cam_of_torchcam(name):
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
-def ours_scaled(method, name, factor):
+def camtool_maps_scaled(method, name, factor):
     """Our map of the network with larger scores, by its features and gradients."""
     batch = images(NETWORKS[name][1])
     with capture(classifier(name)) as captured:
@@ -146,30 +148,32 @@ GRAD_CAM = {
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("method", GRAD_CAM)
 def test_pytorch_grad_cam(method, name):
-    theirs, own, factor = GRAD_CAM[method]
+    reference, own, factor = GRAD_CAM[method]
     _, shape, layer = NETWORKS[name]
     module = network(name).get_submodule(layer)
     targets = [ClassifierOutputTarget(c) for c in CLASSES]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         to_grid = channels_first if name == "swin" else grid_of_tokens
-        extractor = theirs(Scaled(network(name), factor), [module], to_grid)
+        extractor = reference(Scaled(network(name), factor), [module], to_grid)
         expected = extractor(images(shape), targets)
         extractor.activations_and_grads.release()
-        actual = (ours(own, name) if factor == 1 else ours_scaled(own, name, factor)).numpy()
+        actual = (
+            camtool_maps(own, name) if factor == 1 else camtool_maps_scaled(own, name, factor)
+        ).numpy()
     if method == "eigen-cam":
         actual = np.stack(
             [with_sign_of(*pair, shape) for pair in zip(actual, expected, strict=True)]
         )
     assert expected.max() > 0
-    np.testing.assert_allclose(as_theirs(actual, shape), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(at_image_size(actual, shape), expected, rtol=0, atol=1e-4)
 
 
-def as_theirs(maps, shape):
+def at_image_size(maps, shape):
     """Their ReLU, scaling to [0, 1] and resizing."""
     return scale_cam_image(scale_cam_image(np.maximum(maps, 0), shape[::-1]))
 
 
 def with_sign_of(one, expected, shape):
-    sides = [np.abs(as_theirs(sign * one[None], shape)[0] - expected).max() for sign in (1, -1)]
+    sides = [np.abs(at_image_size(sign * one[None], shape)[0] - expected).max() for sign in (1, -1)]
     return one if sides[0] < sides[1] else -one

@@ -13,7 +13,7 @@ from camtool.cam import Backprop
 from camtool.cam.passes import noisy
 from camtool.cam.pixel_gradients import pixel_gradients
 from camtool.errors import ModelError
-from tests.cam.networks import NETWORKS, Gap, classifier, classifier_of, images, network
+from tests.networks import NETWORKS, Gap, classifier, classifier_of, images, network
 
 CLASSES = torch.tensor([[3, 7], [0, 9]])
 FIVE = ["resnet18", "vgg", "mobilenet_v2", "convnext", "vit"]

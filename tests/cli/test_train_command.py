@@ -15,7 +15,7 @@ import timm
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from camtool.runs import checkpoints as store
+from camtool.runs import checkpoint_store as store
 from camtool.runs import writing
 from camtool.training.history import write_tensorboard
 from tests.cli.running import run_here

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from camtool.errors import ModelError, RunError
+from camtool.pipelines.checkpoint import read_state
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.train import train
-from camtool.runs import checkpoints as store
+from camtool.runs import checkpoint_store as store
 from camtool.settings import load_settings
 from camtool.training.loop import Loop
-from camtool.training.state import read_state
 from tests.cli.running import run_here
 from tests.cli.test_train_command import failed, history, weights
 from tests.shapes import SMALL, draw_shapes, shapes_data

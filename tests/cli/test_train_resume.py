@@ -17,8 +17,8 @@ from camtool.settings import load_settings
 from camtool.training.loop import Loop
 from tests.cli.test_train_command import history, timeless, weights
 from tests.cli.training import started, wait_for
+from tests.networks import one_thread  # noqa: F401 (a fixture of this file)
 from tests.shapes import SMALL, draw_shapes, shapes_data
-from tests.threads import one_thread  # noqa: F401 (a fixture of this file)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -191,7 +191,7 @@ def test_maps_at_the_fixed_threshold(runs, boxes, protocol, whole, n):
 
 
 def test_metrics_that_one_run_does_not_allow(runs, boxes, tmp_path):
-    from camtool.runs.records import to_json
+    from camtool.runs.predictions import to_json
 
     bare = tmp_path / "bare"
     bare.mkdir()

@@ -9,9 +9,8 @@ from camtool.annotations import NetworkClasses
 from camtool.cam import GradCam
 from camtool.errors import ModelError
 from camtool.images import MultiScale, One, TenCrop
-from camtool.pipelines.input_sizes import check_input_sizes
-from tests.cam.networks import Gap, classifier_of
-from tests.cam.test_transformers import torchvision_vit
+from camtool.pipelines.localizer import check_input_sizes
+from tests.networks import Gap, classifier_of, torchvision_vit
 
 
 @pytest.mark.parametrize(

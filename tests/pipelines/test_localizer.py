@@ -9,7 +9,7 @@ from camtool import Box, CenterCrop, Localizer, LocalizeSettings, ModelSettings,
 from camtool.cam import Backprop, GradCam, Occlusion, SelfTaught
 from camtool.errors import ImageReadError, ModelError
 from camtool.images.sources import FileSource
-from camtool.pipelines.classes import Labels, Listed, TopK
+from camtool.pipelines.class_choice import Labels, Listed, TopK
 from camtool.pipelines.localize import _see_batches
 from camtool.report.overlay import OverlaySettings
 from tests.drawn import draw

@@ -1,3 +1,5 @@
+"""Run folders: written in shards and parts, assembled once, found again."""
+
 from __future__ import annotations
 
 import errno
@@ -8,6 +10,7 @@ import pytest
 
 from camtool.errors import RunError
 from camtool.runs import MapFiles, RunFolder, Shard, read_manifest, read_predictions
+from camtool.runs.folder import last_run, remember
 from tests.runs.sample_run import IDENTITY, append, contents, different, prediction, write_run
 
 
@@ -160,3 +163,64 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", fail)
     write_run(tmp_path / "run", 3)
     assert read_manifest(tmp_path / "run")["counts"]["images"] == 3
+
+
+@pytest.mark.parametrize(("index", "count"), [(-1, 1), (1, 1), (5, 3), (0, 0)])
+def test_what_is_no_shard(index, count):
+    with pytest.raises(ValueError, match=f"^not a shard: {index}/{count}$"):
+        Shard(index, count)
+
+
+@pytest.mark.parametrize("images", [0, 1, 7, 100])
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_shares_cover_all_images(images, count):
+    shares = [Shard(i, count).share(images) for i in range(count)]
+    assert sum(shares) == images
+    assert max(shares) - min(shares) <= 1
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def finish(path):
+    path.mkdir(parents=True)
+    (path / "manifest.json").write_text("{}")
+    return path
+
+
+def test_no_run_yet():
+    assert last_run() is None
+
+
+def test_the_run_written_last_is_remembered_in_its_folder(tmp_path, monkeypatch):
+    first, second = finish(tmp_path / "a"), finish(tmp_path / "ünï \udce9")
+    remember(first)
+    assert last_run() == first
+    remember(second)
+    assert last_run() == second
+    monkeypatch.chdir(tmp_path)
+    assert last_run() is None
+
+
+def test_a_relative_path_is_remembered_as_what_it_is(tmp_path):
+    run = finish(tmp_path / "work" / "run")
+    remember(type(run)("run"))
+    assert last_run() == run
+
+
+def test_the_default_folder_where_the_remembered_one_is_gone(tmp_path):
+    finish(tmp_path / "work" / "runs" / "localize")
+    run = finish(tmp_path / "a")
+    remember(run)
+    (run / "manifest.json").unlink()
+    assert os.fspath(last_run()) == "runs/localize"
+
+
+def test_a_home_that_cannot_be_written_costs_nothing(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    remember(finish(tmp_path / "a"))
+    assert last_run() is None

@@ -5,8 +5,7 @@ import math
 import pytest
 
 from camtool.errors import SettingsError
-from camtool.settings.scalars import plain_scalar
-from camtool.settings.yaml_reader import YamlReader
+from camtool.settings.yaml_text import YamlReader, plain_scalar
 
 
 def read(text: str):

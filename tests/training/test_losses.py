@@ -8,7 +8,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from camtool.training.losses import LOSSES, CrossEntropy, Logistic, Loss
+from camtool.settings import members
+from camtool.training.losses import BaseLoss, CrossEntropy, Logistic, Loss
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
 
@@ -47,7 +48,7 @@ def test_the_settings_of_the_union():
     assert read({"name": "cross-entropy", "label_smoothing": 0.1}) == CrossEntropy(
         label_smoothing=0.1
     )
-    assert [one.multi_label for one in LOSSES] == [False, True]
+    assert [one.multi_label for one in members(Loss, BaseLoss)] == [False, True]
     for wrong in ({"name": "logistic", "label_smoothing": 0.1}, {"name": "cross-entropy",
                   "label_smoothing": 1.0}, {"name": "hinge"}):  # fmt: skip
         with pytest.raises(ValidationError):

@@ -15,22 +15,19 @@ from camtool.errors import ModelError, RunError
 from camtool.images import ImageSettings
 from camtool.images.sources import FileSource
 from camtool.models import ModelSettings
-from camtool.models.classifier import InputSpec
+from camtool.structures import InputSpec
 from camtool.training.augment import RandomResizedCrop, ResizeCrop, ResizeOnly
-from camtool.training.cache import PixelCache
+from camtool.training.batches import BatchOrder, PixelCache, Place, TrainingImages, loader
 from camtool.training.data import Example
-from camtool.training.dataset import TrainingImages, loader
 from camtool.training.distributed import _place, _set_address
-from camtool.training.ema import MovingAverage
-from camtool.training.optimizer import AdamW, Sgd
-from camtool.training.order import BatchOrder, Place
-from camtool.training.random_state import (
+from camtool.training.loop import MovingAverage
+from camtool.training.optimizer import AdamW, Sgd, rates_of
+from camtool.training.seeds import (
     get_random_state,
     kernels,
     own_random_state,
     set_random_state,
 )
-from camtool.training.rates import rates_of
 from tests.drawn import draw_pictures
 
 

@@ -15,7 +15,6 @@ from camtool.training.data.tables import CsvData
 from camtool.training.data.tiny_imagenet import TinyImageNetData
 
 __all__ = [
-    "DATA_SETS",
     "CsvData",
     "CubData",
     "Data",
@@ -33,8 +32,3 @@ Data = Annotated[
     Field(discriminator="name"),
 ]
 """Every kind of data set."""
-
-DATA_SETS: tuple[type[DataSettings], ...] = (
-    FolderData, TinyImageNetData, ImageNetData, CubData, CsvData, ShardData,
-)  # fmt: skip
-"""The members of `Data`, for the tables that are derived from the code."""

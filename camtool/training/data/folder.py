@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
-from camtool.training.data.listing import by_class_folder
 from camtool.training.data.sets import (
     DataSettings,
     Example,
     ExampleSets,
+    by_class_folder,
     finish_sets,
     split_by_class,
 )
 
 if TYPE_CHECKING:
     from camtool.images import ImageSource
-
-__all__ = ["FolderData"]
 
 
 @final
@@ -28,6 +26,14 @@ class FolderData(DataSettings):
 
     Images may lie deeper in a class folder. With `val` unset, the folders `train` and `val` in
     `root` are the two sets where both are there; otherwise the set is split by `val_fraction`.
+
+    Example:
+        >>> for name in ("set/cat/1.jpg", "set/cat/2.jpg", "set/dog/1.jpg"):
+        ...     Path(name).parent.mkdir(parents=True, exist_ok=True)
+        ...     Path(name).touch()
+        >>> sets = FolderData(root=Path("set"), val_fraction=0).load(seed=0)
+        >>> sets.classes.names, [example.labels for example in sets.train]
+        (('cat', 'dog'), [(0,), (0,), (1,)])
     """
 
     summary: ClassVar[str] = "a folder of class folders: CLASS/IMAGE"

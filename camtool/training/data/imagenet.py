@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import IMAGENET, NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
-from camtool.training.data.listing import by_class_folder, listed_images
 from camtool.training.data.sets import (
     DataSettings,
     Example,
     ExampleSets,
+    by_class_folder,
     finish_sets,
+    listed_images,
     split_by_class,
 )
 
 if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
-
-__all__ = ["ImageNetData"]
 
 
 @final
@@ -30,6 +29,13 @@ class ImageNetData(DataSettings):
     The classes of the validation images come from `val_labels`, the development kit's
     `ILSVRC2012_validation_ground_truth.txt` (one ILSVRC id a line, images in name order), or from
     the XML of `boxes`.
+
+    Example:
+        >>> for name in ("train/n02119789/1.JPEG", "train/n02085620/1.JPEG"):
+        ...     Path(name).parent.mkdir(parents=True, exist_ok=True)
+        ...     Path(name).touch()
+        >>> ImageNetData(train=Path("train"), val_fraction=0).load(seed=0).classes.titles
+        ('Chihuahua', 'kit fox')
     """
 
     summary: ClassVar[str] = "ILSVRC 2012: WNID folders; flat val with its ground-truth list or XML"

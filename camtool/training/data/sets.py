@@ -1,15 +1,17 @@
-"""What every data set becomes: examples to train on, examples to validate on, and a class map."""
+"""What every data set becomes: examples to train on, examples to validate on, and their classes."""
 
 from __future__ import annotations
 
 import random
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from camtool.errors import DataError, shorten
+from camtool.images import find_images
 from camtool.settings import Settings
 from camtool.training.seeds import derive_seed
 
@@ -19,21 +21,19 @@ if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
 
-__all__ = [
-    "DataSettings",
-    "Example",
-    "ExampleSets",
-    "empty_classes",
-    "finish_sets",
-    "split_by_class",
-]
 
+Placed = list[tuple[tuple[str, ...], "ImageSource"]]
 _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One image to learn from, or to validate on.
+
+    Example:
+        >>> from camtool.images.sources import FileSource
+        >>> Example(FileSource("cat", "photos/cat.jpg"), labels=(0,)).source.path
+        'photos/cat.jpg'
 
     Attributes:
         source: the encoded image.
@@ -47,6 +47,13 @@ class Example:
 @dataclass(slots=True)
 class ExampleSets:
     """A data set, ready for training.
+
+    Example:
+        >>> from camtool.annotations import NetworkClasses
+        >>> from camtool.images.sources import FileSource
+        >>> cat, dog = (Example(FileSource(n, f"{n}.jpg"), (i,)) for i, n in enumerate("ab"))
+        >>> len(ExampleSets(NetworkClasses.named(["cat", "dog"]), [cat, dog], val=[]).train)
+        2
 
     Attributes:
         classes: the class map.
@@ -67,7 +74,14 @@ class ExampleSets:
 
 
 class DataSettings(Settings):
-    """Base of the data sets: a member of the union is a setting and the reader itself."""
+    """Base of the data sets: a member of the union is a setting and the reader itself.
+
+    Example:
+        >>> from camtool.settings import members
+        >>> from camtool.training.data import Data
+        >>> [data.model_fields["name"].default for data in members(Data, DataSettings)][:2]
+        ['folder', 'tiny-imagenet']
+    """
 
     summary: ClassVar[str]
     """What the data set looks like on the disk, in one line."""
@@ -145,3 +159,34 @@ def split_by_class(
             chosen.discard(place)
     train = [e for place, e in enumerate(every) if place not in chosen]
     return train, [e for place, e in enumerate(every) if place in chosen]
+
+
+def listed_images(root: Path) -> Placed:
+    """Return the images under a folder or in a tar file, each with its path there in parts.
+
+    Raises:
+        DataError: it is not there, cannot be read, or holds no image.
+    """
+    if not root.exists():
+        raise DataError(f"{root}: no such file or folder; check the section data")
+    return [(PurePosixPath(s.image_id).parts, s) for s in find_images([str(root)]).sources]
+
+
+def by_class_folder(root: Path) -> dict[str, list[ImageSource]]:
+    """Return the images of each class folder of `root`, classes and images in name order.
+
+    Raises:
+        DataError: as `listed_images`; images outside any class folder; a folder without image.
+    """
+    found: dict[str, list[ImageSource]] = {}
+    for parts, source in listed_images(root):
+        if len(parts) < 2:
+            raise DataError(
+                f"{source.path}: not in a class folder; the folders in {root} are the classes"
+            )
+        found.setdefault(parts[0], []).append(source)
+    if root.is_dir():
+        folders = (p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        if lacking := sorted(set(folders) - set(found)):
+            raise empty_classes(root, lacking)
+    return dict(sorted(found.items()))

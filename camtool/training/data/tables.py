@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, final
 
 from camtool.annotations import NetworkClasses, read_annotations
-from camtool.annotations.tables import csv_rows, data_lines
+from camtool.annotations.rows import csv_rows, data_lines
 from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource
 from camtool.training.data.sets import (
@@ -18,18 +18,22 @@ from camtool.training.data.sets import (
     split_by_class,
 )
 
-__all__ = ["CsvData"]
-
 _PATH_HEADS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
 _LABEL_HEADS = ("label", "labels", "class", "classes", "category")
 
 
 @final
 class CsvData(DataSettings):
-    """Rows `path,label`, or `path,label;label` for images of several classes.
+    r"""Rows `path,label`, or `path,label;label` for images of several classes.
 
     Paths are relative to `root`. A first row such as `path,label` is a header. Images of several
     classes need the multi-label loss (`train.loss: {name: logistic}`).
+
+    Example:
+        >>> _ = Path("train.csv").write_text("a.jpg,cat\nb.jpg,dog\nc.jpg,cat;dog\n")
+        >>> sets = CsvData(train=Path("train.csv"), val_fraction=0).load(seed=0)
+        >>> [example.labels for example in sets.train]
+        [(0,), (1,), (0, 1)]
     """
 
     summary: ClassVar[str] = "a table: path,label or path,label;label"

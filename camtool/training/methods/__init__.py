@@ -8,14 +8,12 @@ from pydantic import Field
 
 from camtool.training.methods.acol import Acol
 from camtool.training.methods.adl import Adl
-from camtool.training.methods.base import StepResult, TrainingMethod
 from camtool.training.methods.cutmix import CutMix
 from camtool.training.methods.hide_and_seek import HideAndSeek
-from camtool.training.methods.plain import Plain
+from camtool.training.methods.method import Plain, StepResult, TrainingMethod
 from camtool.training.methods.spg import Spg
 
 __all__ = [
-    "METHODS",
     "Acol",
     "Adl",
     "CutMix",
@@ -29,6 +27,3 @@ __all__ = [
 
 Method = Annotated[Plain | HideAndSeek | CutMix | Adl | Acol | Spg, Field(discriminator="name")]
 """Every training method."""
-
-METHODS: tuple[type[TrainingMethod], ...] = (Plain, HideAndSeek, CutMix, Adl, Acol, Spg)
-"""The members of `Method`, for the tables that are derived from the code."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.training.methods.base import StepResult, TrainingMethod
+from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
     import torch
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
-    from camtool.training.trainees.complementary import ComplementaryTrainee
-
-__all__ = ["Acol"]
+    from camtool.training.methods.trainees import ComplementaryTrainee
 
 
 @final
@@ -27,6 +25,13 @@ class Acol(TrainingMethod):
     to [0, 1], reaches the threshold: `loss = loss(A) + loss(B)`. The localization map is the
     larger of the two branches' scaled maps at each place, the logits are branch A's.
     Zhang et al., CVPR 2018, arXiv:1804.06962.
+
+    Example:
+        >>> from camtool.models import ModelSettings
+        >>> model = ModelSettings(backbone="timm/test_resnet.r160_in1k", weights="none")
+        >>> network = Acol(channels=8).prepare(model.build(seed=0, num_classes=3))
+        >>> type(network.head).__name__, network.num_classes
+        ('ComplementaryHead', 3)
     """
 
     summary: ClassVar[str] = "a second classifier on what the first one left"
@@ -46,7 +51,7 @@ class Acol(TrainingMethod):
 
     def prepare(self, classifier: Classifier, seed: int = 0) -> Classifier:
         """Put the two branches on the features, in place of the network's own head."""
-        from camtool.training.trainees.complementary import complementary_head
+        from camtool.training.methods.trainees import complementary_head
 
         head = complementary_head(classifier, self.channels, self.dropout, self.threshold, seed)
         classifier.replace_head(head)
@@ -54,7 +59,7 @@ class Acol(TrainingMethod):
 
     def trainee(self, classifier: Classifier, seed: int) -> ComplementaryTrainee:
         """Return the classifier, which answers with the logits of both branches."""
-        from camtool.training.trainees.complementary import ComplementaryTrainee
+        from camtool.training.methods.trainees import ComplementaryTrainee
 
         return ComplementaryTrainee(self.prepare(classifier, seed))
 

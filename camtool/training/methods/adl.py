@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.training.methods.base import StepResult, TrainingMethod
+from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
     import torch
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
-    from camtool.training.trainees.attention import AttentionTrainee
-
-__all__ = ["Adl"]
+    from camtool.training.methods.trainees import AttentionTrainee
 
 
 @final
@@ -26,6 +24,13 @@ class Adl(TrainingMethod):
     With `A = mean_k f_k` a layer multiplies the features by `[A < γ·max A]`, which drops the most
     telling places, with the drop rate as probability, else by `sigmoid(A)`. One draw a layer and
     batch; in use the layers do nothing. Choe & Shim, CVPR 2019, arXiv:1908.10028.
+
+    Example:
+        >>> from camtool.models import ModelSettings
+        >>> model = ModelSettings(backbone="timm/test_resnet.r160_in1k", weights="none")
+        >>> trainee = Adl(points=("layer3",)).trainee(model.build(seed=0, num_classes=3), seed=0)
+        >>> [type(module).__name__ for module in trainee.modules()].count("AttentionDropout")
+        2
     """
 
     summary: ClassVar[str] = "the most active places of features are dropped"
@@ -50,14 +55,14 @@ class Adl(TrainingMethod):
             ModelError: the backbone has no such layer.
         """
         from camtool.models.layers import insert
-        from camtool.training.trainees.attention import AttentionDropout
+        from camtool.training.methods.trainees import AttentionDropout
 
         insert(classifier, {point: AttentionDropout(self.threshold) for point in self.points})
         return classifier
 
     def trainee(self, classifier: Classifier, seed: int) -> AttentionTrainee:
         """Return the classifier with the layers, and one more at its last features."""
-        from camtool.training.trainees.attention import AttentionTrainee
+        from camtool.training.methods.trainees import AttentionTrainee
 
         return AttentionTrainee(self.prepare(classifier, seed), self.threshold)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from camtool.training.methods.base import StepResult, TrainingMethod
+from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
     import torch
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
-    from camtool.training.trainees.hiding import HidingTrainee
+    from camtool.training.methods.trainees import HidingTrainee
 
-__all__ = ["HideAndSeek"]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -28,6 +27,13 @@ class HideAndSeek(TrainingMethod):
     `x'(p) = x(p)` where p's patch is shown, the mean colour of the data where it is hidden, so that
     the first layer's input has the same mean. The network cannot rely on the most telling part
     alone. Nothing is hidden outside training. Singh & Lee, ICCV 2017, arXiv:1704.04232.
+
+    Example:
+        >>> import torch
+        >>> method = HideAndSeek(patches=(8,), probability=1.0)
+        >>> hidden = method.hidden(2, (16, 16), torch.Generator().manual_seed(0))
+        >>> hidden.shape, bool(hidden.all())
+        (torch.Size([2, 1, 16, 16]), True)
     """
 
     summary: ClassVar[str] = "random patches are hidden"
@@ -49,7 +55,7 @@ class HideAndSeek(TrainingMethod):
 
     def trainee(self, classifier: Classifier, seed: int) -> HidingTrainee:
         """Return the classifier behind a layer that hides."""
-        from camtool.training.trainees.hiding import HidingTrainee
+        from camtool.training.methods.trainees import HidingTrainee
 
         return HidingTrainee(self.prepare(classifier, seed), self.fill)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field, model_validator
 
-from camtool.training.methods.base import StepResult, TrainingMethod
+from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
     import torch
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
-    from camtool.training.trainees.guided import GuidedTrainee
+    from camtool.training.methods.trainees import GuidedTrainee
 
-__all__ = ["Spg"]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Pair = Annotated[tuple[_Share, _Share], Field(strict=False)]
@@ -32,6 +31,14 @@ class Spg(TrainingMethod):
     learns the mask of the mean of all B: `loss + w·(Σ_B bce + bce_C)`. The masks carry no
     gradient. In use only the classifier is left, and its map is the plain one.
     Zhang et al., ECCV 2018, arXiv:1807.08902; there B sits at two stages of an Inception network.
+
+    Example:
+        >>> from camtool.models import ModelSettings
+        >>> model = ModelSettings(backbone="timm/test_resnet.r160_in1k", weights="none")
+        >>> method = Spg(points=("layer3",), channels=8)
+        >>> trainee = method.trainee(model.build(seed=0, num_classes=3), seed=0)
+        >>> len(trainee.firsts)  # branches B: at the point, and at the last features
+        2
     """
 
     summary: ClassVar[str] = "the network's own sure masks teach its features"
@@ -70,14 +77,14 @@ class Spg(TrainingMethod):
             ModelError: the backbone has no such layer.
         """
         from camtool.models.layers import insert
-        from camtool.training.trainees.guided import Note
+        from camtool.training.methods.trainees import FeatureRecorder
 
-        insert(classifier, {point: Note() for point in self.points})
+        insert(classifier, {point: FeatureRecorder() for point in self.points})
         return classifier
 
     def trainee(self, classifier: Classifier, seed: int) -> GuidedTrainee:
         """Return the classifier with branches B and C, new by `seed`."""
-        from camtool.training.trainees.guided import GuidedTrainee
+        from camtool.training.methods.trainees import GuidedTrainee
 
         prepared = self.prepare(classifier, seed)
         return GuidedTrainee(prepared, len(self.points), self.channels, seed)

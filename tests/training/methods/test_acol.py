@@ -10,8 +10,12 @@ from camtool.cam import Cam
 from camtool.models.classifier import Forward
 from camtool.training.losses import CrossEntropy, Logistic
 from camtool.training.methods import Acol
-from camtool.training.trainees.complementary import ComplementaryHead, ComplementaryTrainee
-from camtool.training.trainees.maps import maps_of_labels, scaled
+from camtool.training.methods.trainees import (
+    ComplementaryHead,
+    ComplementaryTrainee,
+    maps_of_labels,
+    scaled,
+)
 from tests.training.methods.drawn_networks import generator, pictures, plain, small
 
 

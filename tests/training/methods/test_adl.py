@@ -9,7 +9,7 @@ from camtool.errors import ModelError
 from camtool.models import ExtraConv, ModelSettings
 from camtool.training.losses import CrossEntropy
 from camtool.training.methods import Adl
-from camtool.training.trainees.attention import AttentionDropout
+from camtool.training.methods.trainees import AttentionDropout
 from tests.training.methods.drawn_networks import generator, pictures, plain, small
 
 FEATURES = torch.tensor([[[[4.0, 0.0], [6.0, 9.0]], [[4.0, 2.0], [2.0, 11.0]]],

@@ -11,8 +11,18 @@ from pydantic import TypeAdapter
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from camtool.settings import members
 from camtool.training.losses import CrossEntropy, Logistic
-from camtool.training.methods import METHODS, Acol, Adl, CutMix, HideAndSeek, Method, Plain, Spg
+from camtool.training.methods import (
+    Acol,
+    Adl,
+    CutMix,
+    HideAndSeek,
+    Method,
+    Plain,
+    Spg,
+    TrainingMethod,
+)
 from tests.training.methods.drawn_networks import generator, pictures, pretrained, small
 
 EVERY = [
@@ -41,8 +51,8 @@ def stepped(method, trainee, targets=LABELS, loss=None, seed=0):
 
 
 def test_every_member_is_tried_here():
-    assert {type(m) for m in EVERY} == set(METHODS)
-    for member in METHODS:
+    assert {type(m) for m in EVERY} == set(members(Method, TrainingMethod))
+    for member in members(Method, TrainingMethod):
         assert member.summary
         assert member.paper
         name = member.model_fields["name"].default

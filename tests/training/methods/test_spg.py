@@ -12,7 +12,7 @@ from torch import nn
 from camtool.errors import ModelError
 from camtool.training.losses import CrossEntropy
 from camtool.training.methods import Spg
-from camtool.training.trainees.guided import GuidedTrainee, mask_loss
+from camtool.training.methods.trainees import GuidedTrainee, mask_loss
 from tests.training.methods.drawn_networks import generator, pictures, plain, small
 
 

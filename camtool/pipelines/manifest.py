@@ -1,0 +1,98 @@
+"""What makes a run this run and no other, and what its manifest says of how it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from camtool.errors import ModelError
+from camtool.settings import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from camtool.annotations import AnnotationSet
+    from camtool.images import ImageSource
+    from camtool.pipelines.experiment import Experiment
+    from camtool.pipelines.localizer import Localizer
+
+
+_INPUTS = {
+    "inputs": "the set of images or labels",
+    "weights": "the content of model.weights",
+    "linear_weights": "the content of model.linear_weights",
+}
+
+
+def identity_of(
+    experiment: Experiment, sources: Iterable[ImageSource], known: AnnotationSet | None
+) -> dict[str, Any]:
+    """Return what must be equal for a run to go on: settings, images, labels, file of weights.
+
+    Raises:
+        ModelError: the file of weights cannot be read.
+    """
+    identity = {"experiment": experiment.identity(), "inputs": _inputs_digest(sources, known)}
+    file = experiment.model.weights_file
+    # A file that is missing is the network's to refuse.
+    if file is not None and file.is_file():
+        identity["weights"] = _file_digest(file)
+    given = experiment.model.linear_weights
+    if given is not None and given.is_file():
+        identity["linear_weights"] = _file_digest(given)
+    return identity
+
+
+def has_boxes(known: AnnotationSet) -> bool:
+    """Tell whether the labels come with boxes, and so in stored pixel order."""
+    return any(o.box is not None for a in known.annotations.values() for o in a.objects)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _inputs_digest(sources: Iterable[ImageSource], known: AnnotationSet | None) -> str:
+    """Return a hash of what goes in: ids, encoded sizes and true classes of all images."""
+    digest = hashlib.sha256()
+    for source in sources:
+        text = f"{source.image_id}\0{source.nbytes()}\0{source.labels}\n"
+        digest.update(text.encode(errors="surrogatepass"))
+    for name, annotation in (known.annotations if known else {}).items():
+        digest.update(f"{name}\0{annotation.labels}\n".encode(errors="surrogatepass"))
+    # Boxes among the labels keep pictures as they are stored: see `ImageSettings.exif_rotation`.
+    if known is not None and has_boxes(known):
+        digest.update(b"boxes")
+    return digest.hexdigest()
+
+
+def changed_keys(held: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Return the key paths in which two identities differ."""
+    changed = differences(held.get("experiment", {}), own["experiment"])
+    return changed or [words for key, words in _INPUTS.items() if held.get(key) != own.get(key)]
+
+
+def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:
+    """Return how a run was made: program, versions, settings, network, conventions, classes."""
+    packages = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
+    return {
+        "schema_version": 1,
+        "program": {"name": "camtool", "version": version("camtool")},
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "experiment": experiment.model_dump(mode="json"),
+        "device": localizer.device.type,
+        "model": {"backbone": localizer.model.backbone, "sha256": localizer.sha256},
+        "conventions": {
+            "boxes": "half-open [x0, x1) × [y0, y1), pixels of the original image",
+            "maps": "class maps on the network's grid, float32, bias not included",
+            "exif_rotation": localizer.rotate,
+        },
+        "classes": localizer.names.to_json(),
+    }
