@@ -75,7 +75,7 @@ class Evaluation:
     map_baselines: dict[str, dict[str, Rate]] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     details: Details | None = None
-    trials: Trials | None = None
+    trials: Trials | None = field(default=None, compare=False, repr=False)
 
     @property
     def all_absent(self) -> dict[str, str]:

@@ -25,9 +25,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
-from camtool.metrics.max_box_acc import thresholds
-from camtool.metrics.unit_frame import eight_bit, map_to_frame
+from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2, thresholds
+from camtool.metrics.wsol_frame import eight_bit, map_to_frame
 
 CORES = len(os.sched_getaffinity(0))
 TRUTHS = np.array([[20, 30, 150, 180], [100, 100, 220, 200]])

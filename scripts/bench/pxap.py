@@ -27,10 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camtool.evaluation.masks import MaskFiles
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.pxap import pixel_histogram
-from camtool.metrics.pxap_protocol import PxAP
-from camtool.metrics.unit_frame import map_to_frame
+from camtool.metrics.intervals import Bootstrap
+from camtool.metrics.pxap import PxAP, pixel_histogram
+from camtool.metrics.wsol_frame import map_to_frame
 from camtool.structures import AnnotatedObject, Annotation, Prediction
 
 FILES = 50

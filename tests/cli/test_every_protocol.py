@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camtool.evaluation.result import EvalSettings
+from camtool.evaluation.settings import EvalSettings
 from camtool.metrics.protocols import PROTOCOLS
 from tests.cli.running import TINY, run_here
 from tests.drawn import draw_pictures

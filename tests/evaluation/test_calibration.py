@@ -9,15 +9,13 @@ import pytest
 
 from camtool.boxes import DtBoxes, PaperBoxes
 from camtool.errors import EvaluationError, SettingsError
-from camtool.metrics.crop_protocols import TsCam
-from camtool.metrics.ilsvrc import Ilsvrc
+from camtool.evaluation.evaluate import evaluate_all, evaluate_files
+from camtool.evaluation.settings import EvalSettings
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
-from camtool.metrics.pxap_protocol import PxAP
-from camtool.pipelines.evaluate import EvalSettings, evaluate_files
-from camtool.pipelines.evaluate_all import evaluate_all
-from camtool.report import side_by_side
-from camtool.report.evaluation_json import to_record
-from camtool.report.tables import to_markdown, to_table
+from camtool.metrics.protocols import Ilsvrc, TsCam
+from camtool.metrics.pxap import PxAP
+from camtool.report.document import to_markdown, to_text
+from camtool.report.evaluation import document_of_all, evaluation_document
 from camtool.runs import read_threshold
 from camtool.runs.threshold import write_threshold
 from tests.evaluation.swept_run import CLASSES, truths, write_csv, write_run
@@ -186,10 +184,12 @@ def test_a_run_of_other_views_is_refused(desk, run, tmp_path):
 
 def test_a_box_rule_without_a_threshold_has_none_to_choose(desk, tmp_path):
     released = write_run(tmp_path / "dt", 36, boxes=DtBoxes())
-    with pytest.raises(EvaluationError, match="no threshold to change: only `paper` has one"):
+    with pytest.raises(
+        EvaluationError, match="only `paper` and `multi` have one"
+    ):
         scored(released, desk / "score-all.csv", calibrate_on=desk / "choose-all.csv")
     found = scored(released, desk / "score-all.csv")
-    assert "only `paper` has one" in found.absent["other_thresholds"]
+    assert "only `paper` and `multi` have one" in found.absent["other_thresholds"]
     assert not found.thresholds
 
 
@@ -228,12 +228,18 @@ def test_every_protocol_shows_what_is_stored_and_the_oracle(desk, run):
     assert found.protocols["ilsvrc"].convention["stored"] == alone.convention["stored"]
     # It was chosen for boxes: what judges contours has its fixed one.
     assert found.protocols["maxboxacc"].thresholds["max_box_acc_50"].deployable == "fixed"
-    row = next(r for r in side_by_side.to_table(found).splitlines() if "ilsvrc: GT-known" in r)
+    row = next(
+        r
+        for r in to_text(document_of_all(found, details=True)).splitlines()
+        if "ilsvrc: GT-known" in r
+    )
     choice = alone.thresholds["gt_known_error"]
     told = f"{choice.deployable_value:.2f} at {choice.rules['stored'].threshold:.3g}, stored"
     assert told in row
     assert row.endswith(f"{choice.gap:.2f}")
-    assert "| maxboxacc: box accuracy, IoU \\>= 0.5 |" in side_by_side.to_markdown(found)
+    assert "| maxboxacc: box accuracy, IoU \\>= 0.5 |" in to_markdown(
+        document_of_all(found, details=True)
+    )
 
 
 def test_curves_state_the_hit_rule(desk):
@@ -249,7 +255,7 @@ def test_why_other_thresholds_are_not_given(desk, run, tmp_path):
     guesses = {"predictions": run / "predictions.jsonl"}
     found = scored(None, desk / "score-all.csv", **guesses)
     assert reason in found.absent["other_thresholds"]
-    assert reason in to_table(found)
+    assert reason in to_text(evaluation_document(found))
     bare = write_run(tmp_path / "bare", 36, maps=False)
     found = scored(bare, desk / "score-all.csv")
     assert "stored for 0 of 12 images" in found.absent["other_thresholds"]
@@ -289,7 +295,8 @@ def test_what_cannot_be_written_is_said_and_the_figures_are_kept(desk, run):
 
 def test_reports(desk, run):
     found = scored(run, desk / "score-all.csv", calibrate_on=desk / "choose-all.csv")
-    record = to_record(found)
+    document = evaluation_document(found, details=True)
+    record = document.record
     assert json.loads(json.dumps(record)) == record
     known = record["thresholds"]["gt_known_error"]
     assert known["deployable"] == "calibrated"
@@ -297,7 +304,7 @@ def test_reports(desk, run):
     assert known["oracle"]["value"] == 0
     assert {f"top{n}_localization_error" for n in range(1, 6)} < set(record["thresholds"])
     assert {"gt_known", "top1_localization"} == set(record["curves"])
-    for text in (to_table(found), to_markdown(found)):
+    for text in (to_text(document), to_markdown(document)):
         for words in (
             "deployable threshold", "oracle threshold", "gap", "boxes as stored", "Otsu",
             "percentile", "calibrated on other images", "oracle: best on these images",

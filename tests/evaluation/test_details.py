@@ -7,14 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from camtool.annotations import AnnotationSet
-from camtool.evaluation.truths import KnownClasses
+from camtool.annotations import AnnotationSet, NetworkClasses
+from camtool.evaluation.evaluate import evaluate, evaluate_loaded
+from camtool.evaluation.settings import EvalSettings
+from camtool.evaluation.sources import Loaded
 from camtool.geometry import iou
-from camtool.metrics.crop_protocols import AdlFirstBox, TsCam
-from camtool.metrics.diagnosis import KINDS
-from camtool.metrics.error_kinds import DiagnosisSettings
-from camtool.metrics.ilsvrc import Ilsvrc
-from camtool.pipelines.evaluate import EvalSettings, evaluate
+from camtool.metrics.diagnosis import KINDS, DiagnosisSettings
+from camtool.metrics.protocols import AdlFirstBox, Ilsvrc, TsCam
 from camtool.structures import (
     AnnotatedObject,
     Annotation,
@@ -46,7 +45,8 @@ def predicted(image_id, *classes, size=SIZE):
 def evaluated(pairs, settings=None, **more):
     truths = [truth for truth, _ in pairs]
     annotations = AnnotationSet("val.xml", "voc-xml", {t.image_id: t for t in truths}, [], [])
-    found = evaluate([p for _, p in pairs], annotations, settings or EvalSettings(), **more)
+    loaded = Loaded([p for _, p in pairs], **more)
+    found = evaluate_loaded(loaded, annotations, settings or EvalSettings())
     assert found.details is not None
     return found
 
@@ -183,7 +183,8 @@ def test_all_boxes_are_scaled_to_the_annotated_size():
 class Maps:
     """Stored maps, by image id."""
 
-    few = True
+    of_true_class = False
+    masks = None
 
     def __init__(self, maps):
         self.maps = maps
@@ -239,7 +240,7 @@ def test_no_image_with_a_true_box():
 
 
 def test_classes_have_their_titles():
-    known = KnownClasses.from_manifest(
+    known = NetworkClasses.from_json(
         [{"index": 0, "name": "n1", "title": "cat"}, {"index": 1, "name": "n2", "title": "dog"}]
     )
     pairs = [(image("a", ("n1", TRUE)), predicted("a", guess("n1", TRUE)))]

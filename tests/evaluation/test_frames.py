@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from camtool.evaluation.frames import Frame, compare_frames, frame_warnings, to_frame
+from camtool.evaluation.truths import Frame, compare_frames, frame_warnings, to_frame
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
 
 

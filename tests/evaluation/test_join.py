@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camtool.errors import EvaluationError
-from camtool.evaluation.join import Joined, Joiner
+from camtool.evaluation.matching import Joined, Joiner
 
 
 def join(annotated, predicted):

@@ -12,12 +12,12 @@ import pytest
 
 from camtool.annotations import read_annotations
 from camtool.errors import EvaluationError
-from camtool.evaluation import judging_all
-from camtool.evaluation.judging import Judge
-from camtool.evaluation.judging_all import judge_all
+from camtool.evaluation import judging
+from camtool.evaluation.evaluate import evaluate_files
+from camtool.evaluation.judging import Judge, judge_all
 from camtool.evaluation.score_maps import FileMaps
+from camtool.evaluation.settings import EvalSettings
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
-from camtool.pipelines.evaluate import EvalSettings, evaluate_files
 from camtool.runs import maps as map_files
 from camtool.runs.maps import pack
 from camtool.structures import ScoreMap
@@ -80,7 +80,7 @@ def source(kind, folder):
 @pytest.fixture
 def often(monkeypatch):
     """Threads that take turns as often as they can, a picture at a time."""
-    monkeypatch.setattr(judging_all, "_AT_ONCE", 1)
+    monkeypatch.setattr(judging, "_AT_ONCE", 1)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -104,7 +104,7 @@ def test_any_number_of_threads_gives_the_same(tmp_path, monkeypatch, boxes, kind
         settings = settings.model_copy(update={"annotations": sized_boxes(tmp_path, boxes)})
     found = []
     for workers in (1, 2, 7):
-        monkeypatch.setattr(judging_all, "cores_here", lambda workers=workers: workers)
+        monkeypatch.setattr(judging, "cores_here", lambda workers=workers: workers)
         found.append(evaluate_files(settings, run))
     assert found[0].counts.scored == 75
     assert found[0] == found[1]
@@ -136,8 +136,8 @@ def test_map_files_are_read_once_in_order(tmp_path, monkeypatch, boxes):
 
     unpack = map_files.unpack
     monkeypatch.setattr(map_files, "unpack", counted)
-    monkeypatch.setattr(judging_all, "cores_here", lambda: 4)
-    monkeypatch.setattr(judging_all, "_AT_ONCE", 4)  # with files of 25 instead of 512
+    monkeypatch.setattr(judging, "cores_here", lambda: 4)
+    monkeypatch.setattr(judging, "_AT_ONCE", 4)  # with files of 25 instead of 512
     run = write_run(tmp_path / "run", range(75))
     evaluate_files(EvalSettings(annotations=boxes, protocol=MaxBoxAcc(interval=0.02)), run)
     assert read == ["00000.npz", "00001.npz", "00002.npz"]
@@ -147,7 +147,7 @@ def test_map_files_are_read_once_in_order(tmp_path, monkeypatch, boxes):
 def test_the_first_bad_map_is_named(tmp_path, monkeypatch, boxes, workers):
     maps = low_maps() | {name: np.zeros(3, np.float32) for name in ("i050", "i031", "i070")}
     np.savez(tmp_path / "maps.npz", **maps)
-    monkeypatch.setattr(judging_all, "cores_here", lambda: workers)
+    monkeypatch.setattr(judging, "cores_here", lambda: workers)
     settings = EvalSettings(
         annotations=sized_boxes(tmp_path, boxes),
         predictions=tmp_path / "maps.npz",
@@ -164,7 +164,6 @@ def test_few_images_are_under_way_and_all_threads_work(tmp_path, boxes):
     taken, threads = [], set()
 
     class Watched:
-        few = True
         of_true_class = True
         masks = None
 

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from camtool.errors import EvaluationError
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.pxap_protocol import PxAP
-from camtool.pipelines.evaluate import EvalSettings, evaluate_files
+from camtool.evaluation.evaluate import evaluate_files
+from camtool.evaluation.settings import EvalSettings
+from camtool.metrics.intervals import Bootstrap
+from camtool.metrics.pxap import PxAP
 from tests.cli.running import run_here
 from tests.metrics.wsol_golden import ANNOTATIONS, GOLDEN, expected, needs_golden, truths
 

@@ -9,13 +9,15 @@ import pytest
 from camtool import Experiment, LocalizeSettings, ModelSettings, Squeeze, localize
 from camtool.cli.group import camtool
 from camtool.errors import EvaluationError, SettingsError
-from camtool.metrics.confidence import Bootstrap
+from camtool.evaluation.evaluate import evaluate_files
+from camtool.evaluation.settings import EvalSettings
+from camtool.metrics.intervals import Bootstrap
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
-from camtool.pipelines.evaluate import EvalSettings, evaluate_files
 from camtool.pipelines.experiment import RunSettings
-from camtool.report.evaluation_json import to_record
+from camtool.report.document import to_markdown, to_text
+from camtool.report.evaluation import evaluation_document
 from camtool.report.overlay import OverlaySettings
-from camtool.report.tables import to_markdown, to_table
+from camtool.report.records import evaluation_record
 from tests.drawn import draw_pictures
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -77,12 +79,12 @@ def test_maps_in_files(tmp_path, kind, protocol):
         pytest.approx(100 * hits / 3),
     )
     assert choice.rules["fixed"].value <= choice.oracle_value
-    text = to_table(found)
+    text = to_text(evaluation_document(found, details=True))
     assert "accuracy %" in text
     assert "oracle threshold" in text
     assert "1,000 resamples" in text
-    assert "| oracle threshold |" in to_markdown(found)
-    record = json.loads(json.dumps(to_record(found), allow_nan=False))
+    assert "| oracle threshold |" in to_markdown(evaluation_document(found, details=True))
+    record = json.loads(json.dumps(evaluation_record(found), allow_nan=False))
     assert record["thresholds"]["max_box_acc_50"]["gap"] >= 0
     assert set(record["metrics"][name]) == {"value", "ci95", "n", "measure"}
 
@@ -90,8 +92,8 @@ def test_maps_in_files(tmp_path, kind, protocol):
 def test_intervals_choose_the_threshold_anew(tmp_path):
     """Against a plain loop: resample the images, take the best threshold of each resample."""
     from camtool.annotations import read_annotations
-    from camtool.metrics.max_box_acc import BoxAccuracy, thresholds
-    from camtool.metrics.unit_frame import boxes_to_frame, eight_bit
+    from camtool.metrics.map_protocols import BoxAccuracy, thresholds
+    from camtool.metrics.wsol_frame import boxes_to_frame, eight_bit
 
     random = np.random.default_rng(0)
     maps = {

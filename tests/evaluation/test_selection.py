@@ -5,7 +5,7 @@ import re
 import pytest
 
 from camtool.errors import DataError, EvaluationError, SettingsError
-from camtool.evaluation.selection import BlackList, read_blacklist, select_range
+from camtool.evaluation.matching import BlackList, read_blacklist, select_range
 
 ILSVRC = [f"ILSVRC2012_val_{n:08d}" for n in (1, 2, 36, 50)]
 

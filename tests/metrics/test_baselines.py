@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from camtool.metrics.confidence import Bootstrap, Rate
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from camtool.metrics.baselines import (
     centred_box,
     score_baselines,
 )
-from camtool.metrics.confidence import Bootstrap, Rate
 from camtool.structures import AnnotatedObject, Annotation, Box
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from camtool.metrics.baselines import SIDES
 from camtool.metrics.baselines_on_maps import (
     map_baselines,
     true_boxes,
 )
 from camtool.metrics.centred_gaussian import centred_gaussian
 from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
 from camtool.metrics.oracle import GAUSSIAN
 from camtool.metrics.unit_frame import FRAME, boxes_to_frame, eight_bit
+
+from camtool.metrics.baselines import SIDES
+from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.structures import AnnotatedObject, Annotation, Box
 from tests.kernels.bodies import body_of
 

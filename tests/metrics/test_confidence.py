@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
-
 from camtool.metrics.confidence import Bootstrap
+from pydantic import ValidationError
 
 
 def loop_interval(images, samples, seed):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from camtool.metrics.box_rules import CropFrame, Hit, OriginalFrame, TrueBoxes
+from camtool.metrics.confidence import Bootstrap
+from camtool.metrics.crop_protocols import AdlFirstBox, TsCam
+from camtool.metrics.ilsvrc import Ilsvrc
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from camtool.errors import EvaluationError
-from camtool.metrics.box_rules import CropFrame, Hit, OriginalFrame, TrueBoxes
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.crop_protocols import AdlFirstBox, TsCam
-from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.structures import (
     AnnotatedObject,
     Annotation,

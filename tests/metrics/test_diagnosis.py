@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.diagnosis import KINDS, Group, Objects, count_classes, diagnose
 from camtool.metrics.error_kinds import DiagnosisSettings, Kind
 from camtool.metrics.group_titles import aspect_title, instances_title, size_title
+
+from camtool.metrics.diagnosis import KINDS, Group, Objects, count_classes, diagnose
 
 BOOTSTRAP = Bootstrap(samples=500)
 

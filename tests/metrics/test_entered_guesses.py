@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from camtool.boxes import TightLooseBoxes
 from camtool.metrics.crop_protocols import AdlFirstBox
 from camtool.metrics.ilsvrc import Ilsvrc
+
+from camtool.boxes import TightLooseBoxes
 from camtool.structures import (
     AnnotatedObject,
     Annotation,

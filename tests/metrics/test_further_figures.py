@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.findings import NO_BOX, findings_table
 from camtool.metrics.further_figures import (

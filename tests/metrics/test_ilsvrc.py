@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from camtool.metrics.box_marks import DEPTHS
+from camtool.metrics.confidence import Bootstrap
+from camtool.metrics.ilsvrc import Ilsvrc
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from camtool.metrics.box_marks import DEPTHS
 from camtool.metrics.box_protocol import matches
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.protocols import Protocol
 from camtool.structures import (
     AnnotatedObject,

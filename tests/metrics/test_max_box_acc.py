@@ -4,18 +4,18 @@ import json
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
-
-from camtool.kernels import all_contours, largest_contours
 from camtool.metrics.level_hits import level_hits
 from camtool.metrics.map_outcome import MapOutcome
-from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.max_box_acc import (
     IOUS,
     BoxAccuracy,
     thresholds,
 )
 from camtool.metrics.unit_frame import eight_bit
+from pydantic import ValidationError
+
+from camtool.kernels import all_contours, largest_contours
+from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from tests.kernels.bodies import body_of, take
 from tests.metrics.wsol_golden import GOLDEN, expected, maps, needs_golden, truths
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.figures import AtThreshold, ThresholdChoice
 from camtool.metrics.level_hits import LevelHits
 from camtool.metrics.map_outcome import MapOutcome
-from camtool.metrics.map_protocols import MaxBoxAccV2
 from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
 from camtool.metrics.oracle import ImageDraws, accuracy_curve, oracle_intervals
 from camtool.metrics.resampling import Strata
+
+from camtool.metrics.map_protocols import MaxBoxAccV2
 
 PROTOCOL = MaxBoxAccV2(interval=0.01)
 

@@ -5,7 +5,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.marks import image_marks
 from camtool.metrics.paired import EXACT_BELOW, McNemar, mcnemar, paired_difference

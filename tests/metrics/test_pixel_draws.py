@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from camtool.metrics.pixel_draws import PixelDraws
+
 from camtool.metrics.pxap import BINS, average_precision
 
 SAMPLES = 4000

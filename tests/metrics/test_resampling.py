@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.paired import paired_difference
 from camtool.metrics.resampling import by_stratum, numbered, resampled_sums

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from camtool.boxes import PaperBoxes
-from camtool.geometry import scale
 from camtool.metrics.crop_protocols import TsCam
 from camtool.metrics.ilsvrc import Ilsvrc
 from camtool.metrics.threshold_sweep import (
@@ -16,6 +13,9 @@ from camtool.metrics.threshold_sweep import (
     right_by,
     swept_class,
 )
+
+from camtool.boxes import PaperBoxes
+from camtool.geometry import scale
 from camtool.structures import Box, ScoreMap
 from tests.kernels.bodies import body_of
 

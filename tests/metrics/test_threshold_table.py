@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from camtool.metrics.threshold_sweep import IOUS, ROWS, RULES, Sweep, SweptClass
 from camtool.metrics.threshold_table import GT_KNOWN, ThresholdTable, best_plateau
 

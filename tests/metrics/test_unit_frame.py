@@ -3,7 +3,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-
 from camtool.metrics.unit_frame import (
     boxes_to_frame,
     eight_bit,

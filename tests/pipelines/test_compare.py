@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from camtool.errors import EvaluationError, RunError, SettingsError
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.error_kinds import DiagnosisSettings
+from camtool.evaluation.compare import compare_runs
+from camtool.evaluation.evaluate import evaluate_files
+from camtool.evaluation.settings import EvalSettings
+from camtool.metrics.diagnosis import DiagnosisSettings
+from camtool.metrics.intervals import Bootstrap
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
-from camtool.pipelines.compare import compare_runs
-from camtool.pipelines.evaluate import EvalSettings, evaluate_files
 from camtool.runs import RunFolder, Shard
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox, ScoreMap
 

@@ -4,15 +4,12 @@ import random
 
 import pytest
 
-from camtool.annotations import NO_CLASS, AnnotationSet
+from camtool.annotations import NO_CLASS, AnnotationSet, NetworkClasses
 from camtool.errors import AnnotationError, EvaluationError
-from camtool.evaluation.truths import KnownClasses
-from camtool.pipelines.evaluate import (
-    Counts,
-    EvalSettings,
-    evaluate,
-    evaluate_baselines,
-)
+from camtool.evaluation.evaluate import evaluate, evaluate_baselines, evaluate_loaded
+from camtool.evaluation.result import Counts
+from camtool.evaluation.settings import EvalSettings
+from camtool.evaluation.sources import Loaded
 from camtool.structures import (
     AnnotatedObject,
     Annotation,
@@ -199,19 +196,19 @@ def test_difficult_objects_are_a_setting():
 
 
 def test_classes_that_the_network_does_not_know():
-    known = KnownClasses.from_manifest(
+    known = NetworkClasses.from_json(
         [{"index": 0, "name": "n1", "title": "x"}, {"index": 1, "name": "n2", "title": None}]
     )
-    found = evaluate(
-        [predicted(i, "n1", "n2") for i in "abc"],
+    found = evaluate_loaded(
+        Loaded([predicted(i, "n1", "n2") for i in "abc"], known),
         annotated(
             image("a", ("n1", FULL), ("wallaby", FAR)),
             image("b", ("wallaby", FULL)),
             image("c", (1, FULL)),
         ),
-        known=known,
+        EvalSettings(),
     )
-    assert known.number == 2
+    assert len(known) == 2
     assert found.counts == Counts(3, 3, 2, {"class unknown to the network": 1})
     assert found.warnings == (
         "1 true classes are unknown to the network (wallaby in 2 images); "
@@ -235,10 +232,10 @@ def test_images_without_objects_are_left_out():
 
 
 def test_nothing_to_score_is_an_error():
-    known = KnownClasses.from_manifest([{"index": 0, "name": "n1", "title": "x"}])
+    known = NetworkClasses.from_json([{"index": 0, "name": "n1", "title": "x"}])
     annotations = annotated(image("a", ("wallaby", FULL)))
     with pytest.raises(EvaluationError) as caught:
-        evaluate([predicted("a", "n1")], annotations, known=known)
+        evaluate_loaded(Loaded([predicted("a", "n1")], known), annotations, EvalSettings())
     assert str(caught.value) == (
         "none of 1 images can be scored: class unknown to the network: 1 (annotated: wallaby; the "
         "network: n1, x)"

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from camtool.errors import EvaluationError, RunError, SettingsError
-from camtool.pipelines.evaluate import EvalSettings, evaluate_files
+from camtool.evaluation.evaluate import evaluate_files
+from camtool.evaluation.settings import EvalSettings
 
 
 def right_of(found):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from camtool.pipelines.evaluate import EvalSettings, evaluate_files
+from camtool.evaluation.evaluate import evaluate_files
+from camtool.evaluation.settings import EvalSettings
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 GOLDEN = SHARED / "golden" / "ilsvrc-devkit"

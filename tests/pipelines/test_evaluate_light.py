@@ -6,8 +6,8 @@ import sys
 
 def test_scoring_imports_no_torch():
     program = (
-        "import sys, camtool.pipelines.evaluate, camtool.report.tables, "
-        "camtool.report.evaluation_json\n"
+        "import sys, camtool.evaluation.evaluate, camtool.evaluation.compare, "
+        "camtool.report.evaluation, camtool.report.comparison\n"
         "print(sorted({'torch', 'torchvision', 'timm'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -4,11 +4,23 @@ import json
 
 import pytest
 
-from camtool.evaluation.comparison import Comparison, PairedMetric, RunPair
+from camtool.evaluation.result import Comparison, PairedMetric, RunPair
 from camtool.metrics.diagnosis import KINDS
-from camtool.metrics.paired import Difference, McNemar
-from camtool.report.comparison_json import to_json
-from camtool.report.comparison_tables import to_markdown, to_table
+from camtool.metrics.intervals import Difference, McNemar
+from camtool.report import document
+from camtool.report.comparison import comparison_document
+
+
+def to_table(comparison, *, details=True):
+    return document.to_text(comparison_document(comparison, details=details))
+
+
+def to_markdown(comparison):
+    return document.to_markdown(comparison_document(comparison, details=True))
+
+
+def to_json(comparison):
+    return document.to_json(comparison_document(comparison))
 
 
 @pytest.fixture
@@ -34,16 +46,18 @@ def comparison():
         absent={f"top{n}_localization_error": "runs/a: too few guesses" for n in (4, 5)},
         kinds={"gt_known": {"part": {**dict.fromkeys(KINDS, 0), "right": 62, "part": 1000}}},
     )
-    return Comparison("ilsvrc", "error", {"hit": "IoU >= 0.5"}, (pair,), ("see <b>",))
+    return Comparison(
+        "ilsvrc", "error", {"hit": "IoU >= 0.5", "threshold": "as stored"}, (pair,), ("see <b>",)
+    )
 
 
 def test_table_as_a_whole(comparison):
     assert to_table(comparison).splitlines() == [
         "protocol ilsvrc",
         "",
-        "first   runs/a",
-        "second  runs/b_1",
-        "images  1,200 (3 left out: in one run only)",
+        "runs/a → runs/b_1",
+        "",
+        "  images: 1,200 (3 left out: in one run only)",
         "",
         "metric                 first %  second %  change   95 % interval"
         "  better  worse        p      n",
@@ -69,6 +83,7 @@ def test_table_as_a_whole(comparison):
         "",
         "convention",
         "  hit: IoU >= 0.5",
+        "  threshold: as stored",
         "  first, second: error in percent",
         "",
         "warnings",
@@ -78,7 +93,7 @@ def test_table_as_a_whole(comparison):
 
 def test_markdown(comparison):
     text = to_markdown(comparison)
-    assert "### runs/a → runs/b\\_1, images: 1,200 (3 left out: in one run only)" in text
+    assert "### runs/a → runs/b\\_1\n\n- **images**: 1,200 (3 left out: in one run only)" in text
     assert (
         "| GT-known localization | 25.00 | 20.00 | -5.00 | -7.50 to -2.46 | 62 | 2 | \\<0.0001 |"
         " 1,200 |"
@@ -110,3 +125,11 @@ def test_json(comparison):
     exact = pair["metrics"]["top1_classification_error"]["mcnemar"]
     assert exact == {"p": 1.0, "test": "exact", "chi2": None}
     assert pair["absent"]["top4_localization_error"] == "runs/a: too few guesses"
+
+
+def test_the_default_report_leaves_out_what_takes_room(comparison):
+    text = to_table(comparison, details=False)
+    assert "  convention: error in percent; IoU >= 0.5; as stored" in text.splitlines()
+    assert "images that changed" not in text
+    assert "first run, then" not in text
+    assert "--details" in text

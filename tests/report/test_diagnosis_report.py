@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from camtool.metrics.confidence import Rate
+from camtool.evaluation.details import Details
 from camtool.metrics.diagnosis import KINDS, Diagnosis, Group
-from camtool.metrics.further_figures import Details, Figure
-from camtool.report.diagnosis_rows import detail_tables
-from camtool.report.layout import columns
+from camtool.metrics.intervals import Rate
+from camtool.metrics.pair_metrics import Figure
+from camtool.report.diagnosis import detail_tables
+from camtool.report.document import columns
 
 COUNTS = (5, 1, 1, 1, 1, 1, 0)
 
@@ -18,7 +19,7 @@ def diagnosis(by_class, **groups):
 
 
 def tables(**details):
-    return detail_tables(Details(**details))
+    return [(table.head, table.rows) for table in detail_tables(Details(**details))]
 
 
 def test_nothing_to_tell():

@@ -7,12 +7,32 @@ import pytest
 
 from camtool.evaluation.result import Counts, Evaluation
 from camtool.metrics.baselines import Baseline
-from camtool.metrics.confidence import Rate
 from camtool.metrics.curves import Curve
-from camtool.report.evaluation_json import to_json
-from camtool.report.tables import to_markdown, to_table
+from camtool.metrics.intervals import Rate
+from camtool.metrics.thresholds import AtThreshold, ThresholdChoice
+from camtool.report import document
+from camtool.report.evaluation import evaluation_document
 
-FLOOR = {"centred_gaussian": 60.0, "whole_image": 30.0, "centred_0.7": 55.0, "centred_0.6": 50.0}
+OF_NO_NETWORK = {
+    "centred_gaussian": 60.0,
+    "whole_image": 30.0,
+    "centred_0.7": 55.0,
+    "centred_0.6": 50.0,
+}
+
+
+def to_table(evaluation, *, details=True):
+    return document.to_text(evaluation_document(evaluation, details=details))
+
+
+def to_markdown(evaluation):
+    return document.to_markdown(evaluation_document(evaluation, details=True))
+
+
+def to_json(evaluation):
+    return document.to_json(evaluation_document(evaluation))
+
+
 LACKING = "the predictions carry 1 guess an image, not 2"
 
 
@@ -65,6 +85,40 @@ def test_table_as_a_whole(evaluation):
         "",
         "warnings",
         "  - sizes differ for <b>a_b|c</b>",
+    ]
+
+
+def test_the_default_report_has_a_box_and_the_best_threshold_beside_each_figure(evaluation):
+    rules = {"run": AtThreshold(0.2, 25.0), "oracle": AtThreshold(0.31, 21.5)}
+    found = replace(
+        evaluation,
+        convention=evaluation.convention | {"threshold": "paper, fixed before scoring"},
+        thresholds={"gt_known_error": ThresholdChoice(rules, "run")},
+        warnings=tuple(f"warning {k}" for k in range(5)),
+    )
+    assert to_table(found, details=False).splitlines() == [
+        "protocol ilsvrc",
+        "",
+        "metric                 error %   95 % interval      n  centred box  oracle threshold",
+        "---------------------  -------  --------------  -----  -----------  ----------------",
+        "top-1 classification     43.77  42.80 to 44.75  1,198",
+        "GT-known localization    25.00  20.00 to 30.00  1,196        50.00     21.50 at 0.31",
+        "",
+        "not given",
+        "  top-2 classification, top-2 localization: the predictions carry 1 guess an image, not 2",
+        "",
+        "  images: 1,198 of 1,200 annotated scored; left out: no prediction: 1; image could not be"
+        " read:",
+        "      1",
+        "  convention: IoU >= 0.5; paper, fixed before scoring",
+        "",
+        "warnings",
+        "  - warning 0",
+        "  - warning 1",
+        "  - warning 2",
+        "  - and 2 more: --details",
+        "",
+        "  more: --details: all tables, the convention; --per-image FILE: the table of images",
     ]
 
 
@@ -135,7 +189,7 @@ def test_json_is_the_contract(evaluation):
 
 def test_curves_and_baselines_of_maps(evaluation):
     curve = Curve((0.0, 0.5), {"IoU ≥ 0.5": (40.0, 62.5)}, "threshold", "accuracy, %")
-    rates = {name: {"max_box_acc": Rate(v, (v - 9, v + 9), 8)} for name, v in FLOOR.items()}
+    rates = {name: {"max_box_acc": Rate(v, (v - 9, v + 9), 8)} for name, v in OF_NO_NETWORK.items()}
     found = replace(
         evaluation,
         metrics={"max_box_acc": Rate(62.5, (50.0, 75.0), 8)},
@@ -162,7 +216,7 @@ def test_curves_and_baselines_of_maps(evaluation):
 def test_markdown(evaluation):
     lines = to_markdown(evaluation).splitlines()
     assert lines[:6] == [
-        "## Evaluation: ilsvrc",
+        "## protocol ilsvrc",
         "",
         "| metric | error % | 95 % interval | n |",
         "| --- | ---: | ---: | ---: |",

@@ -13,9 +13,10 @@ from matplotlib.colors import to_hex
 
 from camtool.errors import RunError, SettingsError
 from camtool.evaluation.result import Counts, Evaluation
-from camtool.metrics.confidence import Rate
 from camtool.metrics.curves import Bars, Curve, Histogram, Level, Point
+from camtool.metrics.intervals import Rate
 from camtool.report.plots import (
+    COLOURS,
     Heading,
     draw_accuracy,
     draw_bars,
@@ -24,7 +25,6 @@ from camtool.report.plots import (
     write_figure,
     write_plots,
 )
-from camtool.report.plots.canvas import COLOURS
 
 HEADING = Heading("maxboxacc: box accuracy, n = 40", "hit: IoU >= 0.5 · frame: 224×224 " * 6)
 
@@ -211,7 +211,8 @@ def test_through_the_command_line(tmp_path):
 
 def test_matplotlib_is_imported_only_to_draw():
     code = (
-        "import sys; import camtool.pipelines.evaluate, camtool.report.tables, camtool.cli.group;"
-        "import camtool.report.evaluation_json; sys.exit('matplotlib' in sys.modules)"
+        "import sys; import camtool.evaluation.evaluate, camtool.report.evaluation;"
+        "import camtool.cli.group;"
+        "import camtool.report.comparison; sys.exit('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
