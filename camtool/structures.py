@@ -7,21 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camtool.geometry import Axis, Box, axis, resize_map
+from camtool.geometry import Axis, axis, resize_map
+from camtool.geometry import Box as Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = [
-    "AnnotatedObject",
-    "Annotation",
-    "Box",
-    "ClassPrediction",
-    "InputSpec",
-    "Prediction",
-    "ScoreMap",
-    "ScoredBox",
-]
 
 
 @dataclass(frozen=True, slots=True)
