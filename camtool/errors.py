@@ -17,21 +17,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = [
-    "AnnotationError",
-    "CamtoolError",
-    "DataError",
-    "EvaluationError",
-    "ImageReadError",
-    "ModelError",
-    "RunError",
-    "SettingsError",
-    "shorten",
-]
-
 
 class CamtoolError(Exception):
-    """Base of every error that bad input can cause; `exit_code` is that of the process."""
+    """Base of every error that bad input can cause; `exit_code` is that of the process.
+
+    Example:
+        >>> from camtool.images import find_images
+        >>> try:
+        ...     find_images(["no/such/folder"])
+        ... except CamtoolError as error:
+        ...     print(error, error.exit_code)
+        no/such/folder: no such file or folder 3
+    """
 
     exit_code: ClassVar[int] = 1
 

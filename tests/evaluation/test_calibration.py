@@ -184,9 +184,7 @@ def test_a_run_of_other_views_is_refused(desk, run, tmp_path):
 
 def test_a_box_rule_without_a_threshold_has_none_to_choose(desk, tmp_path):
     released = write_run(tmp_path / "dt", 36, boxes=DtBoxes())
-    with pytest.raises(
-        EvaluationError, match="only `paper` and `multi` have one"
-    ):
+    with pytest.raises(EvaluationError, match="only `paper` and `multi` have one"):
         scored(released, desk / "score-all.csv", calibrate_on=desk / "choose-all.csv")
     found = scored(released, desk / "score-all.csv")
     assert "only `paper` and `multi` have one" in found.absent["other_thresholds"]

@@ -10,7 +10,8 @@ from pathlib import Path
 import defusedxml.ElementTree as ElementTree
 import numpy as np
 import pytest
-from camtool.metrics.unit_frame import boxes_to_frame
+
+from camtool.metrics.wsol_frame import boxes_to_frame
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 GOLDEN = SHARED / "golden" / "wsol-benchmark"
