@@ -12,6 +12,7 @@ def command() -> None:
     """List the files that can be read: annotations, labels, predictions, masks, images."""
     from camtool.annotations import AnnotationReader, Reader
     from camtool.evaluation.masks import MASK_FORMS
+    from camtool.evaluation.per_image import FIELDS
     from camtool.evaluation.sources import PREDICTION_FORMS
     from camtool.images.decode import FORMATS
     from camtool.settings import members
@@ -21,4 +22,5 @@ def command() -> None:
     click.echo(format_rows([("format", "direction", "what it is", "layout"), *rows]))
     click.echo("\n" + format_rows([("predictions", "what it is"), *PREDICTION_FORMS]))
     click.echo("\n" + format_rows([("masks", "what it is"), *MASK_FORMS]))
+    click.echo("\n" + format_rows([("eval --per-image", "what a field holds"), *FIELDS]))
     click.echo("\nimages, by content: " + ", ".join(FORMATS))

@@ -38,6 +38,8 @@ FIELDS: Final = (
     ("box_area", "area of that box in pixels of the annotation's frame; empty: no box"),
     ("kind", "kind of error of that box; `camtool eval --details` explains the kinds"),
     ("top1_kind", "kind of error of the image's top-1 guess"),
+    ("pointing_0", "whether the map's maximum lies on an object of the class; empty: no map"),
+    ("pointing_18", "the same within 18 pixels of it"),
 )
 """The fields of the protocols on boxes, and what they hold; those on maps have others beside."""
 

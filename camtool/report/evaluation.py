@@ -43,6 +43,10 @@ _RULES: Final = {
     "stored": "calibrated before",
     "oracle": "oracle: best on these images",
 }
+_BESIDE: Final = {
+    "calibrated": "calibrated now", "stored": "calibrated before", "oracle": "oracle threshold",
+}  # fmt: skip
+"""The rules that stand beside the figures by default: chosen on other images, and on these."""
 _SHOWN_WARNINGS: Final = 3
 _NONE: Final = "–"
 
@@ -81,12 +85,10 @@ def _figures(evaluation: Evaluation) -> Table:
     """Return each figure with its interval, a centred box and the best threshold beside it."""
     head = ["metric", f"{evaluation.measure} %", "95 % interval", "n"]
     boxes = {name: _centred(evaluation, name) for name in evaluation.metrics}
-    oracles = {
-        name: _cell(choice.rules["oracle"])
-        for name, choice in evaluation.thresholds.items()
-        if name in evaluation.metrics
-    }
-    beside = [("centred box", boxes), ("oracle threshold", oracles)]
+    beside = [("centred box", boxes)]
+    for rule, title in _BESIDE.items():
+        cells = {n: _cell(c.rules.get(rule)) for n, c in evaluation.thresholds.items()}
+        beside.append((title, cells))
     shown = [(title, cells) for title, cells in beside if any(cells.values())]
     rows = [
         (
@@ -122,7 +124,7 @@ def _counts(evaluation: Evaluation) -> tuple[str, str]:
 def _convention(evaluation: Evaluation) -> str:
     """Return the hit rule and where the boxes come from."""
     stated = evaluation.convention
-    return f"{stated['hit']}; {stated['threshold']}"
+    return "; ".join(stated[aspect] for aspect in ("hit", "threshold") if aspect in stated)
 
 
 def _all_of(evaluation: Evaluation) -> list[Block]:

@@ -41,7 +41,7 @@ def test_table(desk):
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0] == "protocol ilsvrc"
-    assert lines[2:5] == [f"first   {desk / 'low'}", f"second  {desk / 'high'}", "images  4"]
+    assert lines[2:5] == [f"{desk / 'low'} → {desk / 'high'}", "", "  images: 4"]
     assert any(line.startswith("GT-known localization") for line in lines)
     assert "threshold=0.1" in ran.out
     assert "threshold=0.9" in ran.out
@@ -67,7 +67,7 @@ def test_protocol_with_its_options_to_a_file(desk, tmp_path):
     )
     assert (ran.code, ran.out) == (0, "")
     text = out.read_text()
-    assert text.startswith("## Comparison: maxboxacc-v2")
+    assert text.startswith("## protocol maxboxacc-v2")
     assert "fixed at 0.35 in every run" in text
 
 

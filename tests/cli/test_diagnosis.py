@@ -90,7 +90,8 @@ def test_the_pointing_game_against_the_enlarged_maps(desk):
 
 
 def test_table_and_markdown_say_the_same(desk):
-    table, markdown = evaluated(desk), evaluated(desk, "--format", "markdown")
+    table = evaluated(desk, "--details")
+    markdown = evaluated(desk, "--details", "--format", "markdown")
     for words in (
         "further figures", "CorLoc", "pointing game, 18 px tolerance", "top-1 guess: what it is",
         "true class's box, by object, %", "12 of 12", "1 object",

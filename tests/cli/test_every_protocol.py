@@ -156,7 +156,7 @@ def test_a_run_by_every_protocol(run, boxes, masks):
 
 
 def test_table_and_markdown(run, boxes, masks, tmp_path):
-    given = (run, "--protocol", "all", "--boxes", boxes, "--masks", masks)
+    given = (run, "--protocol", "all", "--boxes", boxes, "--masks", masks, "--details")
     table = run_here("eval", *given).out
     head = next(line for line in table.splitlines() if line.startswith("metric, %"))
     assert head.split()[2:] == NAMES

@@ -14,6 +14,7 @@ from camtool.errors import EvaluationError
 from camtool.evaluation.evaluate import evaluate_files
 from camtool.evaluation.settings import EvalSettings
 from camtool.metrics.intervals import Bootstrap
+from camtool.metrics.protocol import Material
 from camtool.metrics.pxap import PxAP
 from tests.cli.running import run_here
 from tests.metrics.wsol_golden import ANNOTATIONS, GOLDEN, expected, needs_golden, truths
@@ -430,14 +431,14 @@ def test_figures_do_not_depend_on_the_order(images):
 
 
 def test_report_states_the_rules(images):
-    ran = images.add("a").run()
+    ran = images.add("a").run("--details")
     assert "PxAP" in ran.out
     assert "average precision %" in ran.out
     assert "threshold: none chosen" in ran.out
     assert "masks of all instances joined" in ran.out
     assert "1,000 resamples" in ran.out
     assert "centred Gaussian" in ran.out
-    markdown = images.run("--format", "markdown").out
+    markdown = images.run("--format", "markdown", "--details").out
     assert "| PxAP | 100.00 | 100.00 to 100.00 | 1 |" in markdown
 
 
@@ -531,4 +532,4 @@ def test_python_without_a_folder_of_masks():
 
     truth = Annotation("a", FRAME, (AnnotatedObject(1, None, mask="a.png"),))
     with pytest.raises(EvaluationError, match=r"nobody says where they are: give --masks DIR"):
-        PxAP().judge(truth, Prediction("a", "a", FRAME))
+        PxAP().judge(truth, Prediction("a", "a", FRAME), Material(PxAP().layout(None)))

@@ -92,7 +92,8 @@ def test_maps_in_files(tmp_path, kind, protocol):
 def test_intervals_choose_the_threshold_anew(tmp_path):
     """Against a plain loop: resample the images, take the best threshold of each resample."""
     from camtool.annotations import read_annotations
-    from camtool.metrics.map_protocols import BoxAccuracy, thresholds
+    from camtool.metrics.protocol import Material
+    from camtool.metrics.trials import Trial
     from camtool.metrics.wsol_frame import boxes_to_frame, eight_bit
 
     random = np.random.default_rng(0)
@@ -109,9 +110,10 @@ def test_intervals_choose_the_threshold_anew(tmp_path):
     hits = []
     truths = boxes_to_frame([BOX], (224, 224))
     for name in sorted(read_annotations(boxes).annotations):
-        one = BoxAccuracy()
-        one.update(protocol.level_hits(eight_bit(maps[name]), truths))
-        hits.append(one.compute(thresholds(0.01)).right)
+        trial, bits = Trial(boxed=True), eight_bit(maps[name])
+        protocol.fill(trial, bits, protocol.contours(bits), truths, Material(protocol.layout(None)))
+        packed = np.frombuffer(trial.hits, np.uint8).reshape(3, -1)
+        hits.append(np.unpackbits(packed, axis=1, count=100).astype(int))
     hits = np.array(hits)  # (images, ious, thresholds)
     more = np.random.Generator(np.random.PCG64(3))
     drawn = np.concatenate([more.integers(0, 30, (100, 30)) for _ in range(2)])

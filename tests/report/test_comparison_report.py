@@ -130,6 +130,6 @@ def test_json(comparison):
 def test_the_default_report_leaves_out_what_takes_room(comparison):
     text = to_table(comparison, details=False)
     assert "  convention: error in percent; IoU >= 0.5; as stored" in text.splitlines()
-    assert "images that changed" not in text
+    assert "better (i1" not in text
     assert "first run, then" not in text
     assert "--details" in text
