@@ -10,9 +10,9 @@ import pytest
 from camtool.boxes import BOX_RULES
 from camtool.images import VIEWS
 from camtool.runs import MapFiles, read_predictions
-from tests.cli.running import TINY as WITH_SCALE
-from tests.cli.running import run_here
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
+from tests.commands import TINY as WITH_SCALE
+from tests.commands import run_here
 
 FEW = 4
 
