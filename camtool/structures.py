@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camtool.geometry import Box, resize_map
+from camtool.geometry import Axis, Box, axis, resize_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,6 +161,12 @@ class ScoreMap:
             raise ValueError(f"not a region: {self.region}")
         if min(self.size) < 1:
             raise ValueError(f"not an image size: {self.size}")
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        """How the cells lie under the rows of the image, and under its columns."""
+        (height, width), (x0, y0, x1, y1) = self.values.shape, self.region
+        return axis(height, y0, y1, self.size[1]), axis(width, x0, x1, self.size[0])
 
     def at_image_size(self, outside: float = 0.0) -> NDArray[np.float64]:
         """Return the map at image size, (height, width) float64, by bilinear interpolation.

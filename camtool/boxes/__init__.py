@@ -8,21 +8,19 @@ from pydantic import Field
 
 from camtool.boxes.dt import DtBoxes, TightLooseBoxes
 from camtool.boxes.grabcut import GrabCutBoxes
-from camtool.boxes.multi import MultiBoxes
-from camtool.boxes.paper import PaperBoxes
+from camtool.boxes.paper import MultiBoxes, PaperBoxes
 from camtool.boxes.point import PointBoxes
-from camtool.boxes.rule import Rule
-from camtool.boxes.thresholds import THRESHOLD_RULES
+from camtool.boxes.rule import Rule, SweptRule
 
 __all__ = [
-    "BOX_RULES",
-    "THRESHOLD_RULES",
     "BoxRule",
     "DtBoxes",
     "GrabCutBoxes",
     "MultiBoxes",
     "PaperBoxes",
     "PointBoxes",
+    "Rule",
+    "SweptRule",
     "TightLooseBoxes",
 ]
 
@@ -31,13 +29,3 @@ BoxRule = Annotated[
     Field(discriminator="name"),
 ]
 """Every box rule, told apart by `name`."""
-
-BOX_RULES: tuple[type[Rule], ...] = (
-    PaperBoxes,
-    DtBoxes,
-    TightLooseBoxes,
-    GrabCutBoxes,
-    MultiBoxes,
-    PointBoxes,
-)
-"""The members of `BoxRule`, for the tables that are derived from the code."""

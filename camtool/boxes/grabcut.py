@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from camtool.structures import ScoreMap
 
-__all__ = ["GrabCutBoxes"]
-
 _SEED: Final = 0
 
 
@@ -45,6 +43,17 @@ class GrabCutBoxes(Rule):
     foreground gives the box. The score is the mean of the 8-bit map in the component, over 255. The
     colour models start from a fixed seed. Takes about a second a map of 500×375 pixels, many times
     as long as the network.
+
+    Example:
+        >>> from PIL import Image
+        >>> from camtool.structures import ScoreMap
+        >>> image = Image.new("RGB", (80, 60), "green")
+        >>> image.paste("red", (30, 20, 60, 40))
+        >>> values = np.array([[0, 0, 0, 0], [0, 9, 2, 0], [0, 0, 0, 0]], np.float32)
+        >>> score_map = ScoreMap(values, (0, 0, 80, 60), (80, 60))
+        >>> rule = GrabCutBoxes()
+        >>> [box.box.xyxy for box in rule.boxes(score_map, picture=rule.picture(image))]
+        [(30, 20, 60, 40)]
     """
 
     summary: ClassVar[str] = "GrabCut on the picture, begun from the map; largest component"

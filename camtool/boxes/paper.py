@@ -1,4 +1,4 @@
-"""The rule of the CAM paper: threshold, connected components, bounding boxes."""
+"""Boxes around connected components above thresholds: the rule of the CAM paper, and several."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 import numpy as np
 from pydantic import Field, model_validator
 
-from camtool.boxes.by_pixel import by_pixel, whole_pixels
-from camtool.boxes.components import components
-from camtool.boxes.enlarged import Interpolation
-from camtool.boxes.every_threshold import boxes_at
-from camtool.boxes.plain_thresholds import boxes_at_plain
-from camtool.boxes.rule import Rule
-from camtool.boxes.thresholds import Stored, Threshold, ThresholdRule
+from camtool.boxes.enlarged import Interpolation, Scale, by_pixel, whole_pixels
+from camtool.boxes.rule import SweptRule
+from camtool.boxes.thresholds import Share, Stored, Threshold, ThresholdRule
+from camtool.kernels import boxes_at_thresholds, components_above
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
@@ -21,14 +18,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from camtool.boxes.components import Components
+    from camtool.kernels import Components
     from camtool.structures import ScoreMap
-
-__all__ = ["PaperBoxes"]
 
 
 @final
-class PaperBoxes(Rule):
+class PaperBoxes(SweptRule):
     """Pixels above a share of the map's maximum; the box around their largest component.
 
     Zhou et al. 2016, section 3.2: the map is brought to image size, the pixels with
@@ -46,10 +41,22 @@ class PaperBoxes(Rule):
     `interpolation: bicubic` is made pixel by pixel, in single precision; then pictures of more than
     2,048 pixels along a side are worked on at that size, and boxes brought to whole pixels of the
     picture. Bilinear maps are never made that large.
+
+    Example:
+        >>> import numpy as np
+        >>> from camtool.structures import ScoreMap
+        >>> values = np.array([[0, 0, 0], [0, 3, 1], [0, 0, 0]], np.float32)
+        >>> score_map = ScoreMap(values, (0, 0, 90, 60), (90, 60))
+        >>> PaperBoxes(threshold=0.5).boxes(score_map)
+        (ScoredBox(box=Box(x0=30.0, y0=20.0, x1=68.0, y1=40.0), score=1.0, guess=None),)
+        >>> PaperBoxes().boxes_at(score_map, np.array([0.2, 0.5, 0.9])).tolist()
+        [[21, 14, 90, 46], [30, 20, 68, 40], [42, 28, 50, 32]]
     """
 
     summary: ClassVar[str] = "threshold × max at image size, largest 8-connected component"
     paper: ClassVar[str] = "Zhou et al., CVPR 2016, section 3.2"
+
+    threshold_setting: ClassVar[str] = "threshold"
 
     name: Literal["paper"] = "paper"
 
@@ -57,7 +64,7 @@ class PaperBoxes(Rule):
     """Share of the maximum that a pixel must exceed, or the rule that finds it: `otsu`,
     `{name: percentile, q: 80}`, `{name: stored, file: RUN/threshold.json}`."""
 
-    scale: Literal["max", "min-max"] = "max"
+    scale: Scale = "max"
     """What the threshold is a share of: the maximum, or the range from minimum to maximum."""
 
     interpolation: Interpolation = "bilinear"
@@ -88,8 +95,8 @@ class PaperBoxes(Rule):
             return ()
         worked = by_pixel(score_map, self.interpolation)
         share = self._share(worked, label)
-        found = components(worked, share, of_range=self.scale == "min-max")
-        base = found.low if self.scale == "min-max" else 0.0
+        found = components_above(worked.values, *worked.axes, share, of_range=self.of_range)
+        base = found.low if self.of_range else 0.0
         placed = whole_pixels(found.boxes, worked, score_map)
         boxes = [
             ScoredBox(
@@ -100,33 +107,25 @@ class PaperBoxes(Rule):
         ]
         return tuple(sorted(boxes, key=lambda b: -b.score))
 
+    def boxes_at(self, score_map: ScoreMap, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the first box at each threshold; see `SweptRule`."""
+        if self.components == "all":
+            return _boxes_at(self, score_map, thresholds, "peak", self.min_area)
+        return _boxes_at(self, score_map, thresholds, "area")
+
+    def at(self, threshold: float) -> Self:
+        """Return the rule with another threshold."""
+        return self.model_copy(update={"threshold": threshold})
+
+    @property
+    def own_threshold(self) -> float | str:
+        """The number, or the name of the rule that finds it."""
+        return self.threshold if isinstance(self.threshold, float) else self.threshold.name
+
     def _share(self, score_map: ScoreMap, label: str | None) -> float:
         if isinstance(self.threshold, ThresholdRule):
-            return self.threshold.share(score_map, of_range=self.scale == "min-max", label=label)
+            return self.threshold.share(score_map, of_range=self.of_range, label=label)
         return self.threshold
-
-    def boxes_at(
-        self, score_map: ScoreMap, shares: NDArray[np.float64], *, plain: bool = False
-    ) -> NDArray[np.int64]:
-        """Return the strongest box at each of many thresholds, instead of the rule's own.
-
-        Args:
-            score_map: the map.
-            shares: ascending thresholds in [0, 1), shape (n,).
-            plain: without compiled code where the largest component counts; the same result.
-
-        Returns:
-            x0, y0, x1, y1 of the first of `boxes` at each threshold, int64 of shape (n, 4); zeros
-            where there is none.
-        """
-        of_range = self.scale == "min-max"
-        worked = by_pixel(score_map, self.interpolation)
-        if self.components == "all":
-            smallest = self.min_area * worked.size[0] * worked.size[1]
-            found = boxes_at(worked, shares, of_range=of_range, smallest=smallest)
-        else:
-            found = (boxes_at_plain if plain else boxes_at)(worked, shares, of_range=of_range)
-        return whole_pixels(found, worked, score_map)
 
     def _chosen(self, found: Components, size: tuple[int, int]) -> list[int]:
         if not len(found.areas):
@@ -135,3 +134,140 @@ class PaperBoxes(Rule):
             return np.flatnonzero(found.areas >= self.min_area * size[0] * size[1]).tolist()
         # argmax takes the first of equals, and components are in the order of their first pixel.
         return [int(found.areas.argmax())]
+
+
+@final
+class MultiBoxes(SweptRule):
+    """The box of every component at every threshold, strongest first, after suppression.
+
+    At each threshold the 8-connected components of the map at image size are found as `paper` does,
+    and those of fewer pixels than `min_area` are left out. The score of a box is the map's maximum
+    in its component over the map's maximum (with `min-max` both less the minimum). Boxes are
+    ordered by score, then by their component's area, larger first, then by threshold and first
+    pixel; each goes that overlaps with a kept one before it by an intersection over union of more
+    than `nms`.
+
+    Zero, negative, flat and NaN maps are treated as `paper` treats them.
+
+    Example:
+        >>> import numpy as np
+        >>> from camtool.structures import ScoreMap
+        >>> values = np.array([[4, 0, 0, 3]], np.float32)
+        >>> score_map = ScoreMap(values, (0, 0, 40, 10), (40, 10))
+        >>> [(b.box.xyxy, b.score) for b in MultiBoxes(thresholds=(0.5,)).boxes(score_map)]
+        [((0.0, 0.0, 10.0, 10.0), 1.0), ((32.0, 0.0, 40.0, 10.0), 0.75)]
+    """
+
+    summary: ClassVar[str] = "all components at several thresholds, non-maximum suppression"
+    paper: ClassVar[str] = "the paper's threshold; suppression as in Girshick et al., CVPR 2014"
+
+    threshold_setting: ClassVar[str] = "thresholds"
+
+    name: Literal["multi"] = "multi"
+
+    thresholds: Annotated[tuple[Share, ...], Field(strict=False, min_length=1, max_length=100)] = (
+        0.2,
+        0.4,
+        0.6,
+    )
+    """Shares of the maximum, or of the range."""
+
+    scale: Scale = "max"
+    """What the thresholds are shares of: the maximum, or the range from minimum to maximum."""
+
+    interpolation: Interpolation = "bilinear"
+    """How the map is brought to image size; see `paper`."""
+
+    min_area: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The smallest component, as a share of the image's pixels."""
+
+    nms: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Intersection over union above which the weaker of two boxes goes; 1 keeps all."""
+
+    max_boxes: Annotated[int, Field(ge=1, le=1000)] = 100
+    """How many boxes a map has at most."""
+
+    def boxes(
+        self,
+        score_map: ScoreMap,
+        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
+        picture: NDArray[np.uint8] | None = None,  # noqa: ARG002
+    ) -> tuple[ScoredBox, ...]:
+        """Return the boxes of a class map; see `Rule`."""
+        if not np.isfinite(score_map.values).all():
+            return ()
+        worked = by_pixel(score_map, self.interpolation)
+        smallest = self.min_area * worked.size[0] * worked.size[1]
+        found = [
+            components_above(worked.values, *worked.axes, t, of_range=self.of_range)
+            for t in self.thresholds
+        ]
+        base = found[0].low if self.of_range else 0.0
+        boxes = np.concatenate([f.boxes for f in found])
+        boxes = whole_pixels(boxes, worked, score_map).astype(np.float64)
+        areas = np.concatenate([f.areas for f in found])
+        scores = np.concatenate(
+            [(f.peaks - base) / (f.high - base) for f in found if len(f.peaks)] or [np.zeros(0)]
+        )
+        order = np.lexsort((-areas, -scores))
+        order = order[areas[order] >= smallest]
+        return tuple(
+            ScoredBox(Box(*boxes[i].tolist()), float(scores[i]))
+            for i in order[suppress(boxes[order], self.nms, self.max_boxes)]
+        )
+
+    def boxes_at(self, score_map: ScoreMap, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the first box at each threshold; see `SweptRule`."""
+        # Suppression never takes the first.
+        return _boxes_at(self, score_map, thresholds, "peak, area", self.min_area)
+
+    def at(self, threshold: float) -> Self:
+        """Return the rule with a single threshold."""
+        return self.model_copy(update={"thresholds": (threshold,)})
+
+    @property
+    def own_threshold(self) -> float | str:
+        """The threshold, or all of them."""
+        first, *others = self.thresholds
+        return ", ".join(f"{t:g}" for t in self.thresholds) if others else first
+
+
+def _boxes_at(
+    rule: PaperBoxes | MultiBoxes,
+    score_map: ScoreMap,
+    thresholds: NDArray[np.float64],
+    order: Literal["area", "peak", "peak, area"],
+    min_area: float = 0,
+) -> NDArray[np.int64]:
+    """Return the box of the best component of so large an area at each threshold."""
+    worked = by_pixel(score_map, rule.interpolation)
+    found = boxes_at_thresholds(
+        worked.values,
+        *worked.axes,
+        thresholds,
+        of_range=rule.of_range,
+        order=order,
+        smallest=min_area * worked.size[0] * worked.size[1],
+    )
+    return whole_pixels(found, worked, score_map)
+
+
+def suppress(boxes: NDArray[np.float64], iou: float, most: int) -> list[int]:
+    """Return which boxes stay: each whose overlap with every kept one before it is at most `iou`.
+
+    Args:
+        boxes: x0, y0, x1, y1 of each, half-open, best first, shape (n, 4).
+        iou: intersection over union above which a later box goes.
+        most: how many boxes are kept at most.
+    """
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    left = np.arange(len(boxes))
+    kept: list[int] = []
+    while len(left) and len(kept) < most:
+        first, left = left[0], left[1:]
+        kept.append(int(first))
+        corner = np.minimum(boxes[first, 2:], boxes[left, 2:])
+        sides = np.maximum(corner - np.maximum(boxes[first, :2], boxes[left, :2]), 0)
+        common = sides.prod(1)
+        left = left[common / (areas[first] + areas[left] - common) <= iou]
+    return kept

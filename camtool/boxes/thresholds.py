@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from camtool.boxes.every_threshold import BINS, level_histogram
 from camtool.errors import SettingsError
+from camtool.kernels import BINS, level_histogram
 from camtool.runs.threshold import read_threshold
 from camtool.settings import Settings
 
@@ -19,25 +19,15 @@ if TYPE_CHECKING:
 
     from camtool.structures import ScoreMap
 
-__all__ = [
-    "THRESHOLD_RULES",
-    "ByClass",
-    "Otsu",
-    "Percentile",
-    "Share",
-    "Stored",
-    "Threshold",
-    "ThresholdRule",
-    "otsu_bin",
-    "percentile_bin",
-]
-
 Share = Annotated[float, Field(ge=0, lt=1)]
 """A threshold as a share of what the box rule scales by: the map's maximum, or its range."""
 
 
 class ThresholdRule(Settings, ABC):
     """A rule that finds the threshold of each map anew."""
+
+    summary: ClassVar[str]
+    """What the threshold is, in a line."""
 
     @abstractmethod
     def share(
@@ -104,7 +94,8 @@ class Otsu(ThresholdRule):
         label: str | None = None,  # noqa: ARG002 (the rules' common signature)
     ) -> float:
         """Return the threshold of a map; see `ThresholdRule`."""
-        return (otsu_bin(level_histogram(score_map, of_range=of_range)) + 1) / BINS
+        counts = level_histogram(score_map.values, *score_map.axes, of_range=of_range)
+        return (otsu_bin(counts) + 1) / BINS
 
 
 @final
@@ -126,7 +117,7 @@ class Percentile(ThresholdRule):
         label: str | None = None,  # noqa: ARG002 (the rules' common signature)
     ) -> float:
         """Return the threshold of a map; see `ThresholdRule`."""
-        counts = level_histogram(score_map, of_range=of_range)
+        counts = level_histogram(score_map.values, *score_map.axes, of_range=of_range)
         return (percentile_bin(counts, self.q) + 1) / BINS
 
 
@@ -219,16 +210,8 @@ def _name_to_settings(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over 
     return {"name": value} if is_name else value
 
 
-Threshold = Annotated[
-    Share | Annotated[Otsu | Percentile | ByClass | Stored, Field(discriminator="name")],
-    BeforeValidator(_name_to_settings),
-]
-"""A number, or a rule; the bare name stands for the rule with its defaults."""
+FoundThreshold = Annotated[Otsu | Percentile | ByClass | Stored, Field(discriminator="name")]
+"""Every rule that finds a threshold, told apart by `name`."""
 
-THRESHOLD_RULES: tuple[type[Otsu | Percentile | ByClass | Stored], ...] = (
-    Otsu,
-    Percentile,
-    ByClass,
-    Stored,
-)
-"""The rules, for the tables that are derived from the code."""
+Threshold = Annotated[Share | FoundThreshold, BeforeValidator(_name_to_settings)]
+"""A number, or a rule; the bare name stands for the rule with its defaults."""

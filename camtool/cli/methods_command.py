@@ -10,7 +10,8 @@ from camtool.cli.options import format_rows
 @click.command("methods")
 def command() -> None:
     """List the ways from pictures to input, maps and boxes, of scoring and of training."""
-    from camtool.boxes import BOX_RULES, THRESHOLD_RULES
+    from camtool.boxes import BoxRule, Rule
+    from camtool.boxes.thresholds import FoundThreshold, ThresholdRule
     from camtool.cam import CAMS
     from camtool.cam.method import PASSES_NOTE
     from camtool.images import PREPROCESSES, VIEWS
@@ -30,8 +31,8 @@ def command() -> None:
     )
 
     cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
-    rules = [(_name(r), r.summary, r.paper) for r in BOX_RULES]
-    thresholds = [(_name(t), t.summary) for t in THRESHOLD_RULES]
+    rules = [(_name(r), r.summary, r.paper) for r in members(BoxRule, Rule)]
+    thresholds = [(_name(t), t.summary) for t in members(FoundThreshold, ThresholdRule)]
     fits = [(_name(p), p.summary) for p in PREPROCESSES]
     views = [(_name(v), v.summary, v.passes, v.paper) for v in VIEWS]
     protocols = [(_name(p), p.measure, p.paper) for p in PROTOCOLS]

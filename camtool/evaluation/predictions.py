@@ -74,10 +74,9 @@ def load_predictions(
     path = settings.predictions or run
     if path is None:
         raise SettingsError("nothing to score: give a run folder or --predictions FILE")
-    images = len(annotations.annotations)
     masks = _masks(settings)
     if holds_maps(path) and settings.protocol.needs_maps:
-        maps = FileMaps(path, images, masks)
+        maps = FileMaps(path, masks)
         return Loaded(maps.predictions(), maps=maps)
     if holds_maps(path):
         raise SettingsError(
@@ -85,7 +84,7 @@ def load_predictions(
             "scores; it takes a run folder, predictions.jsonl, a guess file or a Kaggle submission"
         )
     if path.is_dir():
-        return _from_run(path, images, masks)
+        return _from_run(path, masks)
     if settings.protocol.needs_maps:
         raise SettingsError(
             f"{path}: holds no maps, which the protocol {settings.protocol.name} scores; it takes a"
@@ -122,13 +121,13 @@ def _masks(settings: EvalSettings) -> MaskFiles | None:
     return MaskFiles(settings.masks)
 
 
-def _from_run(run: Path, images: int, masks: MaskFiles | None) -> Loaded:
+def _from_run(run: Path, masks: MaskFiles | None) -> Loaded:
     manifest = read_manifest(run)
     classes = manifest.get("classes")
     rows = [row for row in classes if isinstance(row, dict)] if isinstance(classes, list) else []
     known = KnownClasses.from_manifest(rows) if rows else None
     predictions = read_predictions(run / "predictions.jsonl")
-    maps = RunMaps(run, images, masks)
+    maps = RunMaps(run, masks)
     return Loaded(predictions, known, box_rule_of(manifest), maps, boxes_of(manifest))
 
 

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from camtool.metrics.sources import MaskSource
     from camtool.structures import ScoreMap
 
-__all__ = ["FEW", "FileMaps", "RunMaps", "holds_maps"]
+__all__ = ["FileMaps", "RunMaps", "holds_maps"]
 
-FEW: Final = 64
-"""Up to so many images OpenCV is quicker than compiling."""
 _MAX_CELLS: Final = 64 << 20
 
 
@@ -44,10 +42,9 @@ class RunMaps:
 
     of_true_class: bool = False
 
-    def __init__(self, run: Path, images: int, masks: MaskSource | None = None) -> None:
-        """Read from a run folder; `images` is how many will be scored, `masks` the true ones."""
+    def __init__(self, run: Path, masks: MaskSource | None = None) -> None:
+        """Read from a run folder; `masks` are the true ones."""
         self.masks = masks
-        self.few = images <= FEW
         self._run = run
         self._files = MapFiles(run)
 
@@ -93,18 +90,16 @@ class FileMaps:
 
     of_true_class: bool = True
 
-    def __init__(self, path: Path, images: int, masks: MaskSource | None = None) -> None:
+    def __init__(self, path: Path, masks: MaskSource | None = None) -> None:
         """Open the file, or list the folder.
 
         Args:
             path: `.npz`, or folder of `.npy`.
-            images: how many will be scored.
             masks: where the true masks are.
 
         Raises:
             EvaluationError: it cannot be read, or holds no map.
         """
-        self.few = images <= FEW
         self.masks = masks
         self._path = path
         self._archive: zipfile.ZipFile | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from camtool.evaluation.score_maps import RunMaps
 from camtool.metrics.box_protocol import BoxProtocol, matches
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from camtool.boxes import PaperBoxes
+    from camtool.boxes import SweptRule
     from camtool.evaluation.result import EvalSettings
     from camtool.metrics.confidence import Rate
     from camtool.metrics.curves import Curve
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from camtool.structures import Annotation, Prediction
 
 __all__ = ["Sweeper", "sweeper_of"]
-
-_SMALL: Final = 1 << 18
-"""Pixels up to which a handful of maps is scored quicker than a kernel is compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Sweeper:
     """
 
     protocol: BoxProtocol
-    boxes: PaperBoxes
+    boxes: SweptRule
     sweep: Sweep
     maps: RunMaps
     chosen: Chosen | None = None
@@ -73,9 +70,7 @@ class Sweeper:
         score_map = self.maps.stored(prediction, label)
         if score_map is None:
             return SweptClass(name, rank, None)
-        width, height = score_map.size
-        plain = self.maps.few and width * height <= _SMALL
-        found = judge_shares(self.boxes, self.sweep, score_map, self.shares, plain=plain)
+        found = judge_shares(self.boxes, self.sweep, score_map, self.shares)
         size = truth.size or score_map.size
         right = right_by(self.protocol, truth.boxes(label), score_map.size, size)
         return swept_class(name, rank, found, right)
@@ -92,8 +87,7 @@ class Sweeper:
     ) -> tuple[dict[str, ThresholdChoice], dict[str, Curve], dict[str, str]]:
         """Return the figures under each rule, their curves, and why some are not given."""
         table = self.table(images)
-        threshold = self.boxes.threshold
-        run = threshold if isinstance(threshold, float) else threshold.name
+        run = self.boxes.own_threshold
         choices = threshold_choices(table, metrics, self.sweep, run, chosen)
         curves = threshold_curves(table, choices, self.protocol)
         lacking = table.lacking(GT_KNOWN)
@@ -108,7 +102,7 @@ class Sweeper:
 
 def sweeper_of(
     settings: EvalSettings,
-    boxes: PaperBoxes | None,
+    boxes: SweptRule | None,
     maps: MapSource | None,
     chosen: Chosen | None = None,
 ) -> Sweeper | str | None:

@@ -64,8 +64,6 @@ def map_baselines(
     truths: TrueBoxes,
     bootstrap: Bootstrap,
     strata: Sequence[Hashable] | None = None,
-    *,
-    plain: bool = False,
 ) -> dict[str, dict[str, Rate]]:
     """Return the protocol's metrics of each baseline, by its name.
 
@@ -77,9 +75,8 @@ def map_baselines(
         truths: true boxes, of at least one image.
         bootstrap: how the intervals are drawn.
         strata: stratum of each image; None for one stratum of all.
-        plain: without compiled code, for a handful of images; the same result.
     """
-    accuracy = _gaussian_accuracy(protocol, truths, plain=plain)
+    accuracy = _gaussian_accuracy(protocol, truths)
     rates = {GAUSSIAN: protocol.rates(accuracy, truths.classes, bootstrap, strata)}
     for name, right in _centred_boxes(truths).items():
         marks = protocol.marks_of(right, truths.classes)
@@ -90,13 +87,12 @@ def map_baselines(
     return rates
 
 
-def _gaussian_accuracy(protocol: MapProtocol, truths: TrueBoxes, *, plain: bool) -> BoxAccuracy:
+def _gaussian_accuracy(protocol: MapProtocol, truths: TrueBoxes) -> BoxAccuracy:
     values = eight_bit(centred_gaussian())
     # The contours of one map, once for all images.
-    found = protocol.contours(values, plain=plain)
+    found = protocol.contours(values)
     return BoxAccuracy.of(
-        protocol.level_hits(values, boxes, plain=plain, found=found).packed()
-        for boxes in truths.boxes
+        protocol.level_hits(values, boxes, found=found).packed() for boxes in truths.boxes
     )
 
 

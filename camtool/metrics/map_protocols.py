@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 import numpy as np
 from pydantic import Field
 
-from camtool.boxes.contours import Contours, contours, largest_contours
-from camtool.boxes.plain_contours import plain_contours
 from camtool.errors import EvaluationError, shorten
+from camtool.kernels import Contours, all_contours, largest_contours
 from camtool.metrics.centred_gaussian import SIGMA
 from camtool.metrics.confidence import Rate
 from camtool.metrics.figures import Figures
 from camtool.metrics.level_hits import (
     LevelHits,
     level_hits,
-    level_hits_plain,
     own_levels,
 )
 from camtool.metrics.map_outcome import MapOutcome, flat, lacking
@@ -69,7 +67,7 @@ class MapProtocol(Settings, ABC):
     """Percentage of the pixels that are background, for the percentile rule."""
 
     @abstractmethod
-    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+    def contours(self, values: NDArray[np.uint8]) -> Contours:
         """Return the contours of an 8-bit map whose boxes count; see `level_hits`."""
 
     def level_hits(
@@ -77,7 +75,6 @@ class MapProtocol(Settings, ABC):
         values: NDArray[np.uint8],
         truths: NDArray[np.int64],
         *,
-        plain: bool = False,
         found: Contours | None = None,
     ) -> LevelHits:
         """Tell at which levels of a map a box is right.
@@ -85,11 +82,10 @@ class MapProtocol(Settings, ABC):
         Args:
             values: 8-bit map of the true class, shape (height, width).
             truths: true boxes in the map's pixels, inclusive corners, int64 of shape (n, 4).
-            plain: without compiled code, for a handful of images; the same result.
             found: the map's contours, where they are known already.
         """
-        found = self.contours(values, plain=plain) if found is None else found
-        return (level_hits_plain if plain else level_hits)(found, values, truths, _SHARES)
+        found = self.contours(values) if found is None else found
+        return level_hits(found, values, truths, _SHARES)
 
     @abstractmethod
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
@@ -114,7 +110,7 @@ class MapProtocol(Settings, ABC):
             boxes = [box.to_inclusive() for box in truth.boxes(label)]
             values = maps.load(prediction, label) if maps and boxes else None
             if boxes:
-                hits.append(None if values is None else self._hits(values, boxes, size, maps))
+                hits.append(None if values is None else self._hits(values, boxes, size))
         return MapOutcome.of(hits)
 
     def _hits(
@@ -122,11 +118,10 @@ class MapProtocol(Settings, ABC):
         values: NDArray[np.float32],
         boxes: list[tuple[float, float, float, float]],
         size: tuple[int, int],
-        maps: MapSource | None,
     ) -> LevelHits:
         truths = boxes_to_frame(boxes, size)
         bits = eight_bit(values)
-        hits = self.level_hits(bits, truths, plain=bool(maps and maps.few))
+        hits = self.level_hits(bits, truths)
         return hits._replace(own=own_levels(bits, self.percentile))
 
     def figures(
@@ -258,9 +253,9 @@ class MaxBoxAcc(MapProtocol):
 
     name: Literal["maxboxacc"] = "maxboxacc"
 
-    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+    def contours(self, values: NDArray[np.uint8]) -> Contours:
         """Return the largest contour at each level; see `MapProtocol`."""
-        return plain_contours(values, largest=True) if plain else largest_contours(values)
+        return largest_contours(values)
 
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
         """Return the metrics in percent, by name."""
@@ -282,9 +277,9 @@ class MaxBoxAccV2(MapProtocol):
 
     name: Literal["maxboxacc-v2"] = "maxboxacc-v2"
 
-    def contours(self, values: NDArray[np.uint8], *, plain: bool = False) -> Contours:
+    def contours(self, values: NDArray[np.uint8]) -> Contours:
         """Return all contours at all levels; see `MapProtocol`."""
-        return plain_contours(values) if plain else contours(values)
+        return all_contours(values)
 
     def values(self, curve: BoxAccuracyCurve) -> dict[str, float]:
         """Return the metrics in percent, by name."""

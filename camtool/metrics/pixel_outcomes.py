@@ -69,7 +69,7 @@ class PixelPair:
             raise EvaluationError(f"{shorten(self.truth.image_id)}: its map is gone")
         mask = self._mask()
         both = (values, _gaussian())
-        by_score = [pixel_histogram(v, mask, plain=self.maps.few) for v in both]
+        by_score = [pixel_histogram(v, mask) for v in both]
         return Pixels(np.stack(by_score), _by_centred_box(mask))
 
     def _mask(self) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from camtool.boxes.peak import peak
+from camtool.boxes.point import peak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camtool.boxes.compiled import compiled
+from camtool.kernels import grouped_histogram
 from camtool.metrics.curves import Curve, Level
 
 if TYPE_CHECKING:
@@ -63,14 +63,13 @@ def combine_masks(
 
 
 def pixel_histogram(
-    values: NDArray[np.floating[Any]], mask: NDArray[np.uint8], *, plain: bool = False
+    values: NDArray[np.floating[Any]], mask: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
     """Count the background and foreground pixels of an image by score.
 
     Args:
         values: score map in [0, 1], shape (h, w).
         mask: 1 foreground, 255 ignored, 0 background; uint8 of the same shape.
-        plain: without compiled code, for a handful of images; the same result.
 
     Returns:
         int64 of shape (2, BINS): background, foreground.
@@ -82,14 +81,7 @@ def pixel_histogram(
         raise ValueError(f"map of shape {values.shape}, mask of shape {mask.shape}")
     if not (values.min() >= 0 and values.max() <= 1):
         raise ValueError("the map's values are not all within [0, 1]")
-    counts = np.zeros((2, BINS), np.int64)
-    if not plain:
-        _count(np.ravel(values).astype(np.float64), np.ravel(mask), _EDGES, counts)
-        return counts
-    places = np.searchsorted(_EDGES, values.astype(np.float64), side="right") - 1
-    for side in (0, 1):
-        counts[side] = np.bincount(places[mask == side], minlength=BINS)
-    return counts
+    return grouped_histogram(values, mask, _EDGES, 1000)
 
 
 def average_precision(counts: NDArray[np.number[Any]]) -> NDArray[np.float64]:
@@ -168,19 +160,3 @@ class PixelCounts:
             "precision, %",
             levels=(Level(line, self.foreground_share, "a map without information"),),
         )
-
-
-@compiled
-def _count(values: Any, mask: Any, edges: Any, counts: Any) -> None:  # noqa: ANN401
-    """Count scores in [edge, next edge), foreground and background apart."""
-    last = counts.shape[1] - 1
-    for i in range(len(values)):
-        if mask[i] > 1:
-            continue
-        place = min(int(values[i] * 1000), last)
-        # The product may round over an edge, which is the double nearest to a thousandth.
-        while place > 0 and values[i] < edges[place]:
-            place -= 1
-        while place < last and values[i] >= edges[place + 1]:
-            place += 1
-        counts[mask[i], place] += 1

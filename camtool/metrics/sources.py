@@ -53,8 +53,6 @@ class MaskSource(Protocol):
 class MapSource(Protocol):
     """Where the maps of predictions are."""
 
-    few: bool
-    """There are so few that compiling kernels for them would take longer."""
     of_true_class: bool
     """Its maps are those of the true class, whatever this is."""
     masks: MaskSource | None

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final, final
 import numpy as np
 from pydantic import Field
 
-from camtool.boxes.by_pixel import by_pixel
-from camtool.boxes.every_threshold import BINS, level_histogram, level_histogram_plain
 from camtool.boxes.thresholds import Share, otsu_bin, percentile_bin
 from camtool.geometry import Box, scale
+from camtool.kernels import BINS
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from camtool.boxes.paper import PaperBoxes
+    from camtool.boxes import SweptRule
     from camtool.metrics.box_protocol import BoxProtocol
     from camtool.structures import ScoreMap
 
@@ -75,12 +74,10 @@ class SweptClass:
 
 
 def judge_shares(
-    boxes: PaperBoxes,
+    boxes: SweptRule,
     sweep: Sweep,
     score_map: ScoreMap,
     shares: NDArray[np.float64],
-    *,
-    plain: bool = False,
 ) -> NDArray[np.float64]:
     """Return the box at each threshold, and by each of `RULES`.
 
@@ -89,21 +86,18 @@ def judge_shares(
         sweep: the settings of the rules.
         score_map: the map.
         shares: ascending thresholds, shape (n,).
-        plain: without compiled code where the rule takes the largest component; the same result.
 
     Returns:
         x0, y0, x1, y1 in pixels of the map's image, float64 of shape (n + 2, 4); zeros for none.
     """
     if not np.isfinite(score_map.values).all():
         return np.zeros((len(shares) + len(RULES), 4))
-    histogram = level_histogram_plain if plain else level_histogram
-    worked = by_pixel(score_map, boxes.interpolation)
-    counts = histogram(worked, of_range=boxes.scale == "min-max")
+    counts = boxes.histogram(score_map)
     bins = (otsu_bin(counts), percentile_bin(counts, sweep.percentile))
     every = np.concatenate((shares, [(level + 1) / BINS for level in bins]))
     order = np.argsort(every, kind="stable")
     result = np.empty((len(every), 4))
-    result[order] = boxes.boxes_at(score_map, every[order], plain=plain)
+    result[order] = boxes.boxes_at(score_map, every[order])
     return result
 
 

@@ -18,7 +18,6 @@ from camtool.evaluation.details import details
 from camtool.evaluation.judging import Judge
 from camtool.evaluation.predictions import load_predictions, name_order
 from camtool.evaluation.result import Counts, EvalSettings, Evaluation
-from camtool.evaluation.score_maps import FEW
 from camtool.evaluation.scoring import (
     annotation_warnings,
     blacklist_warnings,
@@ -269,5 +268,4 @@ def _map_baselines(scoring: Scoring, settings: EvalSettings) -> dict[str, dict[s
         true_boxes(truths),
         settings.bootstrap,
         settings.bootstrap.strata(truths),
-        plain=len(truths) <= FEW,
     )

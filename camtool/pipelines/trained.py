@@ -14,7 +14,7 @@ from camtool.models import ModelSettings
 from camtool.pipelines.experiment import Experiment, LocalizeSettings
 from camtool.runs.checkpoint_store import checkpoint_folder, read_checkpoint
 from camtool.settings import load_settings
-from camtool.settings.dump import to_yaml
+from camtool.settings.yaml_text import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,11 +6,11 @@ unions of settings classes told apart by their `name`.
 
 from __future__ import annotations
 
-from camtool.settings.anatomy import members
-from camtool.settings.base import Settings
+from camtool.settings.classes import Settings, members
 from camtool.settings.describe import SettingRow, describe, schema
-from camtool.settings.dump import differences, dump_settings
 from camtool.settings.load import load_settings
+from camtool.settings.written import differences
+from camtool.settings.yaml_text import dump_settings
 
 __all__ = [
     "SettingRow",

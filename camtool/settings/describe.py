@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from camtool.settings.anatomy import (
+from camtool.settings.classes import (
     CONTAINERS,
+    Settings,
     alternatives,
     default_settings,
     names_of,
     parts,
 )
-from camtool.settings.base import Settings
-from camtool.settings.dump import to_yaml
+from camtool.settings.yaml_text import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic.fields import FieldInfo
-
-__all__ = ["SettingRow", "describe", "schema"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,25 +8,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from camtool.errors import SettingsError, shorten
-from camtool.settings.anatomy import (
+from camtool.settings.classes import (
+    Settings,
     alternatives,
     default_settings,
     item_alternatives,
     names_of,
     settings_class,
 )
-from camtool.settings.base import Settings
 from camtool.settings.messages import describe_problems
-from camtool.settings.overrides import parse_override
-from camtool.settings.places import Place, settings_error
-from camtool.settings.written import Written
-from camtool.settings.yaml_reader import YamlReader
+from camtool.settings.written import Override, Place, Written, dotted, problem, settings_error
+from camtool.settings.yaml_text import MOST_LEVELS, YamlReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-__all__ = ["MOST_BYTES", "load_settings"]
 
 MOST_BYTES = 1_000_000
 """Size of a settings file; a larger one is something else, given by mistake."""
@@ -152,3 +148,29 @@ def _fill_value(options: tuple[Any, ...], value: Any) -> None:  # noqa: ANN401
         _fill_part(options, value, None)
     elif isinstance(value, list):
         _fill_items(options, value)
+
+
+def parse_override(text: str) -> Override:
+    """Read `section.key=value`; the value is YAML and may be a list or mapping in flow style.
+
+    Raises:
+        SettingsError: no `=`, a bad key path, no value, or a value that is not valid YAML.
+    """
+    place = Place(f"--set {text}")
+    keys, equals, value = text.partition("=")
+    path = tuple(key.strip() for key in keys.split("."))
+    if not equals:
+        raise SettingsError(f"{place}: no '='; the form is --set section.key=value")
+    if not all(path):
+        raise SettingsError(
+            f"{place}: a part of the key is empty; the form is --set section.key=value"
+        )
+    if len(path) > MOST_LEVELS:
+        raise SettingsError(problem(place, path[:3], f"more than {MOST_LEVELS} levels of nesting"))
+    if not value.strip():
+        raise SettingsError(
+            f"{place}: no value; write {dotted(path)}=null for none, {dotted(path)}=\"''\" "
+            "for an empty text"
+        )
+    reader = YamlReader(value, place.source, numbered=False, prefix=path)
+    return Override(path, reader.read(), place)

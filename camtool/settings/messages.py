@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from camtool.errors import shorten
-from camtool.settings.anatomy import names_of, part_names, parts
-from camtool.settings.mismatch import WANTED, Mismatch, quoted, show, similar
-from camtool.settings.places import MOST_PROBLEMS, problem, settings_error
-from camtool.settings.spots import Spot, locate
+from camtool.settings.classes import (
+    CONTAINERS,
+    alternatives,
+    item_alternatives,
+    literal_values,
+    names_of,
+    part_names,
+    parts,
+)
+from camtool.settings.written import (
+    MOST_PROBLEMS,
+    described,
+    problem,
+    quoted,
+    settings_error,
+    show,
+    similar,
+)
+from camtool.settings.yaml_text import looks_like_a_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +33,138 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from camtool.errors import SettingsError
-    from camtool.settings.base import Settings
-    from camtool.settings.places import KeyPath, Place
-    from camtool.settings.written import Written
+    from camtool.settings.classes import Settings
+    from camtool.settings.written import KeyPath, Place, Written
 
-__all__ = ["describe_problems"]
+_TEXT, _NUMBER, _INTEGER = "text", "a number", "an integer"
+_TRUTH, _LIST, _MAPPING = "true or false", "a list", "a mapping"
+
+WANTED: dict[str, str | None] = {
+    "bool_type": _TRUTH,
+    "dict_type": _MAPPING,
+    "float_type": _NUMBER,
+    "frozen_set_type": _LIST,
+    "int_from_float": _INTEGER,
+    "int_type": _INTEGER,
+    "list_type": _LIST,
+    "literal_error": None,
+    "model_attributes_type": _MAPPING,
+    "model_type": _MAPPING,
+    "none_required": "null",
+    "path_type": _TEXT,
+    "set_type": _LIST,
+    "string_type": _TEXT,
+    "tuple_type": _LIST,
+}
+"""Pydantic's type errors and what they want; None where only the error itself knows."""
+
+
+@dataclass(slots=True)
+class Mismatch:
+    """One value and everything that could have stood there.
+
+    Attributes:
+        value: what was given, JSON-like.
+        options: the type alternatives that the settings class allows, from all union branches.
+        wanted: their names.
+    """
+
+    value: Any
+    options: tuple[Any, ...] = ()
+    wanted: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """Return the message."""
+        wanted = " or ".join(dict.fromkeys(self.wanted))
+        return f"expected {shorten(wanted, 400)}, got {described(self.value)}{self._remedy()}"
+
+    def _remedy(self) -> str:
+        if isinstance(self.value, str):
+            return self._remedy_for_text(self.value)
+        if self.value is None and _MAPPING in self.wanted:
+            return "; remove the key to keep the defaults"
+        if _TEXT in self.wanted and isinstance(self.value, int | float):
+            return "; put it in quotes"
+        return ""
+
+    def _remedy_for_text(self, text: str) -> str:
+        if _TRUTH in self.wanted:
+            return "; write true or false"
+        numeric = _NUMBER in self.wanted or _INTEGER in self.wanted
+        if numeric and (remedy := _remedy_for_number(text)):
+            return remedy
+        if _MAPPING in self.wanted and (near := similar(text, part_names(self.options))):
+            return f"; write {{name: {near}}}"
+        if near := similar(text, [one for one in literal_values(self.options) if one != text]):
+            return f"; did you mean {quoted(near)}?"
+        return ""
+
+
+def _remedy_for_number(text: str) -> str:
+    if looks_like_a_number(text):
+        return "; remove the quotes"
+    if text[:1].isdigit() or text[:1] in ("+", "-", "."):
+        return "; write a plain number such as 10, 0.5 or 1e-3"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A key path and what the settings classes say of it.
+
+    Attributes:
+        path: keys and indices as the user writes them.
+        options: the type alternatives of the value there.
+        holder: the settings class or the list type that the last key belongs to.
+        union: the alternatives among which the holder was chosen.
+    """
+
+    path: KeyPath
+    options: tuple[Any, ...]
+    holder: Any = None
+    union: tuple[Any, ...] = ()
+
+
+def locate(cls: type[Settings], loc: KeyPath) -> Spot:
+    """Return the spot of a pydantic error location.
+
+    At a union pydantic inserts which branch it tried: the `name` of a part, the name of a class, or
+    a description of a type. These elements are no keys, and only the types tell them from keys.
+    """
+    path: KeyPath = ()
+    options: tuple[Any, ...] = (cls,)
+    union = options
+    holder: Any = None
+    for element in loc:
+        if len(options) > 1:
+            options = _branch(options, str(element))
+            continue
+        holder = options[0] if options else None
+        spot_union = union
+        path = (*path, element)
+        options = union = _inside(options, element)
+    return Spot(path, options, holder, spot_union if path else union)
+
+
+def _branch(options: tuple[Any, ...], label: str) -> tuple[Any, ...]:
+    for part in parts(options):
+        if label in names_of(part) or label == part.__name__:
+            return (part,)
+    if label.startswith("tagged-union["):
+        return parts(options)
+    kind = label.partition("[")[0]
+    for option in options:
+        origin = get_origin(option)
+        if kind == "literal" if origin is Literal else kind == getattr(origin, "__name__", None):
+            return (option,)
+    return tuple(one for one in options if get_origin(one) in CONTAINERS)[:1]
+
+
+def _inside(options: tuple[Any, ...], key: str | int) -> tuple[Any, ...]:
+    for part in parts(options):
+        field = part.model_fields.get(str(key))
+        return () if field is None else alternatives(field.annotation)
+    return item_alternatives(options[0], key) if options else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,110 @@
-"""The settings as the user wrote them: plain data, and the place of everything in them."""
+"""What the user wrote, where it was written, and how a message says it."""
 
 from __future__ import annotations
 
+import difflib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from camtool.errors import SettingsError
-from camtool.settings.mismatch import described
-from camtool.settings.places import KeyPath, Place, dotted, problem
+from camtool.errors import SettingsError, shorten
 
 if TYPE_CHECKING:
-    from camtool.settings.overrides import Override
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["Written"]
+KeyPath = tuple[str | int, ...]
+"""Keys and list indices from the root of the settings to one of them."""
+
+MOST_PROBLEMS = 50
+"""Problems that one error lists; a file with more is wrong as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file, a `--set` or the program's defaults; `line` and `column` count from 1."""
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        """Return the place as compilers write it: `file:line:column`."""
+        marks = [str(mark) for mark in (self.line, self.column) if mark is not None]
+        return ":".join([shorten(self.source, 200), *marks])
+
+
+def dotted(path: KeyPath) -> str:
+    """Return the path as a user writes it, e.g. `localize.sizes[1]`."""
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            text += ("." if text else "") + shorten(key)
+    return text
+
+
+def problem(place: Place, path: KeyPath, text: str) -> str:
+    """Return one line of a settings error: place, key path (none for the root), what is wrong."""
+    return ": ".join(part for part in (str(place), dotted(path), text) if part)
+
+
+def settings_error(problems: Sequence[str], more: int = 0) -> SettingsError:
+    """Return the error that lists `problems`, one a line, and counts the others.
+
+    Args:
+        problems: lines, listed once each up to `MOST_PROBLEMS`.
+        more: how many further problems there are.
+    """
+    listed = list(dict.fromkeys(problems))
+    more += len(listed[MOST_PROBLEMS:])
+    if more:
+        listed[MOST_PROBLEMS:] = [f"problems not shown: {more:,}"]
+    return SettingsError("\n".join(listed))
+
+
+def similar(text: object, names: Iterable[str]) -> str | None:
+    """Return the name that `text` most probably means, if one is near."""
+    if not isinstance(text, str) or len(text) > 100:
+        return None
+    by_folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(text.casefold(), by_folded, n=1)
+    return by_folded[near[0]] if near else None
+
+
+def quoted(text: object) -> str:
+    """Return the text for a message, in quotes."""
+    return f"'{shorten(str(text))}'"
+
+
+def show(value: object) -> str:
+    """Return a value as YAML would hold it, shortened."""
+    if isinstance(value, str):
+        return quoted(value)
+    return shorten(json.dumps(value, ensure_ascii=False))
+
+
+def described(value: object) -> str:
+    """Return what kind of value it is, with the value itself where it is short."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return f"the text {show(value)}"
+    return show(value) if isinstance(value, bool) else f"the number {show(value)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One value for one key path; `place` is how messages call it."""
+
+    path: tuple[str, ...]
+    value: Any
+    place: Place
 
 
 @dataclass(slots=True)
@@ -68,3 +160,30 @@ class Written:
         for places in (self.keys, self.values):
             for known in [known for known in places if known[: len(path)] == path]:
                 del places[known]
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Return the dotted key paths at which two resolved experiments differ.
+
+    Args:
+        a: settings as `model_dump(mode="json")` gives them.
+        b: other settings of the same class.
+
+    Returns:
+        Paths in the order of `a`, then those only in `b`. Where two parts have different names,
+        only the path of `name`, because the other settings then belong to different things.
+    """
+    return [dotted(path) for path in _differing(a, b, ())]
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any], path: KeyPath) -> list[KeyPath]:
+    if path and a.get("name") != b.get("name"):
+        return [(*path, "name")]
+    found: list[KeyPath] = []
+    for key in dict.fromkeys([*a, *b]):
+        here = (*path, key)
+        if isinstance(a.get(key), Mapping) and isinstance(b.get(key), Mapping):
+            found += _differing(a[key], b[key], here)
+        elif key not in a or key not in b or a[key] != b[key]:
+            found.append(here)
+    return found

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from camtool.boxes import BOX_RULES
+from camtool.boxes import BoxRule, Rule
+from camtool.settings import members
 from camtool.structures import ScoreMap
 
 
@@ -28,7 +29,7 @@ def compare(size: tuple[int, int], rounds: int) -> None:
     score_map = ScoreMap(values, (0.0, 0.0, float(size[0]), float(size[1])), size)
     coarse = random.integers(0, 255, (30, 40, 3), np.uint8)
     photo = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-    rules = [rule() for rule in BOX_RULES]
+    rules = [rule() for rule in members(BoxRule, Rule)]
     pictures = [rule.picture(photo) for rule in rules]
     times: list[list[float]] = []
     for _ in range(rounds + 1):

@@ -7,8 +7,8 @@ three things are timed in turn, R rounds, on one core:
 
     dense      one threshold the plain way: the map brought to image size, then
                cv2.connectedComponentsWithStats
-    pieces     one threshold as `localize` takes it: camtool.boxes.components
-    curve      100 thresholds at once: camtool.boxes.every_threshold
+    pieces     one threshold as `localize` takes it: camtool.kernels.components
+    curve      100 thresholds at once: camtool.kernels.sweep
 
 Printed are the medians of the rounds, and those of the ratios round by round.
 """
@@ -24,8 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from camtool.boxes.components import components
-from camtool.boxes.every_threshold import boxes_at
+from camtool.kernels import boxes_at_thresholds, components_above
 from camtool.structures import ScoreMap
 
 SHARES = np.arange(100) / 100
@@ -59,8 +58,8 @@ def compare(cells: int, size: tuple[int, int], rounds: int, *, smooth: bool) -> 
     times = 20 if size[0] < 1000 else 1
     ways: list[Callable[[], object]] = [
         lambda: dense(score_map),
-        lambda: components(score_map, 0.2),
-        lambda: boxes_at(score_map, SHARES),
+        lambda: components_above(score_map.values, *score_map.axes, 0.2),
+        lambda: boxes_at_thresholds.compiled(score_map.values, *score_map.axes, SHARES),
     ]
     for way in ways:
         way()  # compile

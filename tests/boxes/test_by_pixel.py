@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camtool.boxes import MultiBoxes, PaperBoxes, PointBoxes
-from camtool.boxes import by_pixel as module
-from camtool.boxes.by_pixel import by_pixel
+from camtool.boxes import enlarged as module
+from camtool.boxes.enlarged import by_pixel
 from camtool.structures import ScoreMap
-from tests.boxes.test_every_threshold import GRID, grids, one_by_one, score_maps
 from tests.boxes.test_paper import flood, rules
+from tests.kernels.bodies import take
+from tests.kernels.test_sweep import GRID, grids, one_by_one, score_maps
 
 SIZE = (90, 60)
+BODIES = st.sampled_from(["compiled", "plain"])
 
 
 def over(values, size=SIZE, region=None):
@@ -50,7 +52,7 @@ def test_the_point_is_the_maximum_of_opencvs_bicubic_map(seed, monkeypatch):
     y, x = np.unravel_index(pixels.argmax(), pixels.shape)
     rule = PointBoxes(interpolation="bicubic")
     assert rule.boxes(over(noise(seed)))[0].box.xyxy == (x, y, x + 1, y + 1)
-    monkeypatch.setattr(module, "_MAX_SIDE", 45)
+    monkeypatch.setattr(module, "_BY_PIXEL_SIDE", 45)
     (rough,) = rule.boxes(over(noise(seed)))
     assert rough.box.xyxy == pytest.approx((x, y, x + 1, y + 1), abs=2)
 
@@ -64,10 +66,12 @@ def test_it_is_another_box_than_that_of_the_bilinear_map():
 
 
 @settings(max_examples=150, deadline=None)
-@given(rules(), score_maps(), grids(), st.booleans())
-def test_boxes_of_all_thresholds_equal_those_of_each(rule, score_map, shares, plain):
+@given(st.one_of(rules(), st.just(MultiBoxes())), score_maps(), grids(), BODIES)
+def test_boxes_of_all_thresholds_equal_those_of_each(rule, score_map, shares, body):
     rule = rule.model_copy(update={"interpolation": "bicubic"})
-    found = rule.boxes_at(score_map, np.asarray(shares, np.float64), plain=plain)
+    with pytest.MonkeyPatch.context() as patch:
+        take(patch, body, "camtool.boxes.paper")
+        found = rule.boxes_at(score_map, np.asarray(shares, np.float64))
     np.testing.assert_array_equal(found, one_by_one(rule, score_map, shares))
 
 
@@ -86,7 +90,7 @@ def test_a_large_picture_is_worked_on_smaller(components, monkeypatch):
     rule = PaperBoxes(interpolation="bicubic", components=components)
     score_map = over(noise(3), (900, 600))
     exact = rule.boxes(score_map)
-    monkeypatch.setattr(module, "_MAX_SIDE", 300)
+    monkeypatch.setattr(module, "_BY_PIXEL_SIDE", 300)
     assert by_pixel(score_map, "bicubic").size == (300, 200)
     rough = rule.boxes(score_map)
     assert len(rough) == len(exact) > 0

@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 from pydantic import TypeAdapter
 
-from camtool.boxes import BOX_RULES, BoxRule
+from camtool.boxes import BoxRule, Rule
+from camtool.settings import members
 from camtool.structures import ScoreMap
 
+BOX_RULES = members(BoxRule, Rule)
 RULES = [rule() for rule in BOX_RULES]
 RULES += [r(scale="min-max") for r in BOX_RULES if "scale" in r.model_fields]
 RULES += [r(scale="max") for r in BOX_RULES if "scale" in r.model_fields]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camtool.boxes import MultiBoxes, PaperBoxes, PointBoxes
-from camtool.boxes.nms import suppress
+from camtool.boxes.paper import suppress
 from camtool.structures import Box, ScoredBox, ScoreMap
 
 

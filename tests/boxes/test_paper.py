@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from camtool.boxes import BOX_RULES, PaperBoxes
-from camtool.boxes.components import components
+from camtool.boxes import BoxRule, PaperBoxes, Rule
+from camtool.kernels import components_above
+from camtool.settings import members
 from camtool.structures import Box, ScoredBox, ScoreMap
 
 
@@ -113,7 +114,7 @@ def test_boxes_equal_those_of_a_flood_fill(rule, score_map):
 @settings(max_examples=100, deadline=None)
 @given(score_maps())
 def test_components_equal_those_of_a_flood_fill(score_map):
-    found = components(score_map, 0.25)
+    found = components_above(score_map.values, *score_map.axes, 0.25)
     pixels = score_map.at_image_size(outside=-np.inf)
     finite = pixels[np.isfinite(pixels)]
     if not finite.size or finite.max() <= 0:
@@ -146,7 +147,7 @@ def test_the_default_is_that_of_the_paper():
         "name": "paper", "threshold": 0.2, "scale": "max", "interpolation": "bilinear",
         "components": "largest", "min_area": 0.01,
     }  # fmt: skip
-    assert BOX_RULES[0] is PaperBoxes
+    assert members(BoxRule, Rule)[0] is PaperBoxes
 
 
 def test_largest_component_by_number_of_pixels():

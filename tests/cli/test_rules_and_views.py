@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from camtool.boxes import BOX_RULES
+from camtool.boxes import BoxRule, Rule
 from camtool.images import VIEWS
 from camtool.runs import MapFiles, read_predictions
+from camtool.settings import members
 from tests.builders import draw_pictures
 from tests.commands import TINY as WITH_SCALE
 from tests.commands import run_here
@@ -42,7 +43,7 @@ def true_boxes(path):
     return path
 
 
-@pytest.mark.parametrize("rule", BOX_RULES)
+@pytest.mark.parametrize("rule", members(BoxRule, Rule))
 def test_a_box_rule_from_pictures_to_scores(few, tmp_path, rule):
     name = rule.model_fields["name"].default
     more = ["--set", f"localize.boxes.name={name}"]
@@ -99,6 +100,6 @@ def test_one_view_is_the_default_to_the_byte(few, tmp_path):
 def test_methods_lists_every_rule_and_every_choice_of_views():
     ran = run_here("methods")
     assert ran.code == 0
-    for part in (*BOX_RULES, *VIEWS):
+    for part in (*members(BoxRule, Rule), *VIEWS):
         assert f"\n{part.model_fields['name'].default} " in ran.out
         assert part.summary in ran.out

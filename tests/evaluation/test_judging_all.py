@@ -159,7 +159,7 @@ def test_the_first_bad_map_is_named(tmp_path, monkeypatch, boxes, workers):
 
 def test_few_images_are_under_way_and_all_threads_work(tmp_path, boxes):
     np.savez(tmp_path / "maps.npz", **low_maps())
-    maps = FileMaps(tmp_path / "maps.npz", 75)
+    maps = FileMaps(tmp_path / "maps.npz")
     truths = read_annotations(sized_boxes(tmp_path, boxes)).annotations
     taken, threads = [], set()
 

@@ -108,7 +108,7 @@ def test_intervals_choose_the_threshold_anew(tmp_path):
     truths = boxes_to_frame([BOX], (224, 224))
     for name in sorted(read_annotations(boxes).annotations):
         one = BoxAccuracy()
-        one.update(protocol.level_hits(eight_bit(maps[name]), truths, plain=True))
+        one.update(protocol.level_hits(eight_bit(maps[name]), truths))
         hits.append(one.compute(thresholds(0.01)).right)
     hits = np.array(hits)  # (images, ious, thresholds)
     more = np.random.Generator(np.random.PCG64(3))

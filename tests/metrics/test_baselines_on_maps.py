@@ -17,6 +17,7 @@ from camtool.metrics.max_box_acc import IOUS, BoxAccuracy, thresholds
 from camtool.metrics.oracle import GAUSSIAN
 from camtool.metrics.unit_frame import FRAME, boxes_to_frame, eight_bit
 from camtool.structures import AnnotatedObject, Annotation, Box
+from tests.kernels.bodies import body_of
 
 SIZE = (500, 375)
 BOOTSTRAP = Bootstrap(samples=100)
@@ -55,11 +56,14 @@ def test_another_shape_has_the_same_map_stretched():
     assert wide[28].argmax() in (111, 112)
 
 
+body = body_of("camtool.metrics.map_protocols", "camtool.metrics.level_hits")
+
+
 @pytest.mark.parametrize("protocol", [MaxBoxAcc(interval=0.01), MaxBoxAccV2(interval=0.01)])
-@pytest.mark.parametrize("plain", [False, True])
-def test_the_gaussian_is_scored_as_if_it_were_every_image_s_map(protocol, plain):
+@pytest.mark.usefixtures("body")
+def test_the_gaussian_is_scored_as_if_it_were_every_image_s_map(protocol):
     truths = drawn_truths(12)
-    found = map_baselines(protocol, true_boxes(truths), BOOTSTRAP, plain=plain)
+    found = map_baselines(protocol, true_boxes(truths), BOOTSTRAP)
     accuracy = BoxAccuracy()
     for truth in truths:
         for label in truth.labels:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from camtool.boxes.contours import contours, largest_contours
-from camtool.metrics.level_hits import level_hits, level_hits_plain
+from camtool.kernels import all_contours, largest_contours
+from camtool.metrics.level_hits import level_hits
 from camtool.metrics.map_outcome import MapOutcome
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.max_box_acc import (
@@ -16,7 +16,12 @@ from camtool.metrics.max_box_acc import (
     thresholds,
 )
 from camtool.metrics.unit_frame import eight_bit
+from tests.kernels.bodies import body_of, take
 from tests.metrics.wsol_golden import GOLDEN, expected, maps, needs_golden, truths
+
+CALLERS = ("camtool.metrics.map_protocols", "camtool.metrics.level_hits")
+body = body_of(*CALLERS)
+both_bodies = pytest.mark.usefixtures("body")
 
 METRICS = {"single": MaxBoxAcc(), "multi": MaxBoxAccV2()}
 
@@ -36,12 +41,12 @@ def right_levels(hits):
 
 
 @needs_golden
-@pytest.mark.parametrize("plain", [False, True])
+@both_bodies
 @pytest.mark.parametrize("mode", METRICS)
-def test_every_count_of_the_reference(mode, plain):
+def test_every_count_of_the_reference(mode):
     metric, accuracy = METRICS[mode], BoxAccuracy()
     for name in expected()["image_ids"]:
-        accuracy.update(metric.level_hits(eight_bit(maps()[name]), truths()[name], plain=plain))
+        accuracy.update(metric.level_hits(eight_bit(maps()[name]), truths()[name]))
     for interval, count in ((0.001, 1000), (0.01, 100)):
         curve = accuracy.compute(thresholds(interval))
         wanted = expected()[f"{mode}_{interval}"]
@@ -79,7 +84,7 @@ def test_every_box_of_the_reference():
     compared = 0
     for image in json.loads((GOLDEN / "boxes.json").read_text()):
         values = eight_bit(maps()[image["image_id"]])
-        for mode, function in (("single", largest_contours), ("multi", contours)):
+        for mode, function in (("single", largest_contours), ("multi", all_contours)):
             found = function(values)
             for threshold, boxes in zip(image["thresholds"], image[mode], strict=True):
                 at = found.at(int(threshold * values.max()))
@@ -103,49 +108,49 @@ def test_known_boxes_of_a_small_map():
     ]
 
 
+@both_bodies
 def test_known_intersection_over_union():
     # The contour's box is (1, 2, 5, 6) when its pixels are columns 1 to 4 and rows 2 to 5.
     values = np.zeros((9, 9), np.uint8)
     values[2:6, 1:5] = 1
     truth = np.array([[3, 1, 4, 5]])
     for share, right in ((8 / 27, True), (8 / 27 + 1e-12, False)):
-        for function in (level_hits, level_hits_plain):
-            hits = function(contours(values), values, truth, (share,))
-            assert right_levels(hits) == [[0] if right else []]
+        hits = level_hits(all_contours(values), values, truth, (share,))
+        assert right_levels(hits) == [[0] if right else []]
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@both_bodies
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_the_box_is_one_pixel_too_large_unless_at_the_border(metric, plain):
+def test_the_box_is_one_pixel_too_large_unless_at_the_border(metric):
     # (1, 1, 3, 3) against (1, 1, 2, 2): 4/9.
-    hits = metric.level_hits(drawn(200), SQUARE, plain=plain)
+    hits = metric.level_hits(drawn(200), SQUARE)
     assert right_levels(hits) == [list(range(200)), [], []]
     assert hits.peak == 200
     at_border = np.zeros((6, 6), np.uint8)
     at_border[4:, 4:] = 200
-    hits = metric.level_hits(at_border, np.array([[4, 4, 5, 5]]), plain=plain)
+    hits = metric.level_hits(at_border, np.array([[4, 4, 5, 5]]))
     assert right_levels(hits) == [list(range(200))] * 3
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@both_bodies
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-def test_no_contour_is_the_first_pixel(metric, plain):
+def test_no_contour_is_the_first_pixel(metric):
     empty = np.zeros((6, 6), np.uint8)
-    hits = metric.level_hits(empty, np.array([[0, 0, 0, 0]]), plain=plain)
+    hits = metric.level_hits(empty, np.array([[0, 0, 0, 0]]))
     assert right_levels(hits) == [list(range(256))] * 3
-    hits = metric.level_hits(empty, np.array([[0, 0, 0, 1]]), plain=plain)  # one half
+    hits = metric.level_hits(empty, np.array([[0, 0, 0, 1]]))  # one half
     assert right_levels(hits) == [list(range(256))] * 2 + [[]]
     accuracy = BoxAccuracy()
     accuracy.update(hits)
     assert accuracy.compute(thresholds(0.1)).right.tolist() == [[1] * 10, [1] * 10, [0] * 10]
 
 
-@pytest.mark.parametrize("plain", [False, True])
-def test_any_true_box_counts_and_none_is_never_right(plain):
+@both_bodies
+def test_any_true_box_counts_and_none_is_never_right():
     truths_ = np.array([[5, 5, 5, 5], [1, 1, 3, 3]])
-    hits = METRICS["single"].level_hits(drawn(9), truths_, plain=plain)
+    hits = METRICS["single"].level_hits(drawn(9), truths_)
     assert right_levels(hits) == [list(range(9))] * 3
-    none = METRICS["single"].level_hits(drawn(9), np.zeros((0, 4), np.int64), plain=plain)
+    none = METRICS["single"].level_hits(drawn(9), np.zeros((0, 4), np.int64))
     assert right_levels(none) == [[], [], []]
 
 
@@ -158,14 +163,19 @@ def test_multi_finds_what_single_misses():
     assert right_levels(METRICS["multi"].level_hits(values, truth))[0] == list(range(100))
 
 
-def test_plain_and_compiled_agree_on_random_maps():
+def test_plain_and_compiled_agree_on_random_maps(monkeypatch):
     random = np.random.default_rng(3)
     for _ in range(30):
         values = random.integers(0, 8, (14, 19)).astype(np.uint8) * 30
         corners = random.integers(0, 14, (2, 2, 2))
         truth = np.hstack((corners.min(1), corners.max(1)))
         for metric in METRICS.values():
-            swept, plain = (metric.level_hits(values, truth, plain=p) for p in (False, True))
+            found = []
+            for of in ("compiled", "plain"):
+                with monkeypatch.context() as patch:
+                    take(patch, of, *CALLERS)
+                    found.append(metric.level_hits(values, truth))
+            swept, plain = found
             assert swept.bits.tolist() == plain.bits.tolist()
             assert swept.peak == plain.peak
 

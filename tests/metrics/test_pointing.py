@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from camtool.boxes.peak import peak
+from camtool.boxes.point import peak
 from camtool.geometry import Box
 from camtool.metrics.pointing import points_at
 from camtool.structures import ScoreMap

@@ -17,6 +17,10 @@ from camtool.metrics.threshold_sweep import (
     swept_class,
 )
 from camtool.structures import Box, ScoreMap
+from tests.kernels.bodies import body_of
+
+body = body_of("camtool.boxes.paper", "camtool.boxes.rule")
+both_bodies = pytest.mark.usefixtures("body")
 
 SIZE = (120, 90)
 SWEEP = Sweep(percentile=60)
@@ -32,13 +36,11 @@ def score_map(seed: int, size=SIZE) -> ScoreMap:
 @pytest.mark.parametrize("scale", ["max", "min-max"])
 @pytest.mark.parametrize("components", ["largest", "all"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("plain", [False, True])
-def test_boxes_are_those_of_the_rule_at_each_threshold(
-    seed, scale, components, interpolation, plain
-):
+@both_bodies
+def test_boxes_are_those_of_the_rule_at_each_threshold(seed, scale, components, interpolation):
     settings = {"scale": scale, "components": components, "interpolation": interpolation}
     rule = PaperBoxes(**settings)
-    found = judge_shares(rule, SWEEP, score_map(seed), SHARES, plain=plain)
+    found = judge_shares(rule, SWEEP, score_map(seed), SHARES)
     thresholds = [*SHARES.tolist(), "otsu", {"name": "percentile", "q": 60}]
     assert len(found) == len(thresholds) == len(SHARES) + len(RULES)
     for corners, threshold in zip(found.tolist(), thresholds, strict=True):
@@ -47,13 +49,11 @@ def test_boxes_are_those_of_the_rule_at_each_threshold(
         assert tuple(corners) == (boxes[0].box.xyxy if boxes else (0, 0, 0, 0))
 
 
+@both_bodies
 def test_a_map_that_is_no_number_has_no_box():
     values = np.full((3, 3), np.nan, np.float32)
-    for plain in (False, True):
-        found = judge_shares(
-            PaperBoxes(), SWEEP, ScoreMap(values, (0, 0, 9, 9), (9, 9)), SHARES, plain=plain
-        )
-        assert not found.any()
+    found = judge_shares(PaperBoxes(), SWEEP, ScoreMap(values, (0, 0, 9, 9), (9, 9)), SHARES)
+    assert not found.any()
 
 
 @pytest.mark.parametrize("protocol", [Ilsvrc(), Ilsvrc(iou_threshold=0.4), TsCam()])

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from camtool.boxes.compiled import compiled
-from camtool.boxes.union_find import root_of
-from camtool.geometry import Axis, axis
+from camtool.kernels.compiled import Array, compiled
+from camtool.kernels.runs import extremes, interpolate, laid, root_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from camtool.structures import ScoreMap
-
-__all__ = ["Components", "components"]
+    from camtool.kernels.runs import Cells
 
 
 class Components(NamedTuple):
@@ -34,6 +31,13 @@ class Components(NamedTuple):
         peaks: the map's maximum in each, float64 of shape (n,).
         low: minimum of the map at image size.
         high: maximum of the map at image size.
+
+    Example:
+        See `components_above`:
+
+        >>> none = np.zeros(0)
+        >>> len(Components(none.reshape(0, 4), none, none, 0.0, 1.0).areas)
+        0
     """
 
     boxes: NDArray[np.int64]
@@ -43,11 +47,28 @@ class Components(NamedTuple):
     high: float
 
 
-def components(score_map: ScoreMap, share: float, *, of_range: bool = False) -> Components:
-    """Find the components of `map > threshold` at image size.
+def components_above(
+    values: NDArray[np.floating[Any]],
+    rows: Cells,
+    columns: Cells,
+    share: float,
+    *,
+    of_range: bool = False,
+) -> Components:
+    """Find the 8-connected components of `map > threshold` at image size.
+
+    Example:
+        >>> cells = np.array([[0, 1, 1, 0, 0], [0, 0, 0, 0, 1]], np.float32)
+        >>> one_to_one = [(np.arange(n), np.zeros(n), 0, n) for n in cells.shape]
+        >>> found = components_above(cells, *one_to_one, share=0.5)
+        >>> found.boxes.tolist(), found.areas.tolist()
+        ([[1, 0, 3, 1], [4, 1, 5, 2]], [2, 1])
 
     Args:
-        score_map: the map; finite.
+        values: the map, shape (h, w); finite.
+        rows: how its cells lie under the image's rows: lower cell of each row, share of the upper
+            cell, first row that the map covers, and one past the last.
+        columns: the same of the image's columns.
         share: the threshold as a share of the map's maximum at image size, or, with `of_range`,
             of the way from its minimum to its maximum.
         of_range: see `share`.
@@ -56,55 +77,15 @@ def components(score_map: ScoreMap, share: float, *, of_range: bool = False) -> 
         The components; none where the map has no positive maximum (with `of_range`: is flat), or
         covers no pixel's centre. Pixels that the map does not cover belong to none.
     """
-    (height, width), (x0, y0, x1, y1) = score_map.values.shape, score_map.region
-    rows = axis(height, y0, y1, score_map.size[1])
-    columns = axis(width, x0, x1, score_map.size[0])
-    if rows.start >= rows.stop or columns.start >= columns.stop:
+    grid = laid(values, rows, columns)
+    if grid is None:
         none = np.zeros(0)
         return Components(np.zeros((0, 4), np.int64), none.astype(np.int64), none, 0.0, 0.0)
-    values = score_map.values.astype(np.float64)
-    return Components(*_components(values, rows, columns, share, of_range))
+    return Components(*_components(*grid, share, of_range))
 
 
 @compiled
-def _pieces(columns: Axis) -> Any:  # noqa: ANN401
-    """First columns of the stretches of pixels that lie over the same cells, and the last's end."""
-    firsts = [columns.start]
-    for column in range(columns.start + 1, columns.stop):
-        if columns.cell[column] != columns.cell[column - 1]:
-            firsts.append(column)
-    firsts.append(columns.stop)
-    return np.array(firsts)
-
-
-@compiled
-def _row(values: Any, rows: Axis, y: int, out: Any) -> None:  # noqa: ANN401
-    """The map interpolated at one image row, at its own columns."""
-    low = rows.cell[y]
-    high = min(low + 1, values.shape[0] - 1)
-    for k in range(values.shape[1]):
-        out[k] = values[low, k] + rows.fraction[y] * (values[high, k] - values[low, k])
-
-
-@compiled
-def _extremes(values: Any, rows: Axis, columns: Axis, firsts: Any) -> tuple[float, float]:  # noqa: ANN401
-    """Minimum and maximum of the map at image size."""
-    row = np.empty(values.shape[1])
-    low, high = np.inf, -np.inf
-    for y in range(rows.start, rows.stop):
-        _row(values, rows, y, row)
-        for i in range(len(firsts) - 1):
-            cell = columns.cell[firsts[i]]
-            start = row[cell]
-            slope = row[min(cell + 1, len(row) - 1)] - start
-            a = start + columns.fraction[firsts[i]] * slope
-            b = start + columns.fraction[firsts[i + 1] - 1] * slope
-            low, high = min(low, a, b), max(high, a, b)
-    return low, high
-
-
-@compiled
-def _crossing(start: float, slope: float, fraction: Any, first: int, last: int, t: float) -> int:  # noqa: ANN401
+def _crossing(start: float, slope: float, fraction: Array, first: int, last: int, t: float) -> int:
     """First column of [first, last) on the other side of threshold `t` than column `first`."""
     above = start + fraction[first] * slope > t
     while first < last:
@@ -117,7 +98,9 @@ def _crossing(start: float, slope: float, fraction: Any, first: int, last: int, 
 
 
 @compiled
-def _join_rows(parents: Any, starts: Any, stops: Any, above: int, here: int, end: int) -> None:  # noqa: ANN401
+def _join_rows(
+    parents: Array, starts: Array, stops: Array, above: int, here: int, end: int
+) -> None:
     """Join the runs [here, end) of one row with the touching ones [above, here) of the last."""
     i, j = above, here
     while i < here and j < end:
@@ -132,34 +115,43 @@ def _join_rows(parents: Any, starts: Any, stops: Any, above: int, here: int, end
 
 
 @compiled
-def _components(values: Any, rows: Axis, columns: Axis, share: float, of_range: bool) -> Any:  # noqa: ANN401
-    firsts = _pieces(columns)
-    low, high = _extremes(values, rows, columns, firsts)
+def _components(
+    values: Array,
+    below: Array,
+    row_shares: Array,
+    rows: Array,
+    shares: Array,
+    firsts: Array,
+    cells: Array,
+    share: float,
+    of_range: bool,
+) -> Array:
+    low, high = extremes(values, below, row_shares, rows, shares, firsts, cells)
     base = low if of_range else 0.0
     threshold = base + share * (high - base)
-    most = (rows.stop - rows.start) * (len(firsts) - 1) if high > base else 0
+    most = (rows[1] - rows[0]) * len(cells) if high > base else 0
     starts, stops = np.empty(most, np.int64), np.empty(most, np.int64)
     lines, parents = np.empty(most, np.int64), np.empty(most, np.int64)
     tops = np.empty(most)
     row = np.empty(values.shape[1])
     runs = above = 0
-    for y in range(rows.start, rows.stop if most else rows.start):
-        _row(values, rows, y, row)
+    for y in range(rows[0], rows[1] if most else rows[0]):
+        interpolate(values, below, row_shares, y, row)
         here = runs
-        for i in range(len(firsts) - 1):
+        for i in range(len(cells)):
             first, last = firsts[i], firsts[i + 1]
-            cell = columns.cell[first]
+            cell = cells[i]
             start = row[cell]
             slope = row[min(cell + 1, len(row) - 1)] - start
-            crossing = _crossing(start, slope, columns.fraction, first, last, threshold)
-            peak = start + columns.fraction[first] * slope
+            crossing = _crossing(start, slope, shares, first, last, threshold)
+            peak = start + shares[first] * slope
             if peak > threshold:
                 last = crossing
             else:
                 first = crossing
             if first >= last:
                 continue
-            peak = max(peak, start + columns.fraction[last - 1] * slope)
+            peak = max(peak, start + shares[last - 1] * slope)
             if runs > here and stops[runs - 1] == first:
                 stops[runs - 1] = last
                 tops[runs - 1] = max(tops[runs - 1], peak)
@@ -174,14 +166,14 @@ def _components(values: Any, rows: Axis, columns: Axis, share: float, of_range: 
 
 @compiled
 def _collect(
-    parents: Any,  # noqa: ANN401
-    starts: Any,  # noqa: ANN401
-    stops: Any,  # noqa: ANN401
-    lines: Any,  # noqa: ANN401
-    tops: Any,  # noqa: ANN401
+    parents: Array,
+    starts: Array,
+    stops: Array,
+    lines: Array,
+    tops: Array,
     low: float,
     high: float,
-) -> Any:  # noqa: ANN401
+) -> Array:
     """Sum up the runs of each component; roots come first in raster order, so does the result."""
     places = np.empty(len(parents), np.int64)
     count = 0

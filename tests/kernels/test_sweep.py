@@ -6,15 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from camtool.boxes import PaperBoxes
-from camtool.boxes.every_threshold import (
-    BINS,
-    boxes_at,
-    level_histogram,
-    level_histogram_plain,
-)
-from camtool.boxes.plain_thresholds import boxes_at_plain
+from camtool.boxes import MultiBoxes, PaperBoxes, SweptRule
+from camtool.kernels import BINS, boxes_at_thresholds, level_histogram
 from camtool.structures import ScoreMap
+from tests.kernels.bodies import take
 
 GRID = np.arange(100) / 100
 
@@ -57,42 +52,63 @@ def grids(draw):
     )
 
 
-def one_by_one(rule: PaperBoxes, score_map: ScoreMap, shares) -> np.ndarray:
+def one_by_one(rule: SweptRule, score_map: ScoreMap, shares) -> np.ndarray:
     """The first box at each threshold, each found by itself."""
     found = np.zeros((len(shares), 4), np.int64)
     for i, share in enumerate(shares):
-        boxes = rule.model_copy(update={"threshold": float(share)}).boxes(score_map)
-        if boxes:
+        if boxes := rule.at(float(share)).boxes(score_map):
             found[i] = boxes[0].box.xyxy
     return found
 
 
-def sweep(rule: PaperBoxes, score_map: ScoreMap, shares) -> np.ndarray:
-    smallest = rule.min_area * score_map.size[0] * score_map.size[1]
-    return boxes_at(
-        score_map,
-        np.asarray(shares, np.float64),
-        of_range=rule.scale == "min-max",
-        smallest=smallest if rule.components == "all" else None,
-    )
+def boxes_at(score_map: ScoreMap, shares, body="compiled") -> np.ndarray:
+    return getattr(boxes_at_thresholds, body)(score_map.values, *score_map.axes, shares)
 
 
-RULES = st.builds(
-    PaperBoxes,
-    scale=st.sampled_from(["max", "min-max"]),
-    components=st.sampled_from(["largest", "all"]),
-    min_area=st.sampled_from([0.0, 0.01, 0.1]),
+RULES = st.one_of(
+    st.builds(
+        PaperBoxes,
+        scale=st.sampled_from(["max", "min-max"]),
+        components=st.sampled_from(["largest", "all"]),
+        min_area=st.sampled_from([0.0, 0.01, 0.1]),
+    ),
+    st.builds(
+        MultiBoxes,
+        scale=st.sampled_from(["max", "min-max"]),
+        min_area=st.sampled_from([0.0, 0.01, 0.1]),
+        nms=st.sampled_from([0.0, 0.5, 1.0]),
+        max_boxes=st.sampled_from([1, 100]),
+    ),
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(RULES, score_maps(), grids())
 def test_boxes_equal_those_of_each_threshold_by_itself(rule, score_map, shares):
     expected = one_by_one(rule, score_map, shares)
-    np.testing.assert_array_equal(sweep(rule, score_map, shares), expected)
-    if rule.components == "largest":
-        plain = boxes_at_plain(score_map, shares, of_range=rule.scale == "min-max")
-        np.testing.assert_array_equal(plain, expected)
+    for body in ("compiled", "plain"):
+        with pytest.MonkeyPatch.context() as patch:
+            take(patch, body, "camtool.boxes.paper")
+            np.testing.assert_array_equal(rule.boxes_at(score_map, shares), expected)
+
+
+@pytest.mark.parametrize("scale", ["max", "min-max"])
+@pytest.mark.parametrize("body", ["compiled", "plain"])
+def test_among_equally_strong_components_each_rule_has_its_own_first(scale, body, monkeypatch):
+    """Three components of one maximum: the first, a larger one, and one too small to count."""
+    values = np.zeros((9, 12), np.float32)
+    values[0, 11] = values[1:3, 1:3] = values[4:7, 4:7] = values[8, 9:12] = 1
+    values[3, 10] = 0.9
+    take(monkeypatch, body, "camtool.boxes.paper")
+    found = {
+        rule: rule.boxes_at(over(values, (12, 9)), np.array([0.5]))[0].tolist()
+        for rule in (
+            PaperBoxes(scale=scale, components="all", min_area=0.02),
+            MultiBoxes(scale=scale, min_area=0.02),
+            MultiBoxes(scale=scale, min_area=0.2),
+        )
+    }
+    assert list(found.values()) == [[1, 1, 3, 3], [4, 4, 7, 7], [0, 0, 0, 0]]
 
 
 def smooth(random, cells: int) -> np.ndarray:
@@ -114,34 +130,42 @@ def test_boxes_of_maps_on_photos(cells, scale):
         np.eye(cells) + 0.2 * random.random((cells, cells)),
     ):
         score_map = over(values, (500, 375))
-        np.testing.assert_array_equal(
-            sweep(rule, score_map, GRID), one_by_one(rule, score_map, GRID)
+        found = boxes_at_thresholds.compiled(
+            score_map.values, *score_map.axes, GRID, of_range=scale == "min-max"
         )
+        np.testing.assert_array_equal(found, one_by_one(rule, score_map, GRID))
 
 
 def test_among_equal_components_the_first_in_raster_order_is_taken():
     values = np.zeros((5, 9), np.float32)
     values[1:3, 6:8] = values[3:5, 1:3] = 1
-    assert boxes_at(over(values, (9, 5)), np.array([0.5])).tolist() == [[6, 1, 8, 3]]
+    for body in ("compiled", "plain"):
+        assert boxes_at(over(values, (9, 5)), np.array([0.5]), body).tolist() == [[6, 1, 8, 3]]
 
 
 @pytest.mark.parametrize(
     "values", [np.zeros((3, 3)), -np.ones((3, 3)), np.full((3, 3), np.nan), [[1, np.inf]]]
 )
 def test_a_map_without_a_positive_maximum_has_no_box(values):
-    assert not boxes_at(over(values, (30, 20)), GRID).any()
-    assert not level_histogram(over(values, (30, 20))).any()
+    score_map = over(values, (30, 20))
+    for body in ("compiled", "plain"):
+        assert not boxes_at(score_map, GRID, body).any()
+        histogram = getattr(level_histogram, body)
+        assert not histogram(score_map.values, *score_map.axes).any()
 
 
 def test_a_map_that_covers_no_pixel_has_no_box():
     score_map = over(np.ones((2, 2)), (4, 4), (0.6, 0.6, 1.4, 1.4))
-    assert not boxes_at(score_map, GRID).any()
-    assert not level_histogram(score_map).any()
+    for body in ("compiled", "plain"):
+        assert not boxes_at(score_map, GRID, body).any()
+        histogram = getattr(level_histogram, body)
+        assert not histogram(score_map.values, *score_map.axes).any()
 
 
 def test_thresholds_must_ascend():
-    with pytest.raises(ValueError, match="thresholds must ascend"):
-        boxes_at(over(np.ones((2, 2)), (4, 4)), np.array([0.5, 0.2]))
+    for body in ("compiled", "plain"):
+        with pytest.raises(ValueError, match="thresholds must ascend"):
+            boxes_at(over(np.ones((2, 2)), (4, 4)), np.array([0.5, 0.2]), body)
 
 
 @settings(max_examples=200, deadline=None)
@@ -154,5 +178,6 @@ def test_the_histogram_counts_pixels_by_their_share(score_map, of_range):
     if pixels.size and pixels.max() > base:
         edges = base + np.arange(1, BINS) / BINS * (pixels.max() - base)
         expected = np.bincount(np.searchsorted(edges, pixels), minlength=BINS)
-    for histogram in (level_histogram, level_histogram_plain):
-        np.testing.assert_array_equal(histogram(score_map, of_range=of_range), expected)
+    for histogram in (level_histogram.compiled, level_histogram.plain):
+        found = histogram(score_map.values, *score_map.axes, of_range=of_range)
+        np.testing.assert_array_equal(found, expected)

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from camtool.boxes.contours import LEVELS, contours, largest_contours
-from camtool.boxes.plain_contours import plain_contours
+from camtool.kernels import LEVELS, all_contours, largest_contours
+
+# Whatever was called before, these are compiled.
+contours, largest = all_contours.compiled, largest_contours.compiled
 
 
 def boxes_by_opencv(mask, largest=False):
@@ -81,12 +83,12 @@ def test_random_maps_have_the_contours_of_opencv(kind):
     random = np.random.default_rng(list(KINDS).index(kind))
     for number in range(maps):
         values = kind(random, *map(int, random.integers(1, 41, 2)))
-        every, largest = contours(values), largest_contours(values)
+        every, most = contours(values), largest(values)
         for level in range(0, LEVELS, step):
             mask = values > level
             place = (number, values.shape, level)
             assert sorted(every.at(level).tolist()) == boxes_by_opencv(mask), place
-            assert largest.at(level).tolist() == boxes_by_opencv(mask, largest=True), place
+            assert most.at(level).tolist() == boxes_by_opencv(mask, largest=True), place
 
 
 def test_at_least_fifty_thousand_masks_are_compared():
@@ -98,10 +100,10 @@ def test_maps_of_the_benchmark_size(cells):
     random = np.random.default_rng(cells)
     grid = random.random((cells, cells), dtype=np.float32)
     values = scaled(cv2.resize(grid, (224, 224), interpolation=cv2.INTER_CUBIC))
-    every, largest = contours(values), largest_contours(values)
+    every, most = contours(values), largest(values)
     for level in range(0, LEVELS, 4):
         assert sorted(every.at(level).tolist()) == boxes_by_opencv(values > level)
-        assert largest.at(level).tolist() == boxes_by_opencv(values > level, largest=True)
+        assert most.at(level).tolist() == boxes_by_opencv(values > level, largest=True)
 
 
 def drawing(*rows):
@@ -113,7 +115,7 @@ def test_ring_and_bar():
     values[2:12, 3:13] = 255
     values[4:10, 5:11] = 0  # a 10×10 ring, hole 6×6: 64 pixels, contour area 81
     values[20:25, 10:26] = 255  # a 16×5 bar: 80 pixels, contour area 60
-    assert largest_contours(values).at(0).tolist() == [[3, 2, 13, 12]]
+    assert largest(values).at(0).tolist() == [[3, 2, 13, 12]]
     assert sorted(contours(values).at(0).tolist()) == [
         [3, 2, 13, 12],
         [4, 3, 12, 11],  # the hole's contour: the hole grown by one
@@ -123,14 +125,14 @@ def test_ring_and_bar():
 
 def test_among_equal_areas_the_last_first_pixel_in_raster_order_wins():
     values = drawing("##...##", "##...##", ".......", "##.##..", "##.##..")
-    assert largest_contours(values).at(0).tolist() == [[3, 3, 5, 5]]
+    assert largest(values).at(0).tolist() == [[3, 3, 5, 5]]
 
 
 def test_a_hole_as_large_as_its_component_does_not_win():
     # The tail makes the component's box larger than the hole's, but encloses nothing.
     values = drawing("..#..", "..#..", ".#.#.", "..#..")
     assert sorted(contours(values).at(0).tolist()) == [[1, 0, 4, 4], [1, 1, 4, 4]]
-    assert largest_contours(values).at(0).tolist() == [[1, 0, 4, 4]]
+    assert largest(values).at(0).tolist() == [[1, 0, 4, 4]]
 
 
 def test_background_at_the_border_is_no_hole():
@@ -140,18 +142,18 @@ def test_background_at_the_border_is_no_hole():
 
 def test_levels_without_pixels_have_no_contour():
     values = np.full((5, 7), 9, np.uint8)
-    for found in (contours(values), largest_contours(values), plain_contours(values)):
+    kernels = (all_contours, largest_contours)
+    for found in (of(values) for k in kernels for of in (k.compiled, k.plain)):
         assert found.at(8).tolist() == [[0, 0, 7, 5]]
         assert found.at(9).tolist() == []
     assert len(contours(np.zeros((5, 7), np.uint8)).boxes) == 0
-    assert len(largest_contours(np.zeros((1, 1), np.uint8)).boxes) == 0
+    assert len(largest(np.zeros((1, 1), np.uint8)).boxes) == 0
 
 
-@pytest.mark.parametrize("largest", [False, True])
-def test_plain_contours_are_the_same(largest):
+@pytest.mark.parametrize("kernel", [all_contours, largest_contours])
+def test_plain_contours_are_the_same(kernel):
     values = smooth(np.random.default_rng(5), 33, 50)
-    plain = plain_contours(values, largest=largest)
-    swept = largest_contours(values) if largest else contours(values)
+    plain, swept = kernel.plain(values), kernel.compiled(values)
     for level in range(LEVELS + 1):
         assert sorted(plain.at(level).tolist()) == sorted(swept.at(level).tolist())
 
@@ -188,7 +190,7 @@ def test_threads_do_not_disturb_each_other():
     ],
 )
 def test_what_is_no_map(values, message):
-    for function in (contours, largest_contours):
+    for function in (contours, largest, all_contours.plain, largest_contours.plain):
         with pytest.raises(ValueError) as caught:
             function(values)
         assert str(caught.value) == message

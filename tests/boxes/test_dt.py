@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from camtool.boxes import DtBoxes, TightLooseBoxes
-from camtool.boxes.released import Rectangle, rectangles, survivors
+from camtool.boxes.dt import Rectangle, rectangles, survivors
 from camtool.structures import Box, ScoreMap
 
 

@@ -12,27 +12,16 @@ same number, of the neighbours that are *higher*.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from camtool.boxes.compiled import compiled
+from camtool.kernels.compiled import Array, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
-
-__all__ = [
-    "BACKGROUND",
-    "FOREGROUND",
-    "JOINS",
-    "MOVES_BOX",
-    "STARTS",
-    "Neighbourhoods",
-    "higher_neighbours",
-    "padded",
-]
 
 # Clockwise from the upper left; bit k of a mask is the neighbour in direction k.
 _AROUND = ((-1, -1), (0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0))  # (dx, dy)
@@ -134,7 +123,7 @@ BACKGROUND = _tables(corners=False, reverse=True)
 
 
 @compiled
-def padded(values: Any) -> Any:  # noqa: ANN401
+def padded(values: Array) -> Array:
     """Return an 8-bit map with a frame of one pixel that is lower than any, as int16."""
     height, width = values.shape
     frame = np.full((height + 2, width + 2), -1, np.int16)
@@ -146,7 +135,7 @@ def padded(values: Any) -> Any:  # noqa: ANN401
 
 
 @compiled
-def higher_neighbours(frame: Any) -> Any:  # noqa: ANN401
+def higher_neighbours(frame: Array) -> Array:
     """Return the mask of higher neighbours of each pixel inside the frame, uint8, frame's shape."""
     masks = np.zeros(frame.shape, np.uint8)
     for y in range(1, frame.shape[0] - 1):
