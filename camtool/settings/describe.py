@@ -35,6 +35,10 @@ class SettingRow:
         doc: the docstring of the field.
         when: the choice of a part that this setting belongs to, e.g. `localize.cam.name=cam`;
             empty where the setting is always there.
+
+    Example:
+        >>> SettingRow("run.seed", "integer", "0", "Where random numbers begin.").default
+        '0'
     """
 
     key: str
@@ -45,12 +49,24 @@ class SettingRow:
 
 
 def schema(cls: type[Settings]) -> dict[str, Any]:
-    """Return the JSON schema of the settings, for editors."""
+    """Return the JSON schema of the settings, for editors.
+
+    Example:
+        >>> from camtool.boxes import PointBoxes
+        >>> sorted(schema(PointBoxes)["properties"])
+        ['interpolation', 'name']
+    """
     return cls.model_json_schema()
 
 
 def describe(cls: type[Settings]) -> list[SettingRow]:
-    """Return a row for every setting below `cls`, in the order of the classes."""
+    """Return a row for every setting below `cls`, in the order of the classes.
+
+    Example:
+        >>> from camtool.boxes import PointBoxes
+        >>> [(row.key, row.type, row.default) for row in describe(PointBoxes)]
+        [('interpolation', 'bilinear | bicubic', 'bilinear')]
+    """
     return list(_rows(cls, None, "", "", (cls,)))
 
 

@@ -38,6 +38,14 @@ def load_settings(
     A mapping for a part with a default may leave out `name`: it then means the default's part. What
     the default object sets differently from its class also holds, unless given.
 
+    Example:
+        >>> from camtool.boxes import PaperBoxes
+        >>> load_settings(PaperBoxes, overrides=["threshold=0.3"]).threshold
+        0.3
+        >>> load_settings(PaperBoxes, overrides=["treshold=0.3"])
+        Traceback (most recent call last):
+        camtool.errors.SettingsError: --set treshold=0.3: treshold: unknown setting; did you ...
+
     Args:
         cls: the settings class at the root.
         file: a YAML file (UTF-8, one document that is a mapping), or None.

@@ -165,6 +165,10 @@ class Written:
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """Return the dotted key paths at which two resolved experiments differ.
 
+    Example:
+        >>> differences({"run": {"seed": 0, "dir": "a"}}, {"run": {"seed": 1, "dir": "a"}})
+        ['run.seed']
+
     Args:
         a: settings as `model_dump(mode="json")` gives them.
         b: other settings of the same class.

@@ -1,0 +1,137 @@
+"""The base of all settings classes, and what such a class is made of: fields, parts, items."""
+
+from __future__ import annotations
+
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, strictly typed, unknown keys refused.
+
+    Example:
+        >>> class Threshold(Settings):
+        ...     value: float = 0.2
+        >>> Threshold(value=0.3)
+        Threshold(value=0.3)
+        >>> Threshold(valeu=0.3)
+        Traceback (most recent call last):
+        pydantic_core._pydantic_core.ValidationError: 1 validation error for Threshold
+        ...
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+Part = TypeVar("Part", bound=Settings)
+
+CONTAINERS = (list, tuple, set, frozenset, dict)
+
+
+def alternatives(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401  (any type expression)
+    """Return the types that `annotation` allows: unions flat, `None` and `Annotated` taken off."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return alternatives(get_args(annotation)[0])
+    if origin is Union or origin is UnionType:
+        return tuple(one for arg in get_args(annotation) for one in alternatives(arg))
+    return () if annotation in (None, NoneType) else (annotation,)
+
+
+def parts(options: tuple[Any, ...]) -> tuple[type[Settings], ...]:
+    """Return the settings classes among the alternatives."""
+    return tuple(one for one in options if isinstance(one, type) and issubclass(one, Settings))
+
+
+def members(union: Any, base: type[Part]) -> tuple[type[Part], ...]:  # noqa: ANN401
+    """Return the classes of an exchangeable part, in the order of their union.
+
+    Example:
+        >>> from camtool.boxes import BoxRule
+        >>> from camtool.boxes.rule import Rule
+        >>> [rule.model_fields["name"].default for rule in members(BoxRule, Rule)][:2]
+        ['paper', 'dt']
+
+    Args:
+        union: the union; one with `Annotated` around it will do.
+        base: the class that all members derive from.
+
+    Raises:
+        TypeError: a member of the union is no such class.
+    """
+    found = alternatives(union)
+    for one in found:
+        if not (isinstance(one, type) and issubclass(one, base)):
+            raise TypeError(f"{one!r} is not a {base.__name__}")
+    return found
+
+
+def names_of(part: type[Settings]) -> tuple[str, ...]:
+    """Return the values of the part's `name` literal; none when it is not an exchangeable part."""
+    field = part.model_fields.get("name")
+    if field is None or get_origin(field.annotation) is not Literal:
+        return ()
+    return get_args(field.annotation)
+
+
+def literal_values(options: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the texts that literals among the alternatives allow."""
+    values = [v for one in options if get_origin(one) is Literal for v in get_args(one)]
+    return tuple(value for value in values if isinstance(value, str))
+
+
+def part_names(options: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the names of all parts among the alternatives, in the order of the union."""
+    return tuple(name for part in parts(options) for name in names_of(part))
+
+
+def settings_class(
+    options: tuple[Any, ...], data: Mapping[str, Any], default: Settings | None
+) -> type[Settings] | None:
+    """Return the class that `data` describe: by `name`, else the default's, else the only one."""
+    classes = parts(options)
+    if "name" in data:
+        named = [part for part in classes if data["name"] in names_of(part)]
+        if named:
+            return named[0]
+    elif default is not None:
+        return type(default)
+    return classes[0] if len(classes) == 1 else None
+
+
+def default_settings(field: FieldInfo, key: str, owner: Settings | None) -> Settings | None:
+    """Return the settings object that stands in a field when nothing is given, if one does.
+
+    Args:
+        field: the field.
+        key: its name.
+        owner: the object that holds the field, when it is itself a default: its value goes before
+            the default of its class.
+    """
+    factory = field.default_factory
+    default = field.default
+    if owner is not None:
+        default = getattr(owner, key)
+    elif isinstance(factory, type) and issubclass(factory, Settings):
+        default = factory()
+    return default if isinstance(default, Settings) else None
+
+
+def item_alternatives(container: Any, key: str | int) -> tuple[Any, ...]:  # noqa: ANN401
+    """Return what a list, tuple or dict type allows at `key`, nothing for other types."""
+    origin, arguments = get_origin(container), get_args(container)
+    if origin not in CONTAINERS or not arguments:
+        return ()
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        inside = isinstance(key, int) and key < len(arguments)
+        return alternatives(arguments[key]) if inside else ()  # type: ignore[index]
+    return alternatives(arguments[1 if origin is dict else 0])
