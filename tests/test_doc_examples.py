@@ -38,6 +38,7 @@ def test_what_a_face_names_has_an_example_that_runs(name, one, tmp_path, monkeyp
     tests = [test for test in found if test.examples]
     assert tests, f"{name} has no example"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "examples").symlink_to(EXAMPLES)
     for test in tests:
         result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)

@@ -63,5 +63,13 @@ def camtool() -> None:
 
 
 def main() -> None:
-    """Run the program."""
+    """Run the program.
+
+    Example:
+        >>> from contextlib import suppress
+        >>> from unittest.mock import patch
+        >>> with patch("sys.argv", ["camtool", "--version"]), suppress(SystemExit):
+        ...     main()
+        camtool, version ...
+    """
     camtool(prog_name="camtool")

@@ -46,10 +46,11 @@ def load_experiment(
     With `model`, a checkpoint, its settings stand in for the defaults.
     """
     from camtool.pipelines.experiment import Experiment
-    from camtool.pipelines.trained import with_model
     from camtool.settings import load_settings
 
     if model is not None:
+        from camtool.pipelines.checkpoint import with_model
+
         experiment = with_model(model, config, overrides)
     else:
         experiment = load_settings(Experiment, config, overrides)

@@ -1,19 +1,23 @@
-"""From settings, data sets and a network to the loop that trains it."""
+"""From settings, data sets and a network to the loop that trains it; whether they fit."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from camtool.pipelines.epochs import check_statistics
+from camtool.errors import DataError, SettingsError
+from camtool.models import Gap, PerClass
 from camtool.training.batches import BatchOrder, PixelCache, TrainingImages, loader
 from camtool.training.distributed import synchronized
-from camtool.training.loop import Loop, MovingAverage
+from camtool.training.loop import Loop, MovingAverage, autocast
 from camtool.training.optimizer import rates_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch import nn
 
     from camtool.models.classifier import Classifier
     from camtool.pipelines.experiment import Experiment
@@ -92,3 +96,89 @@ def _images(experiment: Experiment, sets: ExampleSets, classifier: Classifier) -
         seed=experiment.run.seed,
         cache=PixelCache(len(sets.train), megabytes << 20) if megabytes else None,
     )
+
+
+def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> None:
+    """Refuse settings that do not fit the data, the device or the number of processes.
+
+    Raises:
+        SettingsError: names the setting and what would fit.
+        DataError: images of several classes with a loss for one.
+    """
+    train = experiment.train
+    autocast(train.precision, peers.device)
+    _check_batch_norm(experiment, peers)
+    _check_end(experiment)
+    parts = peers.world * train.accumulate
+    if train.batch_size % parts:
+        raise SettingsError(
+            f"train.batch_size: {train.batch_size} images cannot be shared by {peers.world}"
+            f" processes in {train.accumulate} parts each: take a multiple of {parts}"
+        )
+    if train.schedule.warmup_epochs > train.epochs:
+        raise SettingsError(
+            f"train.schedule.warmup_epochs: {train.schedule.warmup_epochs:g}, but the run has"
+            f" train.epochs: {train.epochs}: the rate would never be reached; take fewer"
+        )
+    if train.batch_size > len(sets.train):
+        raise SettingsError(
+            f"train.batch_size: {train.batch_size} images a step, but only {len(sets.train):,} to"
+            " train on: take a smaller one"
+        )
+    several = next((e for e in sets.train if len(e.labels) > 1), None)
+    if several is not None and not train.loss.multi_label:
+        raise DataError(
+            f"{several.source.path}: of several classes, which train.loss {train.loss.name} cannot"
+            " learn: take {name: logistic}"
+        )
+    if train.best in train.USES_BOXES and (sets.boxes is None or not sets.val):
+        raise SettingsError(
+            f"train.best: {train.best} needs boxes of the validation images, which the data lack"
+        )
+
+
+def _check_batch_norm(experiment: Experiment, peers: Processes) -> None:
+    kind = experiment.train.batch_norm
+    if kind == "stored" and experiment.model.weights == "none":
+        raise SettingsError(
+            "train.batch_norm: stored, but model.weights: none brings no mean and variance; take"
+            " pretrained weights, or batch"
+        )
+    if kind == "synchronized" and peers.device.type != "cuda":
+        raise SettingsError(
+            f"train.batch_norm: synchronized needs GPUs, and this runs on {peers.device.type}; take"
+            " batch or stored"
+        )
+
+
+def check_statistics(kind: str, module: nn.Module) -> None:
+    """Refuse a choice of statistics for a network that has no batch norm.
+
+    Raises:
+        SettingsError: the choice would do nothing.
+    """
+    if kind != "batch" and not any(isinstance(part, _BatchNorm) for part in module.modules()):
+        raise SettingsError(
+            f"train.batch_norm: {kind}, but the network has no batch norm; leave it out"
+        )
+
+
+def _check_end(experiment: Experiment) -> None:
+    """Refuse settings of the network's end that training would do without, or cannot learn."""
+    model, method = experiment.model, experiment.train.method
+    if model.linear_weights is not None:
+        raise SettingsError(
+            "model.linear_weights: brings classes of its own, which are not those of the data: it"
+            " is for localize, leave it out"
+        )
+    pooling = model.pooling.by if isinstance(model.pooling, PerClass) else model.pooling
+    unused = {
+        "model.pooling": not isinstance(pooling, Gap | None),
+        "model.dropout": model.dropout is not None,
+        "model.keep_known_classes": model.keep_known_classes,
+    }
+    if method.own_head and (places := [place for place, given in unused.items() if given]):
+        raise SettingsError(
+            f"{places[0]}: has no place, since train.method {method.name} puts a head of its own"
+            " on the features, with average pooling: leave one of the two out"
+        )

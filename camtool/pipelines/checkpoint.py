@@ -1,34 +1,57 @@
-"""What `camtool train` writes into a checkpoint, and how the newest whole one is found again."""
+"""Checkpoints of `camtool train`: what they hold, how a run goes on, and networks out of them.
+
+What a checkpoint folder is, and that it is whole or not there, is `camtool.runs.checkpoint_store`.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import pickle
 import platform
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final
 
+import safetensors
 import safetensors.torch
+import torch
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from camtool.annotations import NetworkClasses
 from camtool.errors import ModelError, RunError, shorten
-from camtool.runs.checkpoint_store import CLASSES, STATE, WEIGHTS, CheckpointStore, read_checkpoint
-from camtool.settings import differences
+from camtool.models import ModelSettings
+from camtool.pipelines.experiment import Experiment, LocalizeSettings
+from camtool.runs.checkpoint_store import (
+    CLASSES,
+    STATE,
+    WEIGHTS,
+    CheckpointStore,
+    checkpoint_folder,
+    read_checkpoint,
+)
+from camtool.settings import differences, load_settings
+from camtool.settings.yaml_text import to_yaml
+from camtool.training.loop import EpochSums, Position
+from camtool.training.methods import Method, TrainingMethod
+from camtool.training.seeds import get_random_state, set_random_state
 from camtool.training.settings import TrainSettings
-from camtool.training.state import pack_state, read_state, restore_state
-from camtool.training.trained import input_to_json, read_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from camtool.pipelines.experiment import Experiment
+    from camtool.models.classifier import Classifier, InputSpec
     from camtool.training.data import ExampleSets
     from camtool.training.loop import Loop
 
 
+S = TypeVar("S", bound=BaseModel)
+_INPUT: Final = ("size", "mean", "std", "interpolation", "crop_fraction")
 _log = logging.getLogger("camtool")
 
 
@@ -91,7 +114,7 @@ class Checkpoints:
             "program": {"name": "camtool", "version": version("camtool")},
             "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
             "experiment": self._experiment.model_dump(mode="json"),
-            "input": input_to_json(loop.spec),
+            "input": {key: getattr(loop.spec, key) for key in _INPUT},
             "threshold": getattr(self._experiment.localize.boxes, "threshold", None),
             "epoch": loop.position.epoch,
             "step": loop.position.step,
@@ -129,9 +152,9 @@ class Checkpoints:
                 continue
             if loop.processes.is_first:
                 self._mend_best(folder, description)
-            told = description["best"]
+            best = description["best"]
             return Progressed(
-                list(description["history"]), description["metrics"], told["value"], told["epoch"]
+                list(description["history"]), description["metrics"], best["value"], best["epoch"]
             )
         if damage:
             raise ModelError(f"{damage[0]}; no older checkpoint is whole: start with another --out")
@@ -208,3 +231,191 @@ def _same_place(store: CheckpointStore, description: Mapping[str, Any]) -> bool:
     except ModelError:
         return False
     return bool(best["epoch"] == description["epoch"] and best["step"] == description["step"])
+
+
+def pack_state(loop: Loop) -> bytes:
+    """Return the state of a loop at a step's end.
+
+    Every process must call this at the same step, since the sums of the epoch are joined.
+    """
+    sums = loop.processes.sum([*loop.sums.values.tolist(), loop.sums.unreadable])
+    state = {
+        "module": loop.module.state_dict(),
+        "optimizer": loop.optimizer.state_dict(),
+        "scaler": loop.scaler.state_dict(),
+        "average": loop.average.network.state_dict() if loop.average else None,
+        "average_updates": loop.average.updates if loop.average else 0,
+        "random": get_random_state(),
+        "position": [loop.position.epoch, loop.position.step],
+        "sums": sums,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a state; only tensors and plain data are ever built.
+
+    Raises:
+        ModelError: it cannot be read, or holds anything else.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        # Not torch's own advice, which is to unpickle it all the same.
+        raise ModelError(
+            f"{path}: not a training state: damaged, or it holds other things than tensors and"
+            " plain data, which are never built"
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: not a training state that can be read ({reason})") from error
+    return state
+
+
+def restore_state(loop: Loop, state: dict[str, Any], path: Path) -> None:
+    """Put a loop where the state was saved.
+
+    Raises:
+        ModelError: the state is of another network or optimizer.
+    """
+    try:
+        loop.module.load_state_dict(state["module"])
+        loop.optimizer.load_state_dict(state["optimizer"])
+        loop.scaler.load_state_dict(state["scaler"])
+        if loop.average is not None:
+            loop.average.network.load_state_dict(state["average"])
+            loop.average.updates = state["average_updates"]
+        set_random_state(state["random"])
+        loop.position = Position(*state["position"])
+        *values, unreadable = state["sums"]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).splitlines()[0][:300]
+        raise ModelError(f"{path}: not of this network and optimizer ({reason})") from error
+    # The sums are those of all processes: one of them takes them over.
+    if loop.processes.is_first:
+        loop.sums = EpochSums(torch.tensor(values, dtype=torch.float64), int(unreadable))
+
+
+def read_classes(folder: Path) -> NetworkClasses:
+    """Return the classes of a checkpoint's network.
+
+    Raises:
+        ModelError: the class map is damaged.
+    """
+    path = folder / CLASSES
+    try:
+        return NetworkClasses.from_json(json.loads(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not a class map ({error})") from error
+
+
+def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
+    """Return a trained network in evaluation mode, on the CPU.
+
+    Args:
+        model: the network; its section in the checkpoint's experiment.
+        folder: the checkpoint.
+        seed: of weights that are overwritten.
+
+    Raises:
+        ModelError: the checkpoint is damaged, or of another network.
+    """
+    from camtool.models.weights import with_linear_weights
+
+    description = read_checkpoint(folder)
+    bare = model.model_copy(update={"weights": "none", "linear_weights": None})
+    classifier = _method(description, folder).prepare(bare.build(seed, len(read_classes(folder))))
+    path = folder / WEIGHTS
+    try:
+        state = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a safetensors file ({error})") from error
+    own = classifier.state_dict()
+    for key in (*own, *state):
+        if key not in own or key not in state or own[key].shape != state[key].shape:
+            mine, its = (tuple(s[key].shape) if key in s else "absent" for s in (own, state))
+            raise ModelError(
+                f"{path}: checkpoint and experiment disagree: '{key}' is {its}, the section model"
+                f" asks for {mine}"
+            )
+    classifier.load_state_dict(state)
+    classifier.spec = _input_of(description, folder, classifier.spec)
+    if model.linear_weights is not None:
+        with_linear_weights(classifier.eval(), model.linear_weights)
+    return classifier.eval()
+
+
+def _method(description: dict[str, Any], folder: Path) -> TrainingMethod:
+    """The training method, which may have given the network a head of its own."""
+    try:
+        given = json.dumps(description["experiment"]["train"]["method"])
+        method: TrainingMethod = TypeAdapter(Method).validate_json(given)
+    except (KeyError, TypeError, ValidationError) as error:
+        raise ModelError(f"{folder}: damaged: no training method in it ({error})") from error
+    return method
+
+
+def _input_of(description: dict[str, Any], folder: Path, spec: InputSpec) -> InputSpec:
+    try:
+        given = description["input"]
+        kept: dict[str, Any] = {key: given[key] for key in _INPUT}
+        pairs = {key: tuple(v) for key, v in kept.items() if isinstance(v, list)}
+        return replace(spec, **{**kept, **pairs})
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: damaged: no preprocessing in it ({error})") from error
+
+
+def with_model(model: Path, config: Path | None, overrides: Sequence[str]) -> Experiment:
+    """Return the settings under which a trained network localizes.
+
+    The network, its preprocessing, its maps and its boxes (with the threshold) are those of the
+    checkpoint; what a settings file and `--set` say of `localize` goes before.
+
+    Args:
+        model: a checkpoint folder, a file in it, or a run folder of `camtool train`.
+        config: a settings file; None for none.
+        overrides: texts `key=value`.
+
+    Raises:
+        ModelError: no checkpoint, or a damaged one.
+        SettingsError: the settings are not valid.
+    """
+    folder = checkpoint_folder(model)
+    if folder is None:
+        raise ModelError(
+            f"{shorten(str(model), 200)}: no checkpoint of `camtool train` there: name the folder"
+            " checkpoints/best of its run, or the run"
+        )
+    stored = read_checkpoint(folder).get("experiment", {})
+    network = _section(ModelSettings, stored, "model", folder)
+    trained = _section(LocalizeSettings, stored, "localize", folder)
+    network = network.model_copy(update={"weights": str(folder)})
+    if config is None:
+        return _over(network, trained, overrides)
+    given = load_settings(Experiment, config, overrides)
+    kept = {k: v for k, v in trained if k not in given.localize.model_fields_set}
+    localize = given.localize.model_copy(update=kept)
+    return given.model_copy(update={"model": network, "localize": localize})
+
+
+def _over(
+    network: ModelSettings, trained: LocalizeSettings, overrides: Sequence[str]
+) -> Experiment:
+    """Put `--set` over the checkpoint's settings, part by part."""
+    held = {"model": network.model_dump(mode="json"), "localize": trained.model_dump(mode="json")}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        file.write(to_yaml(held))
+        file.flush()
+        return load_settings(Experiment, Path(file.name), overrides)
+
+
+def _section(cls: type[S], given: Any, name: str, folder: Path) -> S:  # noqa: ANN401
+    try:
+        return cls.model_validate_json(json.dumps(given[name]))
+    except (ValidationError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{folder}: its section {name} cannot be read: made by another version, or damaged"
+            f" ({shorten(str(error), 200)})"
+        ) from error

@@ -43,7 +43,14 @@ class RunSettings(Settings):
 
 @final
 class LocalizeSettings(Settings):
-    """From images to maps and boxes."""
+    """From images to maps and boxes.
+
+    Example:
+        >>> from camtool import PaperBoxes
+        >>> settings = LocalizeSettings(classes=TopK(k=1), boxes=PaperBoxes(threshold=0.3))
+        >>> settings.classes.k, settings.cam.name
+        (1, 'cam')
+    """
 
     images: ImageSettings = ImageSettings()
     """How image files are read."""
@@ -69,7 +76,17 @@ class LocalizeSettings(Settings):
 
 @final
 class Experiment(Settings):
-    """Everything that can be set."""
+    """Everything that can be set: the sections of a settings file.
+
+    Example:
+        >>> experiment = Experiment(run=RunSettings(dir=Path("runs/mine"), seed=1))
+        >>> experiment.run.seed, experiment.localize.boxes.name, experiment.train.epochs
+        (1, 'paper', 10)
+        >>> from camtool import load_settings
+        >>> _ = Path("mine.yaml").write_text("train: {epochs: 3}")
+        >>> load_settings(Experiment, Path("mine.yaml"), ["train.batch_size=8"]).train.epochs
+        3
+    """
 
     run: RunSettings = RunSettings()
     """Folder, seed and device."""

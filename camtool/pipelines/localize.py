@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, TypeVar, final
 
 import torch
 
-from camtool.annotations import read_labels
-from camtool.errors import CamtoolError, DataError, shorten
+from camtool.annotations import NO_CLASS, read_labels
+from camtool.errors import CamtoolError, DataError, EvaluationError, shorten
+from camtool.evaluation.join import Joiner
 from camtool.images import find_images
 from camtool.images.decode import quiet_pillow
 from camtool.parallel import cores_here, ordered_map
-from camtool.pipelines.identity import changed_keys, identity_of, manifest_of
 from camtool.pipelines.localizer import Localization, Localizer, Prepared, Seen
-from camtool.pipelines.targets import has_boxes, label_warnings, targets_of
+from camtool.pipelines.manifest import changed_keys, has_boxes, identity_of, manifest_of
 from camtool.progress import progress
 from camtool.report.overlay import encode_overlay, overlay_name
 from camtool.runs import RunFolder, Shard, read_manifest, write_atomically
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from camtool.annotations import AnnotationSet
+    from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import FoundImages, ImageSource
     from camtool.pipelines.experiment import Experiment
 
 
 _PART_IMAGES: Final = 128
 _PART_SECONDS: Final = 30.0
+_MOST_PROBLEMS: Final = 10
+R = TypeVar("R")
 Result = tuple[Prediction, Localization | None]
 _log = logging.getLogger("camtool")
 
@@ -94,6 +97,14 @@ def localize(
     stop: Callable[[], bool] = lambda: False,
 ) -> LocalizeResult:
     """Localize the classes of images and write a run folder.
+
+    Example:
+        >>> from camtool import Experiment, read_predictions
+        >>> result = localize(["examples/images/cat.jpg"], Experiment())
+        >>> str(result.folder), result.images, result.skipped
+        ('runs/localize', 1, ())
+        >>> [prediction.classes[0].title for prediction in read_predictions(result.folder)]
+        ['Egyptian cat']
 
     Started again after any kind of end it goes on where it stopped. An image that cannot be read
     becomes a record with its reason.
@@ -177,12 +188,11 @@ def _work(job: _Job, done: int) -> None:
     """Localize the shard's images from the `done`-th on, and save them part by part."""
     results = _localizations(job, job.sources[done:])
     shown = progress(results, len(job.sources), done, "images")
-    with quiet_pillow():
-        while part := _part(_until_stopped(shown, job)):
-            job.folder.append([p for p, _ in part], [m.maps if m else () for _, m in part])
-            if job.stop():
-                left = len(job.sources) - job.folder.done()
-                raise StoppedError(f"stopped early, {left:,} images left: start again to go on")
+    while part := _part(_until_stopped(shown, job)):
+        job.folder.append([p for p, _ in part], [m.maps if m else () for _, m in part])
+        if job.stop():
+            left = len(job.sources) - job.folder.done()
+            raise StoppedError(f"stopped early, {left:,} images left: start again to go on")
 
 
 def _part(results: Iterator[Result]) -> list[Result]:
@@ -209,29 +219,78 @@ def _until_stopped(results: Iterable[Result], job: _Job) -> Iterator[Result]:
 
 
 def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Result]:
-    """Decode, see and finish images in order, with a bounded number under way."""
-    localizer, run = job.localizer, job.experiment.run
-    cores = cores_here()
+    images = ((source, job.targets.get(source.image_id, ())) for source in sources)
+
+    def finish(outcome: Outcome) -> Result:
+        return _finished(job, outcome)
+
+    workers = job.experiment.run.workers
+    return localize_each(job.localizer, images, finish, threads=cores_here(), readers=workers)
+
+
+def _finished(job: _Job, outcome: Outcome) -> Result:
+    source, localization = outcome.source, outcome.localization
+    if localization is None:
+        return Prediction(source.image_id, source.path, None, error=outcome.error), None
+    if localization.photo is not None and localization.classes:
+        path = job.folder.path / "overlays" / overlay_name(source.image_id)
+        make_folder(path.parent)
+        picture = localization.overlay(job.experiment.localize)
+        write_atomically(path, encode_overlay(picture), sync=False)
+    # The photo is not needed any more, and up to a part's worth of results waits to be saved.
+    return localization.prediction, Localization(
+        localization.prediction, localization.maps, None, localization.warnings
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one image: where its classes are, or the reason why there is nothing."""
+
+    source: ImageSource
+    seen: Seen | None = None
+    localization: Localization | None = None
+    error: str | None = None
+
+
+def localize_each(
+    localizer: Localizer,
+    images: Iterable[tuple[ImageSource, tuple[int, ...]]],
+    then: Callable[[Outcome], R],
+    *,
+    threads: int,
+    readers: int,
+) -> Iterator[R]:
+    """Localize images, one by one on a CPU, in fixed batches on a GPU, and yield `then` of each.
+
+    What is yielded is in the order of the images, of which a bounded number is under way.
+
+    Args:
+        localizer: the network with its settings.
+        images: images and their true classes.
+        then: what to do with each outcome; called in a thread.
+        threads: that run the network (on a CPU), make boxes and call `then`.
+        readers: threads that decode; 0: whoever takes what is yielded.
+    """
     on_cpu = localizer.device.type == "cpu"
-    ahead = 2 * cores if on_cpu else 2 * run.batch_size
+    ahead = 2 * threads if on_cpu else 2 * localizer.batch_size
 
-    def prepare(source: ImageSource) -> Prepared:
-        return localizer.prepare(source, job.targets.get(source.image_id, ()))
-
-    def finish(item: tuple[Prepared, Seen | None]) -> Result:
-        return _finished(job, *item)
+    def finish(item: tuple[Prepared, Seen | None]) -> R:
+        return then(_outcome(localizer, *item))
 
     with ExitStack() as stack:
-        readers = stack.enter_context(ThreadPoolExecutor(run.workers)) if run.workers else None
+        # What the threads below set is also what this thread would go on with.
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        stack.enter_context(quiet_pillow())
+        pool = stack.enter_context(ThreadPoolExecutor(readers)) if readers else None
         workers = stack.enter_context(
-            ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         )
-        prepared = ordered_map(prepare, sources, readers, ahead + run.workers)
+        prepared = ordered_map(lambda i: localizer.prepare(*i), images, pool, ahead + readers)
         if on_cpu:
-            alone = ordered_map(
+            yield from ordered_map(
                 lambda p: finish((p, _see_alone(localizer, p))), prepared, workers, ahead
             )
-            yield from alone
         else:
             seen = chain.from_iterable(_see_batches(localizer, prepared))
             yield from ordered_map(finish, seen, workers, ahead)
@@ -252,20 +311,63 @@ def _see_batches(
         yield [(p, None if p.error is not None else next(seen)) for p in batch]
 
 
-def _finished(job: _Job, prepared: Prepared, seen: Seen | None) -> Result:
-    source = prepared.source
+def _outcome(localizer: Localizer, prepared: Prepared, seen: Seen | None) -> Outcome:
     error = prepared.error
     if seen is not None and not all(map(math.isfinite, seen.scores)):
         error = "the network's scores of it are not finite"
     if seen is None or error is not None:
-        return Prediction(source.image_id, source.path, None, error=error), None
-    localization = job.localizer.finish(prepared, seen)
-    if localization.photo is not None and localization.classes:
-        path = job.folder.path / "overlays" / overlay_name(source.image_id)
-        make_folder(path.parent)
-        picture = localization.overlay(job.experiment.localize)
-        write_atomically(path, encode_overlay(picture), sync=False)
-    # The photo is not needed any more, and up to a part's worth of results waits to be saved.
-    return localization.prediction, Localization(
-        localization.prediction, localization.maps, None, localization.warnings
-    )
+        return Outcome(prepared.source, error=error)
+    return Outcome(prepared.source, seen, localizer.finish(prepared, seen))
+
+
+def label_warnings(known: AnnotationSet) -> list[str]:
+    """Return what to say of the labels: entries that could not be used first, then the rest."""
+    problems = [f"{problem}; not used as a label" for problem in known.problems[:_MOST_PROBLEMS]]
+    if (more := len(known.problems) - len(problems)) > 0:
+        problems.append(f"{known.source}: {more:,} more entries could not be used as labels")
+    return [*problems, *known.warnings]
+
+
+def targets_of(
+    sources: Sequence[ImageSource], known: AnnotationSet | None, names: NetworkClasses
+) -> dict[str, tuple[int, ...]]:
+    """Return the true classes of each image by its id, as indices of the network's classes.
+
+    Args:
+        sources: the images.
+        known: the labels; None takes those of the lists that the images came from.
+        names: the classes of the network; labels it does not have are told, once each.
+
+    Raises:
+        DataError: the labels name none of the images, or fit several.
+    """
+    labels = _by_image(sources, known) if known else {s.image_id: s.labels for s in sources}
+    unknown: Counter[str] = Counter()
+    result = {}
+    for image_id, given in labels.items():
+        indices = [(label, names.index(label)) for label in given if label != NO_CLASS]
+        result[image_id] = tuple(i for _, i in indices if i is not None)
+        unknown.update(str(label) for label, i in indices if i is None)
+    for label, count in unknown.most_common(10):
+        hint = names.hint(label)
+        _log.warning("'%s' (%d images) is no class of the network%s", shorten(label), count, hint)
+    return result
+
+
+def _by_image(
+    sources: Sequence[ImageSource], known: AnnotationSet
+) -> dict[str, tuple[str | int, ...]]:
+    """Join labels with images by their ids, as `camtool eval` joins predictions."""
+    joiner = Joiner(known.annotations, "image")
+    for source in sources:
+        joiner.add(source.image_id)
+    try:
+        joined = joiner.resolve()
+    except EvaluationError as error:
+        raise DataError(f"{known.source}: {error}") from error
+    if joined.unannotated:
+        _log.warning(
+            "%s: %d of %d images have no label (first: %s)",
+            known.source, len(joined.unannotated), len(sources), shorten(joined.unannotated[0]),
+        )  # fmt: skip
+    return {image: known.annotations[name].labels for name, image in joined.pairs.items()}

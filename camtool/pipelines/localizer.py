@@ -12,20 +12,20 @@ import torch
 
 from camtool.annotations import NetworkClasses
 from camtool.cam.method import check_mode
-from camtool.errors import ImageReadError, ModelError
+from camtool.errors import ImageReadError, ModelError, shorten
 from camtool.images.decode import Decoded, decode, quiet_pillow
 from camtool.images.merging import merge_maps
 from camtool.images.sources import FileSource, ImageSource
 from camtool.images.views import View
 from camtool.models import ModelSettings
+from camtool.pipelines.checkpoint import build_trained, read_classes
 from camtool.pipelines.experiment import LocalizeSettings
-from camtool.pipelines.input_sizes import check_input_sizes
-from camtool.pipelines.several_views import merge_boxes, merge_logits
 from camtool.report.overlay import draw_overlay, thumbnail
-from camtool.structures import ClassPrediction, Prediction, ScoredBox, ScoreMap
-from camtool.training.trained import build_trained, read_classes
+from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox, ScoreMap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
@@ -76,7 +76,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Localization:
-    """What was found in one image: the record, the map of each class, the picture for overlays."""
+    """What was found in one image: the record, the map of each class, the picture for overlays.
+
+    Example:
+        >>> tabby = ClassPrediction("tabby", score=0.8, boxes=(), rank=1)
+        >>> prediction = Prediction("cat", "cat.jpg", (500, 300), (tabby,))
+        >>> heat = ScoreMap(np.eye(2, dtype=np.float32), region=(0, 0, 500, 300), size=(500, 300))
+        >>> found = Localization(prediction, (heat,), photo=None)
+        >>> found.classes[0].name, found.maps[0].values.shape
+        ('tabby', (2, 2))
+    """
 
     prediction: Prediction
     maps: tuple[ScoreMap, ...]
@@ -103,6 +112,12 @@ class Localization:
 @final
 class Localizer:
     """A network with its settings, ready for pictures.
+
+    Example:
+        >>> found = Localizer()("examples/images/cat.jpg")
+        >>> found.classes[0].title, f"{found.classes[0].score:.1f}"
+        ('Egyptian cat', '0.8')
+        >>> found.overlay().save("overlay.png")
 
     On a CPU every image passes the network alone, one thread an image: faster there than batches,
     and no result depends on an image's neighbours. On a GPU batches have one fixed size, for the
@@ -296,3 +311,89 @@ def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no CUDA device is here: use --device cpu, or auto")
     return torch.device(name)
+
+
+Boxes = list[tuple[ScoredBox, ...]]
+"""The boxes of each class."""
+
+
+def merge_logits(logits: Sequence[Tensor]) -> Tensor:
+    """Return logits whose softmax is the mean of the views' softmax outputs.
+
+    Args:
+        logits: of each view, shape (B, C), float32.
+
+    Returns:
+        Shape (B, C); the logits of a single view as they are.
+    """
+    if len(logits) == 1:
+        return logits[0]
+    return torch.stack([each.softmax(1) for each in logits]).mean(0).log()
+
+
+def merge_boxes(
+    boxes: Sequence[Boxes | None],
+    views: Sequence[View],
+    strongest: Callable[[Sequence[ScoredBox]], tuple[ScoredBox, ...]],
+) -> Boxes | None:
+    """Return the boxes that a method found itself in all views, in pixels of the picture.
+
+    Args:
+        boxes: of each view, in pixels of its input; None where the method finds none itself.
+        views: the views.
+        strongest: chooses among the boxes of a class, as the method does; see `MapMethod`.
+
+    Returns:
+        The boxes of each class, strongest first; None where some view has None.
+    """
+    every = [
+        [tuple(_in_picture(b, view) for b in of_class) for of_class in of_view]
+        for of_view, view in zip(boxes, views, strict=True)
+        if of_view is not None
+    ]
+    if len(every) < len(views):
+        return None
+    return [
+        strongest([b for of_view in of_class for b in of_view])
+        for of_class in zip(*every, strict=True)
+    ]
+
+
+def _in_picture(scored: ScoredBox, view: View) -> ScoredBox:
+    """Bring a box from pixels of a view's input to those of the picture."""
+    height, width = view.pixels.shape[1:]
+    left, top, right, bottom = view.region
+    across, down = (right - left) / width, (bottom - top) / height
+    box = scored.box
+    x0, x1 = (width - box.x1, width - box.x0) if view.mirrored else (box.x0, box.x1)
+    placed = Box(left + x0 * across, top + box.y0 * down, left + x1 * across, top + box.y1 * down)
+    return ScoredBox(placed, scored.score)
+
+
+def check_input_sizes(classifier: Classifier, sizes: Iterable[tuple[int, int]]) -> None:
+    """Refuse a size that the network does not take, before the first image.
+
+    Its own size costs nothing; each other one a pass.
+
+    Args:
+        classifier: the network, in evaluation mode.
+        sizes: (width, height) of the inputs.
+
+    Raises:
+        ModelError: it does not; the message names its own size.
+    """
+    own = classifier.spec.size
+    weight = next(classifier.parameters())
+    for width, height in dict.fromkeys(sizes):
+        if (width, height) == own:
+            continue
+        try:
+            with torch.no_grad():
+                classifier(weight.new_zeros(1, 3, height, width))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"{classifier.name} takes no input of {width}×{height}, which"
+                f" localize.preprocess.size and localize.views lead to ({shorten(str(error))});"
+                f" its own size is {own[0]}×{own[1]}: leave localize.preprocess.size out, and use"
+                " views without other scales"
+            ) from error

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 import torch
 
 from camtool.errors import RunError, SettingsError, shorten
-from camtool.pipelines.assembly import assemble
+from camtool.pipelines.assembly import assemble, check_fit
 from camtool.pipelines.checkpoint import Checkpoints, Progressed
-from camtool.pipelines.epochs import check_fit, score_of, sentence_of
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
@@ -20,6 +19,8 @@ from camtool.training.distributed import Processes, keep_freed_memory, processes
 from camtool.training.history import (
     check_tensorboard,
     draw_curves,
+    score_of,
+    sentence_of,
     write_history,
     write_tensorboard,
 )
@@ -42,6 +43,12 @@ _log = logging.getLogger("camtool")
 class TrainResult:
     """What a training run came to.
 
+    Example:
+        >>> from pathlib import Path
+        >>> row = {"epoch": 1, "train": {"loss": 0.7}, "val": None}
+        >>> TrainResult(Path("runs/train"), (row,), 1, "last", uses_boxes=False).best_epoch
+        1
+
     Attributes:
         folder: the run folder.
         history: a row an epoch, as in `history.jsonl`.
@@ -63,6 +70,28 @@ def train(
     experiment: Experiment, *, resume: bool = False, stop: Callable[[], bool] = lambda: False
 ) -> TrainResult:
     """Train a network from class labels, and write a run folder with its checkpoints.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import PIL.Image
+        >>> for colour in ("red", "blue"):
+        ...     for number in range(4):
+        ...         file = Path("colours", colour, f"{number}.png")
+        ...         file.parent.mkdir(parents=True, exist_ok=True)
+        ...         PIL.Image.new("RGB", (32, 32), colour).save(file)
+        >>> _ = Path("colours.yaml").write_text('''
+        ... run: {dir: runs/colours, device: cpu, workers: 0}
+        ... model: {backbone: timm/test_resnet.r160_in1k, weights: none}
+        ... data: {name: folder, root: colours, val_fraction: 0.25}
+        ... train: {epochs: 2, batch_size: 2}
+        ... localize: {preprocess: {size: 32}}
+        ... ''')
+        >>> from camtool import Experiment, load_settings
+        >>> result = train(load_settings(Experiment, Path("colours.yaml")))
+        >>> [row["epoch"] for row in result.history], result.best_rule
+        ([1, 2], 'top1')
+        >>> sorted(path.name for path in (result.folder / "checkpoints" / "best").iterdir())
+        ['checkpoint.json', 'classes.json', 'weights.safetensors']
 
     Args:
         experiment: all settings; the run folder is `experiment.run.dir`.

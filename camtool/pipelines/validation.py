@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, final
 
 import torch
@@ -17,14 +15,13 @@ from camtool.errors import DataError, shorten
 from camtool.evaluation.join import Joiner
 from camtool.evaluation.judging import Judge
 from camtool.evaluation.truths import NO_LABEL, KnownClasses
-from camtool.images.decode import quiet_pillow
 from camtool.metrics.error_kinds import DiagnosisSettings
 from camtool.metrics.figures import ImageOutcome
 from camtool.metrics.ilsvrc import Ilsvrc
-from camtool.parallel import ordered_map
 from camtool.pipelines.class_choice import TopK
 from camtool.pipelines.evaluate import EvalSettings
-from camtool.pipelines.localizer import Localizer, Prepared, Seen
+from camtool.pipelines.localize import localize_each
+from camtool.pipelines.localizer import Localizer
 from camtool.report.overlay import OverlaySettings
 from camtool.structures import AnnotatedObject, Annotation, Prediction
 from camtool.training.losses import Logistic
@@ -36,6 +33,8 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.pipelines.experiment import Experiment
+    from camtool.pipelines.localize import Outcome
+    from camtool.pipelines.localizer import Seen
     from camtool.training.data import Example, ExampleSets
     from camtool.training.distributed import Processes
 
@@ -154,61 +153,27 @@ class Validator:
         self._localizer.classifier.load_state_dict(weights)
         counts = _Counts()
         stopped = False
-        for example, prepared, seen in self._seen():
-            self._add(counts, example, prepared, seen)
+        for example, outcome in zip(self._examples, self._outcomes(), strict=True):
+            self._add(counts, example, outcome)
             if stopped := stop():
                 break
         if self._peers.any([stopped])[0]:
             return None
         return _Counts(*self._peers.sum(list(vars(counts).values()))).metrics()
 
-    def _seen(self) -> Iterator[tuple[Example, Prepared, Seen | None]]:
-        """Run the network as `localize` does: one by one on a CPU, in fixed batches on a GPU."""
+    def _outcomes(self) -> Iterator[Outcome]:
+        """Localize the images of this process as `localize` does, by as many threads as it has."""
+        images = ((e.source, e.labels) for e in self._examples)
         threads = torch.get_num_threads()
-        on_cpu = self._localizer.device.type == "cpu"
-        try:
-            with (
-                quiet_pillow(),
-                ThreadPoolExecutor(
-                    threads, initializer=torch.set_num_threads, initargs=(1,)
-                ) as workers,
-            ):
-                if on_cpu:
-                    yield from ordered_map(self._see_one, self._examples, workers, 2 * threads)
-                else:
-                    yield from self._see_batches(workers)
-        finally:
-            torch.set_num_threads(threads)
+        return localize_each(self._localizer, images, lambda o: o, threads=threads, readers=threads)
 
-    def _prepare(self, example: Example) -> tuple[Example, Prepared]:
-        return example, self._localizer.prepare(example.source, example.labels)
-
-    def _see_one(self, example: Example) -> tuple[Example, Prepared, Seen | None]:
-        _, prepared = self._prepare(example)
-        seen = None if prepared.error is not None else self._localizer.see([prepared])[0]
-        return example, prepared, seen
-
-    def _see_batches(
-        self, workers: ThreadPoolExecutor
-    ) -> Iterator[tuple[Example, Prepared, Seen | None]]:
-        size = self._localizer.batch_size
-        prepared = ordered_map(self._prepare, self._examples, workers, 2 * size)
-        while batch := list(islice(prepared, size)):
-            readable = [p for _, p in batch if p.error is None]
-            filled = readable + readable[-1:] * (size - len(readable))
-            seen = iter(self._localizer.see(filled) if readable else ())
-            for example, one in batch:
-                yield example, one, None if one.error is not None else next(seen)
-
-    def _add(
-        self, counts: _Counts, example: Example, prepared: Prepared, seen: Seen | None
-    ) -> None:
-        if seen is None or not all(map(math.isfinite, seen.scores)):
-            reason = prepared.error or "the network's scores of it are not finite"
-            _log.warning("validation: %s: %s; left out", prepared.source.path, reason)
+    def _add(self, counts: _Counts, example: Example, outcome: Outcome) -> None:
+        seen, localization = outcome.seen, outcome.localization
+        if seen is None or localization is None:
+            path = example.source.path
+            _log.warning("validation: %s: %s; left out", path, outcome.error)
             counts.unreadable += 1
             return
-        prediction = self._localizer.finish(prepared, seen).prediction
         annotation = self._annotations.get(example.source.image_id)
         counts.images += 1
         of_true = [(r, s) for c, r, s in zip(seen.classes, seen.ranks, seen.scores, strict=True)
@@ -220,7 +185,7 @@ class Validator:
             else -math.log(max(max(s for _, s in of_true), _LEAST_PROBABILITY))
         )  # fmt: skip
         if annotation is not None:
-            self._add_boxes(counts, annotation, prediction)
+            self._add_boxes(counts, annotation, localization.prediction)
 
     def _logistic(self, seen: Seen, example: Example) -> float:
         """The loss that training on several classes an image minimises."""

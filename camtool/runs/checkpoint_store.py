@@ -168,16 +168,16 @@ class CheckpointStore:
             folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.path))
             try:
                 folder.chmod(self.path.stat().st_mode & 0o777)  # as open as its run
-                told = dict(description)
-                told.setdefault("files", {})
+                written = dict(description)
+                written.setdefault("files", {})
                 for name, content in files.items():
                     if isinstance(content, Path):
                         _link(content, folder / name)
                     else:
                         write_atomically(folder / name, content)
                         digest = hashlib.sha256(content).hexdigest()
-                        told["files"][name] = {"bytes": len(content), "sha256": digest}
-                write_atomically(folder / DESCRIPTION, json.dumps(told, indent=1))
+                        written["files"][name] = {"bytes": len(content), "sha256": digest}
+                write_atomically(folder / DESCRIPTION, json.dumps(written, indent=1))
                 yield folder
                 _sync(self.path)
             finally:

@@ -102,3 +102,34 @@ def write_tensorboard(run: Path, row: Row) -> None:
         raise RunError(
             f"{folder}: cannot be written ({error.strerror}); --resume goes on"
         ) from error
+
+
+def score_of(row: Row, rule: str) -> list[float] | None:
+    """How good an epoch is by a rule, more being better; None where it was not validated.
+
+    Among equals the smaller validation loss decides: on a small set many epochs are equal.
+    """
+    if rule == "last":
+        return [float(row["epoch"])]
+    metrics = row["val"] or {}
+    if rule not in metrics:
+        return None
+    return [-metrics["loss"]] if rule == "loss" else [metrics[rule], -metrics["loss"]]
+
+
+def sentence_of(row: Row) -> str:
+    """Return a row of the history as a line for the log."""
+    train, val = row["train"], row["val"] or {}
+    parts = [
+        f"epoch {row['epoch']}: training loss {train['loss']:.4f}, top-1 {train['top1']:.1f} %,"
+        f" {row['images_per_second']:.1f} images a second"
+    ]
+    if train["unreadable"]:
+        parts.append(f"{train['unreadable']:,} images could not be read")
+    if "top1" in val:
+        parts.append(f"validation loss {val['loss']:.4f}, top-1 {val['top1']:.2f} %")
+    if "gt_known" in val:
+        parts.append(
+            f"top-1 localization {val['top1_localization']:.2f} %, GT-known {val['gt_known']:.2f} %"
+        )
+    return "; ".join(parts)

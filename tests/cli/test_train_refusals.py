@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from camtool.errors import ModelError, RunError
+from camtool.pipelines.checkpoint import read_state
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.train import train
 from camtool.runs import checkpoint_store as store
 from camtool.settings import load_settings
 from camtool.training.loop import Loop
-from camtool.training.state import read_state
 from tests.builders import draw_shapes
 from tests.cli.test_train_command import failed, history, weights
 from tests.commands import SMALL, run_here, shapes_data

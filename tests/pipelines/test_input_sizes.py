@@ -9,7 +9,7 @@ from camtool.annotations import NetworkClasses
 from camtool.cam import GradCam
 from camtool.errors import ModelError
 from camtool.images import MultiScale, One, TenCrop
-from camtool.pipelines.input_sizes import check_input_sizes
+from camtool.pipelines.localizer import check_input_sizes
 from tests.networks import Gap, classifier_of, torchvision_vit
 
 

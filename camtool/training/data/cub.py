@@ -17,9 +17,23 @@ if TYPE_CHECKING:
 
 @final
 class CubData(DataSettings):
-    """CUB-200-2011: trained on its training images, validated on its test images with their boxes.
+    r"""CUB-200-2011: trained on its training images, validated on its test images with their boxes.
 
     The class map is `classes.txt`: names such as `001.Black_footed_Albatross`.
+
+    Example:
+        >>> tables = {
+        ...     "classes.txt": "1 001.Albatross\n2 002.Wren\n",
+        ...     "images.txt": "1 001.Albatross/a.jpg\n2 002.Wren/b.jpg\n3 002.Wren/c.jpg\n",
+        ...     "image_class_labels.txt": "1 1\n2 2\n3 2\n",
+        ...     "train_test_split.txt": "1 1\n2 1\n3 0\n",
+        ...     "bounding_boxes.txt": "1 0 0 9 9\n2 0 0 9 9\n3 2 1 9 9\n",
+        ... }
+        >>> for name, text in tables.items():
+        ...     _ = Path(name).write_text(text)
+        >>> sets = CubData(root=Path.cwd()).load(seed=0)
+        >>> sets.classes.titles, len(sets.train), len(sets.val)
+        (('Albatross', 'Wren'), 2, 1)
     """
 
     summary: ClassVar[str] = "CUB-200-2011: the folder with images.txt and classes.txt"

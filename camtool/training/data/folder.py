@@ -26,6 +26,14 @@ class FolderData(DataSettings):
 
     Images may lie deeper in a class folder. With `val` unset, the folders `train` and `val` in
     `root` are the two sets where both are there; otherwise the set is split by `val_fraction`.
+
+    Example:
+        >>> for name in ("set/cat/1.jpg", "set/cat/2.jpg", "set/dog/1.jpg"):
+        ...     Path(name).parent.mkdir(parents=True, exist_ok=True)
+        ...     Path(name).touch()
+        >>> sets = FolderData(root=Path("set"), val_fraction=0).load(seed=0)
+        >>> sets.classes.names, [example.labels for example in sets.train]
+        (('cat', 'dog'), [(0,), (0,), (1,)])
     """
 
     summary: ClassVar[str] = "a folder of class folders: CLASS/IMAGE"

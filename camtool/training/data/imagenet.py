@@ -29,6 +29,13 @@ class ImageNetData(DataSettings):
     The classes of the validation images come from `val_labels`, the development kit's
     `ILSVRC2012_validation_ground_truth.txt` (one ILSVRC id a line, images in name order), or from
     the XML of `boxes`.
+
+    Example:
+        >>> for name in ("train/n02119789/1.JPEG", "train/n02085620/1.JPEG"):
+        ...     Path(name).parent.mkdir(parents=True, exist_ok=True)
+        ...     Path(name).touch()
+        >>> ImageNetData(train=Path("train"), val_fraction=0).load(seed=0).classes.titles
+        ('Chihuahua', 'kit fox')
     """
 
     summary: ClassVar[str] = "ILSVRC 2012: WNID folders; flat val with its ground-truth list or XML"

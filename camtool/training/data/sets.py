@@ -30,6 +30,11 @@ _MOST_NAMED = 5
 class Example:
     """One image to learn from, or to validate on.
 
+    Example:
+        >>> from camtool.images.sources import FileSource
+        >>> Example(FileSource("cat", "photos/cat.jpg"), labels=(0,)).source.path
+        'photos/cat.jpg'
+
     Attributes:
         source: the encoded image.
         labels: its true classes, as indices into the class map; at least one.
@@ -42,6 +47,13 @@ class Example:
 @dataclass(slots=True)
 class ExampleSets:
     """A data set, ready for training.
+
+    Example:
+        >>> from camtool.annotations import NetworkClasses
+        >>> from camtool.images.sources import FileSource
+        >>> cat, dog = (Example(FileSource(n, f"{n}.jpg"), (i,)) for i, n in enumerate("ab"))
+        >>> len(ExampleSets(NetworkClasses.named(["cat", "dog"]), [cat, dog], val=[]).train)
+        2
 
     Attributes:
         classes: the class map.
@@ -62,7 +74,14 @@ class ExampleSets:
 
 
 class DataSettings(Settings):
-    """Base of the data sets: a member of the union is a setting and the reader itself."""
+    """Base of the data sets: a member of the union is a setting and the reader itself.
+
+    Example:
+        >>> from camtool.settings import members
+        >>> from camtool.training.data import Data
+        >>> [data.model_fields["name"].default for data in members(Data, DataSettings)][:2]
+        ['folder', 'tiny-imagenet']
+    """
 
     summary: ClassVar[str]
     """What the data set looks like on the disk, in one line."""

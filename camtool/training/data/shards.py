@@ -31,6 +31,17 @@ class ShardData(DataSettings):
     Nothing is unpacked. Shards come in a random order, a few at a time, and images are shuffled
     within these few: reading stays nearly sequential, and the order of an epoch is still fixed by
     the seed, so that a run goes on in the middle of a shard.
+
+    Example:
+        >>> for name in ("cat/1.jpg", "dog/1.jpg"):
+        ...     Path(name).parent.mkdir()
+        ...     Path(name).touch()
+        >>> with tarfile.open("train-0.tar", "w") as tar:
+        ...     tar.add("cat")
+        ...     tar.add("dog")
+        >>> sets = ShardData(train=("train-*.tar",), val_fraction=0).load(seed=0)
+        >>> sets.classes.names, sets.shards
+        (('cat', 'dog'), (2,))
     """
 
     summary: ClassVar[str] = "tar shards of CLASS/IMAGE, or of KEY.jpg and KEY.cls; streamed"

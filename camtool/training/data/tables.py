@@ -24,10 +24,16 @@ _LABEL_HEADS = ("label", "labels", "class", "classes", "category")
 
 @final
 class CsvData(DataSettings):
-    """Rows `path,label`, or `path,label;label` for images of several classes.
+    r"""Rows `path,label`, or `path,label;label` for images of several classes.
 
     Paths are relative to `root`. A first row such as `path,label` is a header. Images of several
     classes need the multi-label loss (`train.loss: {name: logistic}`).
+
+    Example:
+        >>> _ = Path("train.csv").write_text("a.jpg,cat\nb.jpg,dog\nc.jpg,cat;dog\n")
+        >>> sets = CsvData(train=Path("train.csv"), val_fraction=0).load(seed=0)
+        >>> [example.labels for example in sets.train]
+        [(0,), (1,), (0, 1)]
     """
 
     summary: ClassVar[str] = "a table: path,label or path,label;label"

@@ -27,6 +27,15 @@ class TinyImageNetData(DataSettings):
 
     The classes are the folders of `train`, in the order of their wnids; titles are ImageNet's.
     The boxes of `val_annotations.txt` are corners, both in the box, in the 64×64 frame.
+
+    Example:
+        >>> for wnid in ("n02119789", "n02085620"):
+        ...     folder = Path("tiny/train", wnid, "images")
+        ...     folder.mkdir(parents=True)
+        ...     (folder / "1.JPEG").touch()
+        >>> sets = TinyImageNetData(root=Path("tiny")).load(seed=0)
+        >>> sets.classes.titles, len(sets.train), len(sets.val)
+        (('Chihuahua', 'kit fox'), 2, 0)
     """
 
     summary: ClassVar[str] = "Tiny ImageNet, unpacked or as a tar: train/WNID/images, val/images"

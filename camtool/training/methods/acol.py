@@ -25,6 +25,13 @@ class Acol(TrainingMethod):
     to [0, 1], reaches the threshold: `loss = loss(A) + loss(B)`. The localization map is the
     larger of the two branches' scaled maps at each place, the logits are branch A's.
     Zhang et al., CVPR 2018, arXiv:1804.06962.
+
+    Example:
+        >>> from camtool.models import ModelSettings
+        >>> model = ModelSettings(backbone="timm/test_resnet.r160_in1k", weights="none")
+        >>> network = Acol(channels=8).prepare(model.build(seed=0, num_classes=3))
+        >>> type(network.head).__name__, network.num_classes
+        ('ComplementaryHead', 3)
     """
 
     summary: ClassVar[str] = "a second classifier on what the first one left"

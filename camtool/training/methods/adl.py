@@ -24,6 +24,13 @@ class Adl(TrainingMethod):
     With `A = mean_k f_k` a layer multiplies the features by `[A < γ·max A]`, which drops the most
     telling places, with the drop rate as probability, else by `sigmoid(A)`. One draw a layer and
     batch; in use the layers do nothing. Choe & Shim, CVPR 2019, arXiv:1908.10028.
+
+    Example:
+        >>> from camtool.models import ModelSettings
+        >>> model = ModelSettings(backbone="timm/test_resnet.r160_in1k", weights="none")
+        >>> trainee = Adl(points=("layer3",)).trainee(model.build(seed=0, num_classes=3), seed=0)
+        >>> [type(module).__name__ for module in trainee.modules()].count("AttentionDropout")
+        2
     """
 
     summary: ClassVar[str] = "the most active places of features are dropped"

@@ -24,6 +24,12 @@ class CutMix(TrainingMethod):
     M is 0 in a rectangle of the picture's proportions around a random centre, of the share `1 - λ`
     of its area, `λ ~ Beta(β, β)`. Where the border cuts the rectangle off, λ is set to the share
     that is really left. One rectangle a batch. Yun et al., ICCV 2019, arXiv:1905.04899.
+
+    Example:
+        >>> import torch
+        >>> x0, y0, x1, y1 = CutMix().rectangle((32, 48), torch.Generator().manual_seed(0))
+        >>> 0 <= x0 <= x1 <= 48 and 0 <= y0 <= y1 <= 32
+        True
     """
 
     summary: ClassVar[str] = "pasted rectangles, mixed labels"

@@ -27,6 +27,13 @@ class HideAndSeek(TrainingMethod):
     `x'(p) = x(p)` where p's patch is shown, the mean colour of the data where it is hidden, so that
     the first layer's input has the same mean. The network cannot rely on the most telling part
     alone. Nothing is hidden outside training. Singh & Lee, ICCV 2017, arXiv:1704.04232.
+
+    Example:
+        >>> import torch
+        >>> method = HideAndSeek(patches=(8,), probability=1.0)
+        >>> hidden = method.hidden(2, (16, 16), torch.Generator().manual_seed(0))
+        >>> hidden.shape, bool(hidden.all())
+        (torch.Size([2, 1, 16, 16]), True)
     """
 
     summary: ClassVar[str] = "random patches are hidden"

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 class StepResult(NamedTuple):
     """Result of one step's forward pass.
 
+    Example:
+        >>> import torch
+        >>> result = StepResult(loss=torch.tensor(0.7), logits=torch.zeros(2, 3))
+        >>> result.loss.item() < 1
+        True
+
     Attributes:
         loss: a scalar to go backward from.
         logits: shape (B, C), for the running accuracy; the pictures behind them may be mixed or
@@ -31,6 +37,12 @@ class StepResult(NamedTuple):
 
 class TrainingMethod(Settings, ABC):
     """A way of training; composable with any network.
+
+    Example:
+        >>> from camtool.settings import members
+        >>> from camtool.training.methods import Method
+        >>> [method.model_fields["name"].default for method in members(Method, TrainingMethod)]
+        ['none', 'hide-and-seek', 'cutmix', 'adl', 'acol', 'spg']
 
     A network that was trained is rebuilt for use by
     `method.prepare(model.build(seed, num_classes))` and `load_state_dict` of the classifier's
@@ -84,7 +96,19 @@ class TrainingMethod(Settings, ABC):
 
 @final
 class Plain(TrainingMethod):
-    """The classifier learns the labels of whole pictures, as in the CAM paper."""
+    """The classifier learns the labels of whole pictures, as in the CAM paper.
+
+    Example:
+        >>> import torch
+        >>> from camtool.models import ModelSettings
+        >>> from camtool.training.losses import CrossEntropy
+        >>> model = ModelSettings(backbone="timm/test_resnet.r160_in1k", weights="none")
+        >>> method = Plain()
+        >>> trainee = method.trainee(model.build(seed=0, num_classes=3), seed=0)
+        >>> images, labels = torch.rand(2, 3, 32, 32), torch.tensor([0, 2])
+        >>> method.step(trainee, images, labels, CrossEntropy(), torch.Generator()).logits.shape
+        torch.Size([2, 3])
+    """
 
     summary: ClassVar[str] = "labels of whole pictures"
     paper: ClassVar[str] = "Zhou et al., CVPR 2016, arXiv:1512.04150"

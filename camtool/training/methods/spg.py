@@ -31,6 +31,14 @@ class Spg(TrainingMethod):
     learns the mask of the mean of all B: `loss + w·(Σ_B bce + bce_C)`. The masks carry no
     gradient. In use only the classifier is left, and its map is the plain one.
     Zhang et al., ECCV 2018, arXiv:1807.08902; there B sits at two stages of an Inception network.
+
+    Example:
+        >>> from camtool.models import ModelSettings
+        >>> model = ModelSettings(backbone="timm/test_resnet.r160_in1k", weights="none")
+        >>> method = Spg(points=("layer3",), channels=8)
+        >>> trainee = method.trainee(model.build(seed=0, num_classes=3), seed=0)
+        >>> len(trainee.firsts)  # branches B: at the point, and at the last features
+        2
     """
 
     summary: ClassVar[str] = "the network's own sure masks teach its features"

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from camtool.errors import ModelError
-from camtool.pipelines.targets import has_boxes
 from camtool.settings import differences
 
 if TYPE_CHECKING:
@@ -45,6 +44,11 @@ def identity_of(
     if given is not None and given.is_file():
         identity["linear_weights"] = _file_digest(given)
     return identity
+
+
+def has_boxes(known: AnnotationSet) -> bool:
+    """Tell whether the labels come with boxes, and so in stored pixel order."""
+    return any(o.box is not None for a in known.annotations.values() for o in a.objects)
 
 
 def _file_digest(path: Path) -> str:
