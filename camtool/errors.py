@@ -17,18 +17,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-__all__ = [
-    "AnnotationError",
-    "CamtoolError",
-    "DataError",
-    "EvaluationError",
-    "ImageReadError",
-    "ModelError",
-    "RunError",
-    "SettingsError",
-    "shorten",
-]
-
 
 class CamtoolError(Exception):
     """Base of every error that bad input can cause; `exit_code` is that of the process."""

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Axis", "Box", "axis", "clip", "iou", "resize_map", "scale"]
-
 
 @dataclass(frozen=True, slots=True)
 class Box:

@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camtool.geometry import Axis, Box, axis, resize_map
+from camtool.geometry import Axis, axis, resize_map
+from camtool.geometry import Box as Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = [
-    "AnnotatedObject",
-    "Annotation",
-    "Box",
-    "ClassPrediction",
-    "Prediction",
-    "ScoreMap",
-    "ScoredBox",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +165,22 @@ class ScoreMap:
         `outside` is given to the pixels that the map does not cover (cut off by a centre crop).
         """
         return resize_map(self.values, self.region, self.size, outside)
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """The preprocessing that a network was trained with.
+
+    Attributes:
+        size: (width, height) of the input, in pixels.
+        mean: per colour R, G, B, of values in [0, 1].
+        std: per colour R, G, B, of values in [0, 1].
+        interpolation: `bilinear`, `bicubic`, `lanczos` or `nearest`.
+        crop_fraction: side of the centre crop over the shorter side it is cut from.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    crop_fraction: float

@@ -17,9 +17,10 @@ from timm.models import _features_fx
 from torch import nn
 
 from camtool.errors import ModelError
-from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.classifier import Classifier
 from camtool.models.splitting import block_classes, keep_whole, split_network
 from camtool.models.weights import bundled_state
+from camtool.structures import InputSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,13 @@ setting and the reader itself. `read_guesses` reads the predictions of other pro
 
 from __future__ import annotations
 
-from camtool.annotations.classes import IMAGENET, ClassTable, ImageNetClass
+from camtool.annotations.classes import IMAGENET, ClassTable, ImageNetClass, NetworkClasses
 from camtool.annotations.coco import Coco
-from camtool.annotations.collection import NO_CLASS, AnnotationSet, image_stem
-from camtool.annotations.csv_boxes import CsvBoxes
-from camtool.annotations.csv_labels import CsvLabels
+from camtool.annotations.csv_files import CsvBoxes, CsvLabels
 from camtool.annotations.cub import Cub
 from camtool.annotations.guesses import read_guesses
 from camtool.annotations.kaggle import Kaggle
-from camtool.annotations.network_classes import NetworkClasses
+from camtool.annotations.reader import NO_CLASS, AnnotationSet, Reader, image_stem
 from camtool.annotations.reading import AnnotationReader, read_annotations, read_labels
 from camtool.annotations.tiny_imagenet import TinyImageNet
 from camtool.annotations.voc_xml import VocXml
@@ -33,6 +31,7 @@ __all__ = [
     "Kaggle",
     "NO_CLASS",
     "NetworkClasses",
+    "Reader",
     "TinyImageNet",
     "VocXml",
     "WsolLists",

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, final
 
-from camtool.annotations.collection import (
+from camtool.annotations.archives import os_reason
+from camtool.annotations.reader import (
     AnnotationSet,
     Collector,
     EntryError,
+    FileProbe,
+    Reader,
     image_stem,
 )
-from camtool.annotations.corners import fit
-from camtool.annotations.reader import Reader, Sight
-from camtool.annotations.xml_files import os_reason
+from camtool.annotations.rows import fit
 from camtool.errors import AnnotationError, shorten
 from camtool.structures import AnnotatedObject, Annotation, Box
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = ["Coco"]
 
 _LARGEST_FILE = 2 << 30
 _FAR = 1e9
@@ -33,6 +32,16 @@ class Coco(Reader):
 
     Image ids are `file_name` without extension. Crowds (`iscrowd`) become difficult objects. A box
     that cannot be used leaves its image out.
+
+    Example:
+        >>> from pathlib import Path
+        >>> image = {"id": 1, "file_name": "a.jpg", "width": 90, "height": 60}
+        >>> box = {"image_id": 1, "category_id": 7, "bbox": [10, 20, 30, 5]}
+        >>> cat = {"id": 7, "name": "cat"}
+        >>> document = {"images": [image], "annotations": [box], "categories": [cat]}
+        >>> _ = Path("instances.json").write_text(json.dumps(document))
+        >>> Coco().read(Path("instances.json")).annotations["a"].boxes("cat")
+        (Box(x0=10, y0=20, x1=40, y1=25),)
     """
 
     summary: ClassVar[str] = "COCO JSON with images, annotations and categories"
@@ -41,11 +50,11 @@ class Coco(Reader):
     name: Literal["coco"] = "coco"
 
     @classmethod
-    def recognises(cls, sight: Sight) -> bool:
+    def recognises(cls, probe: FileProbe) -> bool:
         """JSON text."""
-        if sight.path.suffix.lower() == ".xml":
+        if probe.path.suffix.lower() == ".xml":
             return False
-        return sight.text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
+        return probe.text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
 
     def read(self, path: Path) -> AnnotationSet:
         """Read all annotations; see `Reader.read`."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations.collection import (
+from camtool.annotations.reader import (
     AnnotationSet,
     Collector,
     EntryError,
+    FileProbe,
     ImageTable,
+    Reader,
     image_stem,
 )
-from camtool.annotations.corners import integer, numbers
-from camtool.annotations.reader import Reader, Sight
-from camtool.annotations.tables import data_lines
+from camtool.annotations.rows import data_lines, integer, numbers
 from camtool.errors import AnnotationError
 from camtool.structures import Box
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = ["Cub"]
 
 _FILES = ("images.txt", "bounding_boxes.txt", "image_class_labels.txt", "train_test_split.txt")
 _Lines = dict[str, tuple[str, str]]  # text and place, by image number
@@ -32,6 +30,18 @@ class Cub(Reader):
 
     Image ids are the paths of `images.txt` without extension; labels are 0-based class indices
     (the files count from 1). The data set does not tell image sizes.
+
+    Example:
+        >>> from pathlib import Path
+        >>> for name, text in {
+        ...     "images.txt": "1 001.Albatross/a.jpg",
+        ...     "bounding_boxes.txt": "1 60.0 27.0 325.0 304.0",
+        ...     "image_class_labels.txt": "1 1",
+        ...     "train_test_split.txt": "1 0",
+        ... }.items():
+        ...     _ = Path(name).write_text(text)
+        >>> Cub().read(Path()).annotations["001.Albatross/a"].boxes(0)
+        (Box(x0=60.0, y0=27.0, x1=385.0, y1=331.0),)
     """
 
     summary: ClassVar[str] = "CUB-200-2011: the folder with images.txt and bounding_boxes.txt"
@@ -41,9 +51,9 @@ class Cub(Reader):
     split: Literal["test", "train", "all"] = "test"
 
     @classmethod
-    def recognises(cls, sight: Sight) -> bool:
+    def recognises(cls, probe: FileProbe) -> bool:
         """The names of its files."""
-        return sight.folder and {"images.txt", "bounding_boxes.txt"} <= sight.names
+        return probe.folder and {"images.txt", "bounding_boxes.txt"} <= probe.names
 
     def read(self, path: Path) -> AnnotationSet:
         """Read all annotations; see `Reader.read`."""

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from camtool.annotations.bulk import bulk_creation
 from camtool.annotations.classes import IMAGENET, ImageNetClass
-from camtool.annotations.collection import EntryError
-from camtool.annotations.corners import integer, number
 from camtool.annotations.kaggle import Kaggle, kaggle_groups, kaggle_rows
-from camtool.annotations.reader import Sight
-from camtool.annotations.tables import file_lines
+from camtool.annotations.reader import EntryError, FileProbe, bulk_creation
+from camtool.annotations.rows import file_lines, integer, number
 from camtool.errors import AnnotationError, EvaluationError, shorten
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
 
@@ -22,14 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["read_guesses"]
-
 _GUESSES = 5
 _TAGS = ("class id", "xmin", "ymin", "xmax", "ymax")
 
 
 def read_guesses(path: Path, image_ids: Sequence[str] | None) -> list[Prediction]:
-    """Read up to five guesses (class, box) an image, best first.
+    r"""Read up to five guesses (class, box) an image, best first.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("guesses.txt").write_text("449 10 20 39 24 1 0 0 9 9\n")
+        >>> (prediction,) = read_guesses(Path("guesses.txt"), ["ILSVRC2012_val_00000001"])
+        >>> [(guess.rank, guess.title, guess.boxes[0].box.xyxy) for guess in prediction.classes]
+        [(1, 'tench', (10.0, 20.0, 40.0, 25.0)), (2, 'kit fox', (0.0, 0.0, 10.0, 10.0))]
 
     Args:
         path: guess file of the ILSVRC development kit (a line an image, `id xmin ymin xmax ymax` up
@@ -43,7 +45,7 @@ def read_guesses(path: Path, image_ids: Sequence[str] | None) -> list[Prediction
         AnnotationError: a line that is no guess; the message gives its number.
         EvaluationError: a guess file without `image_ids`, or with more lines than images.
     """
-    if Kaggle.recognises(Sight.of(path)):
+    if Kaggle.recognises(FileProbe.of(path)):
         with bulk_creation():
             return _submission(path)
     if image_ids is None:

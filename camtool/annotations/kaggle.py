@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations.collection import (
+from camtool.annotations.reader import (
     AnnotationSet,
     Collector,
     EntryError,
+    FileProbe,
     ImageTable,
+    Reader,
     image_stem,
 )
-from camtool.annotations.corners import box_from_corners, numbers
-from camtool.annotations.reader import Reader, Sight
-from camtool.annotations.tables import csv_rows
+from camtool.annotations.rows import box_from_corners, csv_rows, numbers
 from camtool.errors import AnnotationError, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-__all__ = ["Kaggle", "kaggle_groups", "kaggle_rows"]
 
 _HEADER = ["imageid", "predictionstring"]
 
@@ -60,7 +58,15 @@ def kaggle_groups(text: str) -> list[tuple[str, list[float]]]:
 
 @final
 class Kaggle(Reader):
-    """`LOC_train_solution.csv` and `LOC_val_solution.csv`; corners are 0-based and inclusive."""
+    r"""`LOC_train_solution.csv` and `LOC_val_solution.csv`; corners are 0-based and inclusive.
+
+    Example:
+        >>> from pathlib import Path
+        >>> text = "ImageId,PredictionString\na,n02119789 255 142 454 329\n"
+        >>> _ = Path("LOC_val_solution.csv").write_text(text)
+        >>> Kaggle().read(Path("LOC_val_solution.csv")).annotations["a"].boxes("n02119789")
+        (Box(x0=255.0, y0=142.0, x1=455.0, y1=330.0),)
+    """
 
     summary: ClassVar[str] = "Kaggle's LOC_val_solution.csv and LOC_train_solution.csv"
     layout: ClassVar[str] = "ImageId,PredictionString: ILSVRC2012_val_…,n02119789 255 142 454 329 …"
@@ -69,9 +75,9 @@ class Kaggle(Reader):
     name: Literal["kaggle"] = "kaggle"
 
     @classmethod
-    def recognises(cls, sight: Sight) -> bool:
+    def recognises(cls, probe: FileProbe) -> bool:
         """Its header."""
-        cells = sight.first_line.lstrip("\ufeff").split(",")
+        cells = probe.first_line.lstrip("\ufeff").split(",")
         return [c.strip().strip('"').lower() for c in cells] == _HEADER
 
     def read(self, path: Path) -> AnnotationSet:

@@ -1,28 +1,238 @@
-"""What the readers of annotation formats have in common."""
+"""What the readers of annotation formats have in common, and what they return.
+
+An entry (a file, an archive's member, an image of a list) is either used whole or left out with
+its reason: an image of whose true boxes only some could be read would be scored against too few.
+"""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
+import gc
+import re
+import sys
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from camtool.annotations.xml_files import archive_kind, archive_names, os_reason, walk
-from camtool.errors import AnnotationError
+from camtool.annotations.archives import archive_kind, archive_names, os_reason, walk
+from camtool.errors import AnnotationError, shorten
 from camtool.settings import Settings
+from camtool.structures import AnnotatedObject, Annotation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from camtool.annotations.collection import AnnotationSet
+    from camtool.structures import Box
 
-__all__ = ["Reader", "Sight"]
+NO_CLASS = ""
+"""The label of an object whose source gives a box and no class."""
+
+_WARNINGS_PER_KIND = 20
+_LONGEST_NAME = 4096
+# Only known extensions: names of CUB-200-2011 hold dots (`001.Black_footed_Albatross`).
+_IMAGE_EXTENSION = re.compile(r"\.(?:jpe?g|jfif|png|bmp|gif|webp|tiff?|ppm|avif)\Z", re.IGNORECASE)
+
+
+class EntryError(Exception):
+    """Why one entry cannot be used; the reader that knows the place makes it a problem."""
+
+
+@dataclass(slots=True)
+class AnnotationSet:
+    """The annotations of one source, and what was odd about it.
+
+    Attributes:
+        source: path as the user wrote it.
+        format: name of the format, e.g. `voc-xml`.
+        annotations: by image id, in the order of the source.
+        problems: entries that could not be used; each names its place.
+        warnings: what was done to entries that were used (boxes clipped, duplicates dropped);
+            at most 20 texts of a kind, then their number.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from camtool.annotations import read_annotations
+        >>> found = read_annotations(Path("examples/val.xml"))
+        >>> found.format, list(found.annotations)[:2], found.problems
+        ('voc-xml', ['bucket', 'cat'], [])
+    """
+
+    source: str
+    format: str
+    annotations: dict[str, Annotation]
+    problems: list[AnnotationError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def image_stem(name: str) -> str:
+    """Return `name` without the extension of an image format; other dots belong to the name.
+
+    Example:
+        >>> image_stem("001.Albatross/a.JPEG"), image_stem("001.Albatross")
+        ('001.Albatross/a', '001.Albatross')
+    """
+    return _IMAGE_EXTENSION.sub("", name)
+
+
+class WarningLog:
+    """Warnings by kind, bounded: the first 20 of a kind are kept, all are counted."""
+
+    def __init__(self) -> None:
+        """Start without warnings."""
+        self._counts: Counter[str] = Counter()
+        self._texts: dict[str, list[str]] = {}
+        self._seen: set[tuple[str, str]] = set()
+
+    def once(self, kind: str, place: str, detail: str) -> None:
+        """Note `kind` at the first place where it happens with this `detail`."""
+        if (kind, detail) not in self._seen:
+            self._seen.add((kind, detail))
+            self.add(kind, place, detail)
+
+    def add(self, kind: str, place: str, detail: str = "") -> None:
+        """Note that `kind` happened at `place`."""
+        self._counts[kind] += 1
+        texts = self._texts.setdefault(kind, [])
+        if len(texts) < _WARNINGS_PER_KIND:
+            texts.append(f"{shorten(place, 400)}: {kind}{': ' if detail else ''}{detail}")
+
+    def texts(self) -> list[str]:
+        """Return the warnings, and for each long kind the number of those not shown."""
+        lines: list[str] = []
+        for kind, texts in self._texts.items():
+            lines += texts
+            more = self._counts[kind] - len(texts)
+            if more:
+                lines.append(f"{more:,} more: {kind} ({self._counts[kind]:,} in all)")
+        return lines
+
+
+class Collector:
+    """Gathers the entries of one source; every reader ends with `finish`."""
+
+    def __init__(self, source: str, format_name: str) -> None:
+        """Start empty; `source` is the path as the user wrote it."""
+        self.source = source
+        self.warnings = WarningLog()
+        self.problems: list[AnnotationError] = []
+        self._format = format_name
+        self._annotations: dict[str, Annotation] = {}
+        self._places: dict[str, str] = {}
+
+    def add(self, annotation: Annotation, place: str) -> None:
+        """Take an annotation; of several with one image id the first is kept."""
+        image_id = annotation.image_id
+        if len(image_id) > _LONGEST_NAME:
+            self.problem(place, f"an image name of {len(image_id):,} characters")
+            return
+        first = self._annotations.setdefault(image_id, annotation)
+        if first is annotation:
+            self._places[image_id] = place
+            return
+        name, seen = shorten(image_id), shorten(self._places[image_id], 400)
+        if first == annotation:
+            self.warnings.add("annotated twice alike, counted once", place, f"{name}, also {seen}")
+        else:
+            self.problem(place, f"another annotation of {name}, which {seen} annotates differently")
+
+    def problem(self, place: str, reason: str) -> None:
+        """Note an entry that is left out."""
+        self.problems.append(AnnotationError(place, reason))
+
+    def finish(self) -> AnnotationSet:
+        """Return what was gathered.
+
+        Raises:
+            AnnotationError: no entry could be used.
+        """
+        if not self._annotations:
+            raise self._nothing()
+        return AnnotationSet(
+            self.source, self._format, self._annotations, self.problems, self.warnings.texts()
+        )
+
+    def _nothing(self) -> AnnotationError:
+        if not self.problems:
+            return AnnotationError(self.source, "empty: it annotates no image")
+        if len(self.problems) == 1:
+            return self.problems[0]
+        return AnnotationError(
+            self.source,
+            f"none of its {len(self.problems):,} entries can be used; first: {self.problems[0]}",
+        )
+
+
+class ImageTable:
+    """Objects of formats that spread an image over several lines, joined by image id."""
+
+    def __init__(self, collector: Collector) -> None:
+        """Start empty; `collector` gets the images at the end."""
+        self._collector = collector
+        self._objects: dict[str, list[AnnotatedObject]] = {}
+        self._places: dict[str, str] = {}
+        self._failed: dict[str, tuple[str, str]] = {}
+        self._ignored: dict[str, str] = {}
+
+    def add(
+        self,
+        image_id: str,
+        label: str | int,
+        box: Box | None,
+        place: str,
+        mask: str | None = None,
+    ) -> None:
+        """Add one object of an image."""
+        objects = self._objects.get(image_id)
+        if objects is None:
+            objects = self._objects[image_id] = []
+            self._places[image_id] = place
+        if label == NO_CLASS:
+            what = "box" if mask is None else "mask"
+            self._collector.warnings.add(f"a {what} without a class", place)
+        # One text for all objects of a class, which the lines of a file are not.
+        label = sys.intern(label) if isinstance(label, str) else label
+        objects.append(AnnotatedObject(label, box, mask=mask))
+
+    def ignore(self, image_id: str, mask: str) -> None:
+        """Name the mask of what does not count in an image."""
+        self._ignored[image_id] = mask
+
+    def __contains__(self, image_id: str) -> bool:
+        """Tell whether an image has an object."""
+        return image_id in self._objects
+
+    def fail(self, image_id: str, place: str, reason: str) -> None:
+        """Leave an image out, whatever its other lines say; the first reason counts."""
+        self._failed.setdefault(image_id, (place, reason))
+
+    def finish(
+        self, sizes: dict[str, tuple[int, int]] | tuple[int, int] | None = None
+    ) -> AnnotationSet:
+        """Return the set; `sizes` (width, height) by image id, or one for all.
+
+        Raises:
+            AnnotationError: no image could be used.
+        """
+        for place, reason in self._failed.values():
+            self._collector.problem(place, reason)
+        for image_id, objects in self._objects.items():
+            if image_id not in self._failed:
+                size = sizes.get(image_id) if isinstance(sizes, dict) else sizes
+                ignored = self._ignored.get(image_id)
+                self._collector.add(
+                    Annotation(image_id, size, tuple(objects), ignored), self._places[image_id]
+                )
+        return self._collector.finish()
+
 
 _HEAD = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FileProbe:
     """What a first look at a path shows; enough to tell the formats apart.
 
     Attributes:
@@ -87,7 +297,14 @@ def _text(head: bytes) -> str:
 
 
 class Reader(Settings):
-    """Base of the annotation formats: a member of the union is a setting and the reader itself."""
+    """Base of the annotation formats: a member of the union is a setting and the reader itself.
+
+    Example:
+        >>> from camtool.annotations import AnnotationReader
+        >>> from camtool.settings import members
+        >>> [r.model_fields["name"].default for r in members(AnnotationReader, Reader)][:3]
+        ['cub', 'wsol-lists', 'tiny-imagenet']
+    """
 
     summary: ClassVar[str]
     """What the format is, in one line."""
@@ -99,7 +316,7 @@ class Reader(Settings):
 
     @classmethod
     @abstractmethod
-    def recognises(cls, sight: Sight) -> bool:
+    def recognises(cls, probe: FileProbe) -> bool:
         """Tell whether a path holds this format, by its content."""
 
     @abstractmethod
@@ -109,3 +326,19 @@ class Reader(Settings):
         Raises:
             AnnotationError: the source cannot be opened, or nothing in it can be used.
         """
+
+
+@contextlib.contextmanager
+def bulk_creation() -> Iterator[None]:
+    """Pause Python's cycle collector while records are built.
+
+    Records hold no cycles, and yet every quarter million of them makes the collector walk over all
+    before: half of the time that a large file takes. Reference counting goes on as ever.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

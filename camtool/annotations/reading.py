@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import typing
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from camtool.annotations.bulk import bulk_creation
 from camtool.annotations.coco import Coco
-from camtool.annotations.csv_boxes import CsvBoxes
-from camtool.annotations.csv_labels import CsvLabels
+from camtool.annotations.csv_files import CsvBoxes, CsvLabels
 from camtool.annotations.cub import Cub
 from camtool.annotations.kaggle import Kaggle
-from camtool.annotations.reader import Reader, Sight
+from camtool.annotations.reader import FileProbe, Reader, bulk_creation
 from camtool.annotations.tiny_imagenet import TinyImageNet
 from camtool.annotations.voc_xml import VocXml
 from camtool.annotations.wsol_lists import WsolLists
 from camtool.errors import AnnotationError, shorten
+from camtool.settings import members
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from camtool.annotations.collection import AnnotationSet
-
-__all__ = ["AnnotationReader", "read_annotations", "read_labels"]
+    from camtool.annotations.reader import AnnotationSet
 
 # In the order in which they are asked: the surest first. `CsvLabels` has no boxes, and is asked by
 # `read_labels` alone.
@@ -32,15 +28,17 @@ AnnotationReader = Annotated[
     Cub | WsolLists | TinyImageNet | Kaggle | CsvBoxes | Coco | VocXml | CsvLabels,
     Field(discriminator="name"),
 ]
+"""Every format of annotations, told apart by `name`."""
 
 
-def readers() -> tuple[type[Reader], ...]:
-    """Return the members of the union."""
-    return typing.get_args(typing.get_args(AnnotationReader)[0])
-
-
-def read_annotations(path: Path, reader: AnnotationReader | None = None) -> AnnotationSet:
+def read_annotations(path: Path, reader: Reader | None = None) -> AnnotationSet:
     """Read the annotations of a file, folder or archive.
+
+    Example:
+        >>> from pathlib import Path
+        >>> found = read_annotations(Path("examples/val.xml"))
+        >>> found.format, len(found.annotations), found.annotations["cat"].size
+        ('voc-xml', 7, (451, 300))
 
     Args:
         path: as the user wrote it.
@@ -49,9 +47,11 @@ def read_annotations(path: Path, reader: AnnotationReader | None = None) -> Anno
     Raises:
         AnnotationError: not there, empty, of no known format, or nothing in it can be used.
     """
-    sight = Sight.of(path)
+    probe = FileProbe.of(path)
     if reader is None:
-        reader = _recognised(sight, tuple(r for r in readers() if r is not CsvLabels))
+        reader = _recognised(
+            probe, tuple(r for r in members(AnnotationReader, Reader) if r is not CsvLabels)
+        )
     with bulk_creation():
         return reader.read(path)
 
@@ -59,24 +59,30 @@ def read_annotations(path: Path, reader: AnnotationReader | None = None) -> Anno
 def read_labels(path: Path) -> AnnotationSet:
     """Read the classes of images, with or without boxes (objects may have `box=None`).
 
+    Example:
+        >>> from pathlib import Path
+        >>> found = read_labels(Path("examples/labels.csv"))
+        >>> found.format, found.annotations["cat"].labels
+        ('csv-labels', ('n02123045',))
+
     Raises:
         AnnotationError: as `read_annotations`.
     """
-    sight = Sight.of(path)
+    probe = FileProbe.of(path)
     with bulk_creation():
-        return _recognised(sight, readers()).read(path)
+        return _recognised(probe, members(AnnotationReader, Reader)).read(path)
 
 
-def _recognised(sight: Sight, candidates: tuple[type[Reader], ...]) -> AnnotationReader:
-    found = next((r for r in candidates if r.recognises(sight)), None)
+def _recognised(probe: FileProbe, candidates: tuple[type[Reader], ...]) -> Reader:
+    found = next((r for r in candidates if r.recognises(probe)), None)
     if found is not None:
-        return typing.cast("AnnotationReader", found())
-    if sight.folder:
+        return found()
+    if probe.folder:
         reason = (
             "no annotations known in this folder (XML files, or lists of CUB, WSOL, Tiny ImageNet)"
         )
     else:
-        reason = f"an unknown format; it begins with {shorten(sight.first_line, 60)!r}"
-        if CsvLabels.recognises(sight):
+        reason = f"an unknown format; it begins with {shorten(probe.first_line, 60)!r}"
+        if CsvLabels.recognises(probe):
             reason += "; a list of classes without boxes goes with --labels"
-    raise AnnotationError(str(sight.path), f"{reason}; `camtool formats` lists what can be read")
+    raise AnnotationError(str(probe.path), f"{reason}; `camtool formats` lists what can be read")

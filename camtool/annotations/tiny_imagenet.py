@@ -6,23 +6,21 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations.collection import (
+from camtool.annotations.archives import members
+from camtool.annotations.reader import (
     NO_CLASS,
     AnnotationSet,
     Collector,
     EntryError,
+    FileProbe,
     ImageTable,
+    Reader,
     image_stem,
 )
-from camtool.annotations.corners import box_from_corners, fit, numbers
-from camtool.annotations.reader import Reader, Sight
-from camtool.annotations.tables import data_lines
-from camtool.annotations.xml_files import members
+from camtool.annotations.rows import box_from_corners, data_lines, fit, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = ["TinyImageNet"]
 
 _SIZE = (64, 64)
 _VAL, _BOXES = "val_annotations.txt", "_boxes.txt"
@@ -32,10 +30,16 @@ _LINE = re.compile(r"[^,\t]+?[\t ]+(n[0-9]{8}[\t ]+)?-?[0-9.]+([\t ]+-?[0-9.]+){
 
 @final
 class TinyImageNet(Reader):
-    """Boxes of Tiny ImageNet: `name wnid x0 y0 x1 y1` (val), `name x0 y0 x1 y1` (train).
+    r"""Boxes of Tiny ImageNet: `name wnid x0 y0 x1 y1` (val), `name x0 y0 x1 y1` (train).
 
     The numbers are corners, both in the box, and no width and height, in the 64×64 frame. The
     source is one of those files, the folder `val`, the whole data set, or a tar of it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("val_annotations.txt").write_text("val_0.JPEG\tn03444034\t0\t32\t44\t62\n")
+        >>> TinyImageNet().read(Path("val_annotations.txt")).annotations["val_0"].boxes("n03444034")
+        (Box(x0=0.0, y0=32.0, x1=45.0, y1=63.0),)
     """
 
     summary: ClassVar[str] = (
@@ -48,15 +52,15 @@ class TinyImageNet(Reader):
     """Which part of the whole data set; a data set without `val` is read for its `train`."""
 
     @classmethod
-    def recognises(cls, sight: Sight) -> bool:
+    def recognises(cls, probe: FileProbe) -> bool:
         """The names of its files, or a line of five or six fields."""
-        if sight.folder or sight.archive:
-            root = sight.path
-            nested = sight.folder and (root / "val" / _VAL).is_file()
-            if nested or sight.names & {_VAL, "wnids.txt", "words.txt"}:
+        if probe.folder or probe.archive:
+            root = probe.path
+            nested = probe.folder and (root / "val" / _VAL).is_file()
+            if nested or probe.names & {_VAL, "wnids.txt", "words.txt"}:
                 return True
-            return any(name.endswith(_BOXES) for name in sight.names)
-        return _LINE.fullmatch(sight.first_line) is not None
+            return any(name.endswith(_BOXES) for name in probe.names)
+        return _LINE.fullmatch(probe.first_line) is not None
 
     def read(self, path: Path) -> AnnotationSet:
         """Read all annotations; see `Reader.read`."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations.collection import (
+from camtool.annotations.reader import (
     NO_CLASS,
     AnnotationSet,
     Collector,
     EntryError,
+    FileProbe,
     ImageTable,
+    Reader,
     image_stem,
 )
-from camtool.annotations.corners import box_from_corners, fit, integer, numbers
-from camtool.annotations.reader import Reader, Sight
-from camtool.annotations.tables import data_lines
+from camtool.annotations.rows import box_from_corners, data_lines, fit, integer, numbers
 from camtool.errors import AnnotationError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = ["WsolLists"]
 
 _IDS, _CLASSES, _SIZES, _BOXES = (
     "image_ids.txt",
@@ -32,11 +30,18 @@ _IDS, _CLASSES, _SIZES, _BOXES = (
 
 @final
 class WsolLists(Reader):
-    """A folder of the benchmark's lists, or its `localization.txt` with the lists beside it.
+    r"""A folder of the benchmark's lists, or its `localization.txt` with the lists beside it.
 
     Image ids are kept as written (`val/x`), without extension; labels are 0-based class indices;
     corners are 0-based and inclusive, in the frame of `image_sizes.txt`. Lines of masks instead of
     boxes (OpenImages) give objects without a box; only the protocol `pxap` opens the files.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("class_labels.txt").write_text("val/a.jpg,7\n")
+        >>> _ = Path("localization.txt").write_text("val/a.jpg,10,20,39,24\n")
+        >>> WsolLists().read(Path("localization.txt")).annotations["val/a"].boxes(7)
+        (Box(x0=10.0, y0=20.0, x1=40.0, y1=25.0),)
     """
 
     summary: ClassVar[str] = "WSOL benchmark lists: the folder, or localization.txt"
@@ -47,12 +52,12 @@ class WsolLists(Reader):
     name: Literal["wsol-lists"] = "wsol-lists"
 
     @classmethod
-    def recognises(cls, sight: Sight) -> bool:
+    def recognises(cls, probe: FileProbe) -> bool:
         """The names of its files, or a text file with rows `id,x0,y0,x1,y1`."""
-        if sight.folder:
-            return _BOXES in sight.names or {_IDS, _CLASSES} <= sight.names
-        fields = sight.first_line.split(",")
-        if sight.path.suffix.lower() != ".txt":
+        if probe.folder:
+            return _BOXES in probe.names or {_IDS, _CLASSES} <= probe.names
+        fields = probe.first_line.split(",")
+        if probe.path.suffix.lower() != ".txt":
             return False
         return len(fields) == 5 or _is_mask(fields)
 

@@ -73,8 +73,35 @@ def percentile_bin(counts: NDArray[np.int64], q: float) -> int:
     return min(enough, len(counts) - 2)
 
 
+class HistogramRule(ThresholdRule):
+    """A rule that looks at nothing but how many pixels lie at each of 256 levels."""
+
+    @abstractmethod
+    def level(self, counts: NDArray[np.int64]) -> int:
+        """Return the highest level of the background, 0 to 254.
+
+        Args:
+            counts: number of pixels at each level, int64 of shape (256,).
+        """
+
+    def share(
+        self,
+        score_map: ScoreMap,
+        *,
+        of_range: bool = False,
+        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
+    ) -> float:
+        """Return the threshold of a map; see `ThresholdRule`."""
+        counts = level_histogram(score_map.values, *score_map.axes, of_range=of_range)
+        return self.share_of(counts)
+
+    def share_of(self, counts: NDArray[np.int64]) -> float:
+        """Return the threshold of a map of this histogram, such as `SweptRule.histogram` gives."""
+        return (self.level(counts) + 1) / BINS
+
+
 @final
-class Otsu(ThresholdRule):
+class Otsu(HistogramRule):
     """Otsu's rule on the map at image size: least variance within foreground and background.
 
     The map is taken in 256 levels of what the box rule scales by, all negative values in the
@@ -86,20 +113,13 @@ class Otsu(ThresholdRule):
 
     name: Literal["otsu"] = "otsu"
 
-    def share(
-        self,
-        score_map: ScoreMap,
-        *,
-        of_range: bool = False,
-        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
-    ) -> float:
-        """Return the threshold of a map; see `ThresholdRule`."""
-        counts = level_histogram(score_map.values, *score_map.axes, of_range=of_range)
-        return (otsu_bin(counts) + 1) / BINS
+    def level(self, counts: NDArray[np.int64]) -> int:
+        """Return the highest level of the background."""
+        return otsu_bin(counts)
 
 
 @final
-class Percentile(ThresholdRule):
+class Percentile(HistogramRule):
     """The lowest of 256 levels that leaves at least `q` percent of the covered pixels below."""
 
     summary: ClassVar[str] = "each map's own: q percent of the pixels lie below"
@@ -109,16 +129,9 @@ class Percentile(ThresholdRule):
     q: Annotated[float, Field(gt=0, lt=100)] = 80.0
     """Percentage of the pixels at image size that are background."""
 
-    def share(
-        self,
-        score_map: ScoreMap,
-        *,
-        of_range: bool = False,
-        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
-    ) -> float:
-        """Return the threshold of a map; see `ThresholdRule`."""
-        counts = level_histogram(score_map.values, *score_map.axes, of_range=of_range)
-        return (percentile_bin(counts, self.q) + 1) / BINS
+    def level(self, counts: NDArray[np.int64]) -> int:
+        """Return the highest level of the background."""
+        return percentile_bin(counts, self.q)
 
 
 @final

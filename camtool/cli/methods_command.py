@@ -14,7 +14,7 @@ def command() -> None:
     from camtool.boxes.thresholds import FoundThreshold, ThresholdRule
     from camtool.cam import CAMS
     from camtool.cam.method import PASSES_NOTE
-    from camtool.images import PREPROCESSES, VIEWS
+    from camtool.images import BasePreprocess, BaseViews, Preprocess, Views
     from camtool.metrics.protocols import PROTOCOLS
     from camtool.models import POOLINGS
     from camtool.pipelines.class_choice import BaseClassChoice, ClassChoice
@@ -33,8 +33,8 @@ def command() -> None:
     cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
     rules = [(_name(r), r.summary, r.paper) for r in members(BoxRule, Rule)]
     thresholds = [(_name(t), t.summary) for t in members(FoundThreshold, ThresholdRule)]
-    fits = [(_name(p), p.summary) for p in PREPROCESSES]
-    views = [(_name(v), v.summary, v.passes, v.paper) for v in VIEWS]
+    fits = [(_name(p), p.summary) for p in members(Preprocess, BasePreprocess)]
+    views = [(_name(v), v.summary, v.passes, v.paper) for v in members(Views, BaseViews)]
     protocols = [(_name(p), p.measure, p.paper) for p in PROTOCOLS]
     choices = [(_name(c), c.summary) for c in members(ClassChoice, BaseClassChoice)]
     poolings = [(_name(p), p.summary, p.paper) for p in POOLINGS]

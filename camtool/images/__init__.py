@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from camtool.images.decode import Decoded, ImageSettings
 from camtool.images.find import FoundImages, find_images
-from camtool.images.preprocess import PREPROCESSES, CenterCrop, Preprocess, Squeeze
+from camtool.images.preprocess import BasePreprocess, CenterCrop, Preprocess, Squeeze
 from camtool.images.sources import ImageSource
-from camtool.images.views import VIEWS, MultiScale, One, TenCrop, Views
+from camtool.images.views import BaseViews, MultiScale, One, TenCrop, Views
 
 __all__ = [
-    "PREPROCESSES",
-    "VIEWS",
+    "BasePreprocess",
+    "BaseViews",
     "CenterCrop",
     "Decoded",
     "FoundImages",

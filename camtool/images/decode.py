@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from camtool.images.sources import ImageSource
 
-__all__ = ["FORMATS", "Decoded", "ImageSettings", "decode", "quiet_pillow"]
-
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Names of the formats, as Pillow calls them; others are not even tried."""
 
@@ -57,7 +55,12 @@ _TRANSPOSE: Final = {
 
 
 class ImageSettings(Settings):
-    """How image files are read."""
+    """How image files are read.
+
+    Example:
+        >>> ImageSettings(max_pixels=1_000_000).exif_rotation
+        'auto'
+    """
 
     exif_rotation: bool | Literal["auto"] = "auto"
     """Turn pictures upright as their EXIF block says. `auto`: yes, as for a person's own photos,
@@ -69,7 +72,15 @@ class ImageSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture in 8-bit RGB, turned upright if asked, and what was noteworthy about its file."""
+    """A picture in 8-bit RGB, turned upright if asked, and what was noteworthy about its file.
+
+    Example:
+        >>> from camtool.images import find_images
+        >>> (source,) = find_images(["examples/images/cat.jpg"]).sources
+        >>> decoded = decode(source, rotate=True, max_pixels=10**8)
+        >>> decoded.image.mode, decoded.warnings
+        ('RGB', ())
+    """
 
     image: Image.Image
     warnings: tuple[str, ...] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, final
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from camtool.settings import Settings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PREPROCESSES", "CenterCrop", "Preprocess", "Region", "Squeeze", "normalise", "resample"]
+    from camtool.structures import InputSpec
 
 Region = tuple[float, float, float, float]
 
@@ -25,30 +26,6 @@ _RESAMPLING = {
 }
 
 
-class InputSpec(Protocol):
-    """What a network expects; see `camtool.models.classifier.InputSpec`."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the input."""
-
-    @property
-    def mean(self) -> tuple[float, float, float]:
-        """Mean of each colour, of values in [0, 1]."""
-
-    @property
-    def std(self) -> tuple[float, float, float]:
-        """Standard deviation of each colour, of values in [0, 1]."""
-
-    @property
-    def interpolation(self) -> str:
-        """Name of the resampling filter."""
-
-    @property
-    def crop_fraction(self) -> float:
-        """Side of the centre crop over the shorter side it is cut from."""
-
-
 def normalise(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
     """Return the picture as the network's input, shape (3, height, width), float32."""
     values = np.asarray(image, np.float32) / np.float32(255)
@@ -57,11 +34,38 @@ def normalise(image: Image.Image, spec: InputSpec) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+class BasePreprocess(Settings, ABC):
+    """Base of the ways to fit a picture into a network's input.
+
+    Example:
+        >>> from camtool.settings import members
+        >>> [way.model_fields["name"].default for way in members(Preprocess, BasePreprocess)]
+        ['squeeze', 'center-crop']
+    """
+
+    summary: ClassVar[str]
+    """What is done, in a line."""
+
+    @abstractmethod
+    def region(self, size: tuple[int, int], spec: InputSpec) -> Region:
+        """Return the part (x0, y0, x1, y1) of a picture of `size` that the network sees."""
+
+    @abstractmethod
+    def input_size(self, spec: InputSpec) -> tuple[int, int]:
+        """Return (width, height) of the network's input."""
+
+
 @final
-class Squeeze(Settings):
+class Squeeze(BasePreprocess):
     """The whole picture squeezed to the input size: nothing is cut off, the aspect ratio is lost.
 
     What the CAM paper does, and what localization is scored on: an object at the border stays.
+
+    Example:
+        >>> from camtool.structures import InputSpec
+        >>> spec = InputSpec((224, 224), (0.5,) * 3, (0.5,) * 3, "bilinear", 0.875)
+        >>> Squeeze().region((500, 375), spec), Squeeze().input_size(spec)
+        ((0.0, 0.0, 500.0, 375.0), (224, 224))
     """
 
     summary: ClassVar[str] = "whole picture squeezed to the input size; nothing is cut off"
@@ -81,11 +85,17 @@ class Squeeze(Settings):
 
 
 @final
-class CenterCrop(Settings):
+class CenterCrop(BasePreprocess):
     """The shorter side resized, the centre cut out: how classifiers are commonly evaluated.
 
     The map covers the cut-out part only; it is put back in place, and what was cut off can be in
     no box.
+
+    Example:
+        >>> from camtool.structures import InputSpec
+        >>> spec = InputSpec((224, 224), (0.5,) * 3, (0.5,) * 3, "bilinear", 0.875)
+        >>> CenterCrop().region((512, 256), spec)
+        (144.0, 16.0, 368.0, 240.0)
     """
 
     summary: ClassVar[str] = "shorter side resized, centre cut out; the map is put back in place"
@@ -124,12 +134,9 @@ class CenterCrop(Settings):
 Preprocess = Annotated[Squeeze | CenterCrop, Field(discriminator="name")]
 """Every way to fit a picture into a network's input."""
 
-PREPROCESSES: tuple[type[Squeeze | CenterCrop], ...] = (Squeeze, CenterCrop)
-"""The members of `Preprocess`, for the tables that are derived from the code."""
-
 
 def prepare(
-    image: Image.Image, preprocess: Squeeze | CenterCrop, spec: InputSpec
+    image: Image.Image, preprocess: BasePreprocess, spec: InputSpec
 ) -> tuple[NDArray[np.float32], Region]:
     """Return a picture as network input, shape (3, h, w) float32, and the region it shows.
 

@@ -13,20 +13,25 @@ import fsspec
 
 from camtool.errors import ImageReadError
 
-__all__ = ["FileSource", "ImageSource", "TarSource", "UrlSource"]
-
 _MAX_BYTES: Final = 512 << 20
 """Largest encoded image that is read into memory (tar members and URLs)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """One image to read.
+    r"""One image to read.
 
     Attributes:
         image_id: unique in the run; forward slashes, no file extension where that is unambiguous.
         path: how messages and records call it.
         labels: true classes that the list it was found in gives.
+
+    Example:
+        >>> from camtool.images import find_images
+        >>> (source,) = find_images(["examples/images/cat.jpg"]).sources
+        >>> with source.open() as file:
+        ...     file.read(2)
+        b'\xff\xd8'
     """
 
     image_id: str

@@ -12,7 +12,7 @@ from timm.models import _features_fx
 
 from camtool.errors import ModelError
 from camtool.models import paper_networks
-from camtool.models.classifier import InputSpec
+from camtool.structures import InputSpec
 
 if TYPE_CHECKING:
     from torch import nn

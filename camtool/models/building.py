@@ -10,7 +10,7 @@ from torch import nn
 from camtool.errors import ModelError
 from camtool.models import paper_networks
 from camtool.models.backbones import create, leaves, spec_of
-from camtool.models.classifier import Classifier, InputSpec, modules_with_weights
+from camtool.models.classifier import Classifier, modules_with_weights
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
 from camtool.models.layers import WithConv, convolution, published_start, replace_dilated
 from camtool.models.poolings import Gap, PerClass
@@ -31,6 +31,7 @@ from camtool.models.weights import (
     state_of,
     with_linear_weights,
 )
+from camtool.structures import InputSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

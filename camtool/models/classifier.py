@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 
 from camtool.errors import ModelError
+from camtool.structures import InputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,25 +20,6 @@ if TYPE_CHECKING:
 def modules_with_weights(module: nn.Module) -> list[nn.Module]:
     """Return those modules within, itself included, that have weights of their own."""
     return [one for one in module.modules() if any(True for _ in one.parameters(recurse=False))]
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """The preprocessing that a network was trained with.
-
-    Attributes:
-        size: (width, height) of the input, in pixels.
-        mean: per colour R, G, B, of values in [0, 1].
-        std: per colour R, G, B, of values in [0, 1].
-        interpolation: `bilinear`, `bicubic`, `lanczos` or `nearest`.
-        crop_fraction: side of the centre crop over the shorter side it is cut from.
-    """
-
-    size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: str
-    crop_fraction: float
 
 
 class Forward(NamedTuple):

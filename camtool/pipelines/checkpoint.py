@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from camtool.models.classifier import Classifier, InputSpec
+    from camtool.models.classifier import Classifier
+    from camtool.structures import InputSpec
     from camtool.training.data import ExampleSets
     from camtool.training.loop import Loop
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from camtool.annotations import read_annotations
-from camtool.annotations.bulk import bulk_creation
+from camtool.annotations.reader import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.evaluation.comparable import common_images, same_classes
 from camtool.evaluation.comparison import Comparison, PairedMetric, RunPair

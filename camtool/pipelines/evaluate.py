@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from camtool.annotations import read_annotations
-from camtool.annotations.bulk import bulk_creation
+from camtool.annotations.reader import bulk_creation
 from camtool.errors import EvaluationError, SettingsError
 from camtool.evaluation.calibration import calibrate, deployable, recall, store
 from camtool.evaluation.convention import by_index, convention

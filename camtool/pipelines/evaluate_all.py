@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from camtool.annotations import read_annotations
-from camtool.annotations.bulk import bulk_creation
+from camtool.annotations.reader import bulk_creation
 from camtool.errors import CamtoolError, SettingsError
 from camtool.evaluation.calibration import recall
 from camtool.evaluation.predictions import load_predictions

@@ -14,9 +14,8 @@ from camtool.annotations import NetworkClasses
 from camtool.cam.method import check_mode
 from camtool.errors import ImageReadError, ModelError, shorten
 from camtool.images.decode import Decoded, decode, quiet_pillow
-from camtool.images.merging import merge_maps
 from camtool.images.sources import FileSource, ImageSource
-from camtool.images.views import View
+from camtool.images.views import View, merge_maps
 from camtool.models import ModelSettings
 from camtool.pipelines.checkpoint import build_trained, read_classes
 from camtool.pipelines.experiment import LocalizeSettings

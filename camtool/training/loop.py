@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.utils.data import DataLoader
 
-    from camtool.models.classifier import InputSpec
+    from camtool.structures import InputSpec
     from camtool.training.batches import Batch, BatchOrder
     from camtool.training.distributed import Processes
     from camtool.training.optimizer import Rates

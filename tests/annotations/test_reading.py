@@ -10,12 +10,12 @@ import sys
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from camtool.annotations import AnnotationReader, VocXml, image_stem, read_annotations
-from camtool.annotations.reading import readers
+from camtool.annotations import AnnotationReader, Reader, VocXml, image_stem, read_annotations
 from camtool.errors import AnnotationError
+from camtool.settings import members
 
 
-@pytest.mark.parametrize("reader", readers())
+@pytest.mark.parametrize("reader", members(AnnotationReader, Reader))
 def test_every_format_is_a_final_setting(reader):
     setting = reader()
     assert reader.__final__

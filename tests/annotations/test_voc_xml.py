@@ -150,7 +150,7 @@ def test_damaged_header_inside_a_tar_is_no_end(tmp_path, voc):
 
 
 def test_large_members_and_bombs_are_not_unpacked(tmp_path, voc, monkeypatch):
-    monkeypatch.setattr("camtool.annotations.xml_files.LARGEST_MEMBER", 1000)
+    monkeypatch.setattr("camtool.annotations.archives.LARGEST_MEMBER", 1000)
     files = {"a.xml": voc((1, 2, 3, 4)), "b.xml": voc((1, 2, 3, 4)) + " " * 1000}
     result = read_annotations(tar_of(tmp_path / "a.tar", files))
     assert list(result.annotations) == ["a"]

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from pydantic import TypeAdapter
 
-from camtool.boxes import BoxRule, Rule
+from camtool.boxes import BoxRule, PaperBoxes, Rule, SweptRule
+from camtool.boxes.thresholds import Otsu, Percentile
 from camtool.settings import members
 from camtool.structures import ScoreMap
 
@@ -109,3 +110,47 @@ def test_rules_are_final_frozen_and_described(rule):
         rule().name = "other"
     with pytest.raises(pydantic.ValidationError, match="treshold"):
         rule(treshold=1)
+
+
+SWEPT = [rule for rule in RULES if isinstance(rule, SweptRule)]
+
+
+def test_rules_with_a_threshold_on_the_map_can_be_swept():
+    assert {rule.name for rule in SWEPT} == {"paper", "multi"}
+
+
+@pytest.mark.parametrize("rule", SWEPT, ids=str)
+def test_a_swept_rule_says_what_its_threshold_holds_for(rule):
+    one = rule.at(0.37)
+    assert one.own_threshold == 0.37
+    assert one.at(0.5) == rule.at(0.5)
+    assert one.conditions() == rule.conditions() == rule.at(0.5).conditions()
+    assert rule.threshold_setting in type(rule).model_fields
+    assert rule.threshold_setting not in rule.conditions()
+    assert type(rule).model_validate(rule.conditions()) == type(rule)(
+        **rule.model_dump(exclude={rule.threshold_setting})
+    )
+    assert rule.of_range == (rule.scale == "min-max")
+
+
+@pytest.mark.parametrize("rule", SWEPT, ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_swept_rule_finds_the_first_box_of_each_threshold(rule, seed):
+    values = np.random.default_rng(seed).normal(size=(6, 7)).astype(np.float32)
+    score_map = ScoreMap(values, (0.0, 0.0, 90.0, 60.0), (90, 60))
+    thresholds = np.arange(20) / 20
+    for threshold, found in zip(thresholds, rule.boxes_at(score_map, thresholds), strict=True):
+        first = rule.at(float(threshold)).boxes(score_map)
+        assert tuple(found) == (first[0].box.xyxy if first else (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("rule", SWEPT, ids=str)
+@pytest.mark.parametrize("finds", [Otsu(), Percentile(q=60)], ids=str)
+def test_the_histogram_of_a_swept_rule_gives_the_thresholds_of_rules(rule, finds):
+    values = np.random.default_rng(4).normal(size=(6, 7)).astype(np.float32)
+    score_map = ScoreMap(values, (0.0, 0.0, 90.0, 60.0), (90, 60))
+    share = finds.share_of(rule.histogram(score_map))
+    how = {"scale": rule.scale, "interpolation": rule.interpolation}
+    by_rule, by_number = (PaperBoxes(threshold=one, **how) for one in (finds, share))
+    assert by_rule.boxes(score_map) == by_number.boxes(score_map)
+    assert by_rule.own_threshold == finds.name

@@ -9,8 +9,9 @@ from torch import nn
 
 from camtool.cam import CAMS, Cam, GradCam, HiResCam
 from camtool.models import ModelSettings
-from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.classifier import Classifier
 from camtool.models.heads import LinearHead
+from camtool.structures import InputSpec
 
 
 def test_the_map_is_the_weighted_sum_of_the_features():

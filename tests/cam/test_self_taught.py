@@ -28,8 +28,9 @@ def drawn():
 
 
 def with_patch():
-    from camtool.models.classifier import Classifier, InputSpec
+    from camtool.models.classifier import Classifier
     from camtool.models.splitting import keep_whole
+    from camtool.structures import InputSpec
 
     parts = keep_whole(Patch(), drawn(), "")
     spec = InputSpec((48, 32), (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)

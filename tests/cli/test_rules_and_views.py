@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from camtool.boxes import BoxRule, Rule
-from camtool.images import VIEWS
+from camtool.images import BaseViews, Views
 from camtool.runs import MapFiles, read_predictions
 from camtool.settings import members
 from tests.builders import draw_pictures
@@ -69,7 +69,7 @@ def test_a_box_rule_from_pictures_to_scores(few, tmp_path, rule):
         assert ran.code == 5
 
 
-@pytest.mark.parametrize("part", VIEWS)
+@pytest.mark.parametrize("part", members(Views, BaseViews))
 def test_views_from_pictures_to_maps(few, tmp_path, part):
     name = part.model_fields["name"].default
     predictions = localize(few, tmp_path / "run", "--set", f"localize.views.name={name}")
@@ -100,6 +100,6 @@ def test_one_view_is_the_default_to_the_byte(few, tmp_path):
 def test_methods_lists_every_rule_and_every_choice_of_views():
     ran = run_here("methods")
     assert ran.code == 0
-    for part in (*members(BoxRule, Rule), *VIEWS):
+    for part in (*members(BoxRule, Rule), *members(Views, BaseViews)):
         assert f"\n{part.model_fields['name'].default} " in ran.out
         assert part.summary in ran.out

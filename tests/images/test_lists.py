@@ -7,7 +7,7 @@ import pytest
 from camtool.errors import DataError, ImageReadError
 from camtool.images import find_images
 from camtool.images.decode import decode
-from camtool.images.lists import read_list
+from camtool.images.find import read_list
 from tests.builders import awkward_files
 
 OK, GRAY = "ok_rgb.JPEG", "gray.JPEG"

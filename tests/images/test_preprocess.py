@@ -8,8 +8,16 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tv
 
-from camtool.images.preprocess import PREPROCESSES, CenterCrop, Squeeze, normalise, prepare
-from camtool.models.classifier import InputSpec
+from camtool.images.preprocess import (
+    BasePreprocess,
+    CenterCrop,
+    Preprocess,
+    Squeeze,
+    normalise,
+    prepare,
+)
+from camtool.settings import members
+from camtool.structures import InputSpec
 from tests.builders import noise_picture
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -144,7 +152,7 @@ def test_the_network_input_is_what_torch_takes():
     [{"size": 0}, {"size": 5000}, {"size": 224.0}, {"size": True}, {"crop": 1}],
 )
 def test_wrong_settings_are_refused(wrong):
-    for preprocess in PREPROCESSES:
+    for preprocess in members(Preprocess, BasePreprocess):
         with pytest.raises(pydantic.ValidationError):
             preprocess(**wrong)
     with pytest.raises(pydantic.ValidationError):

@@ -7,12 +7,11 @@ import pydantic
 import pytest
 from PIL import ImageOps
 
-from camtool.images import VIEWS, CenterCrop, MultiScale, One, Squeeze, TenCrop
-from camtool.images.merging import merge_maps
+from camtool.images import BaseViews, CenterCrop, MultiScale, One, Squeeze, TenCrop, Views
 from camtool.images.preprocess import prepare
-from camtool.images.views import View
-from camtool.models.classifier import InputSpec
-from camtool.structures import ScoreMap
+from camtool.images.views import View, merge_maps
+from camtool.settings import members
+from camtool.structures import InputSpec, ScoreMap
 from tests.builders import noise_picture
 
 SPEC = InputSpec((224, 224), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bilinear", 0.875)
@@ -168,7 +167,7 @@ def test_a_value_that_is_no_number_stays_one():
     assert np.isnan(merged[2, 6])
 
 
-@pytest.mark.parametrize("part", VIEWS)
+@pytest.mark.parametrize("part", members(Views, BaseViews))
 def test_views_are_final_and_described(part):
     assert getattr(part, "__final__", False)
     assert part.summary

@@ -15,9 +15,10 @@ from camtool.cam import LayerCam
 from camtool.cam.capture import layer_names
 from camtool.errors import ModelError
 from camtool.models import ModelSettings
-from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.classifier import Classifier
 from camtool.models.splitting import split_network
 from camtool.models.tracing import EnteredModule
+from camtool.structures import InputSpec
 from tests.networks import calibrated, classifier_of, images, library_network
 
 # With batch norm, stochastic depth, dropout before the scores, windows of attention, layer norm.

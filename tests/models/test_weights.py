@@ -15,8 +15,8 @@ from PIL import Image
 from camtool.errors import ModelError
 from camtool.images.preprocess import Squeeze, prepare
 from camtool.models import BUNDLED, ModelSettings
-from camtool.models.classifier import InputSpec
 from camtool.models.weights import bundled_state
+from camtool.structures import InputSpec
 
 SMALL = "timm/test_resnet"
 

@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 from camtool import Localizer, LocalizeSettings, ModelSettings, Squeeze
 from camtool.boxes import GrabCutBoxes, TightLooseBoxes
 from camtool.images import CenterCrop, MultiScale, TenCrop
-from camtool.images.merging import merge_maps
 from camtool.images.sources import FileSource
+from camtool.images.views import merge_maps
 from camtool.report.overlay import OverlaySettings
 
 RANDOM = ModelSettings(backbone="timm/test_resnet", weights="none")

@@ -15,7 +15,7 @@ from camtool.errors import ModelError, RunError
 from camtool.images import ImageSettings
 from camtool.images.sources import FileSource
 from camtool.models import ModelSettings
-from camtool.models.classifier import InputSpec
+from camtool.structures import InputSpec
 from camtool.training.augment import RandomResizedCrop, ResizeCrop, ResizeOnly
 from camtool.training.batches import BatchOrder, PixelCache, Place, TrainingImages, loader
 from camtool.training.data import Example

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import Cub, NetworkClasses, image_stem, read_annotations
-from camtool.annotations.tables import data_lines
+from camtool.annotations.rows import data_lines
 from camtool.errors import DataError
 from camtool.images.sources import FileSource
 from camtool.training.data.sets import DataSettings, Example, ExampleSets, finish_sets

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, final
 
 from camtool.annotations import NetworkClasses, read_annotations
-from camtool.annotations.tables import csv_rows, data_lines
+from camtool.annotations.rows import csv_rows, data_lines
 from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource
 from camtool.training.data.sets import (

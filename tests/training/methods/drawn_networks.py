@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from camtool.models import ModelSettings
-from camtool.models.classifier import Classifier, InputSpec
+from camtool.models.classifier import Classifier
 from camtool.models.heads import LinearHead
+from camtool.structures import InputSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

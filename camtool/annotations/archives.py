@@ -22,9 +22,7 @@ from camtool.errors import AnnotationError, shorten
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from camtool.annotations.collection import Collector
-
-__all__ = ["Member", "archive_kind", "archive_names", "members", "os_reason", "tar_file", "walk"]
+    from camtool.annotations.reader import Collector
 
 LARGEST_MEMBER = 64 << 20
 _BUFFER = 1 << 14  # what is lost at most of an archive that breaks off
