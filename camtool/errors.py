@@ -19,7 +19,16 @@ from typing import ClassVar
 
 
 class CamtoolError(Exception):
-    """Base of every error that bad input can cause; `exit_code` is that of the process."""
+    """Base of every error that bad input can cause; `exit_code` is that of the process.
+
+    Example:
+        >>> from camtool.images import find_images
+        >>> try:
+        ...     find_images(["no/such/folder"])
+        ... except CamtoolError as error:
+        ...     print(error, error.exit_code)
+        no/such/folder: no such file or folder 3
+    """
 
     exit_code: ClassVar[int] = 1
 

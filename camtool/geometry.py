@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 class Box:
     """A half-open box `[x0, x1) × [y0, y1)` in pixels of the original image, never empty.
 
+    Example:
+        >>> Box.from_inclusive(10, 20, 39, 24)
+        Box(x0=10, y0=20, x1=40, y1=25)
+        >>> Box.from_xywh(10, 20, 30, 5).area
+        150
+        >>> iou(Box(0, 0, 10, 10), Box(5, 0, 10, 10))
+        0.5
+
     Raises:
         ValueError: a corner is not finite, or `x0 >= x1`, or `y0 >= y1`.
     """
@@ -75,7 +83,7 @@ class Box:
 
 
 def iou(a: Box, b: Box) -> float:
-    """Return the intersection over union of two boxes, in [0, 1].
+    """Return the intersection over union of two boxes, `|A ∩ B| / |A ∪ B|`, in [0, 1].
 
     For integer boxes the result is the correctly rounded quotient of two exact integers, so an
     intersection over union of exactly one half compares equal to 0.5.

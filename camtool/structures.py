@@ -1,4 +1,4 @@
-"""The records that flow between the parts: frozen, and checked on creation."""
+"""What the parts of the program hand to each other: frozen, and checked on creation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScoredBox:
-    """A box and how strong it is, in [0, 1]: see the box rule that made it.
+    """A box with a score in [0, 1]; the box rule that made it defines the score.
+
+    Example:
+        >>> ScoredBox(Box(10, 20, 40, 25), 0.9).box.xyxy
+        (10, 20, 40, 25)
 
     Attributes:
         box: the box.
@@ -34,6 +38,10 @@ class ScoredBox:
 class AnnotatedObject:
     """One annotated object of an image.
 
+    Example:
+        >>> AnnotatedObject("n02123045", Box(10, 20, 40, 25)).difficult
+        False
+
     Attributes:
         label: the class as the source writes it: wnid or name (str), or 0-based index (int).
         box: its true box; None where the source gives only the class of the image.
@@ -50,6 +58,12 @@ class AnnotatedObject:
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """What is known to be true of one image.
+
+    Example:
+        >>> cat = AnnotatedObject("cat", Box(10, 20, 40, 25))
+        >>> annotation = Annotation("photo", (90, 60), (cat, AnnotatedObject("dog", None)))
+        >>> annotation.labels, annotation.boxes("cat"), annotation.boxes("dog")
+        (('cat', 'dog'), (Box(x0=10, y0=20, x1=40, y1=25),), ())
 
     Attributes:
         image_id: the image's name in the source, e.g. `ILSVRC2012_val_00000001`.
@@ -88,6 +102,11 @@ class Annotation:
 class ClassPrediction:
     """One class of one image, as a network saw it.
 
+    Example:
+        >>> boxes = (ScoredBox(Box(10, 20, 40, 25), 1.0),)
+        >>> ClassPrediction("n02123045", 0.75, boxes, rank=1, title="tabby").target
+        False
+
     Attributes:
         name: the class as annotations write it (a wnid for ImageNet classes), or its name.
         score: probability in [0, 1]; None where the source has none.
@@ -113,6 +132,10 @@ class ClassPrediction:
 class Prediction:
     """What a network says of one image, or why it could say nothing.
 
+    Example:
+        >>> Prediction("photo", "photo.jpg", None, error="empty file (0 bytes)").classes
+        ()
+
     Attributes:
         image_id: name of the image, unique in its run.
         path: where the image was read from.
@@ -133,6 +156,11 @@ class Prediction:
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreMap:
     """A low-resolution class map and where it lies in its image.
+
+    Example:
+        >>> values = np.array([[0, 1], [0, 2]], np.float32)
+        >>> ScoreMap(values, (0, 0, 4, 2), (4, 2)).at_image_size().tolist()
+        [[0.0, 0.25, 0.75, 1.0], [0.0, 0.5, 1.5, 2.0]]
 
     Attributes:
         values: class map, shape (h, w), float32, any range; rows from top to bottom.
@@ -170,6 +198,10 @@ class ScoreMap:
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """The preprocessing that a network was trained with.
+
+    Example:
+        >>> InputSpec((224, 224), (0.5,) * 3, (0.5,) * 3, "bilinear", 0.875).size
+        (224, 224)
 
     Attributes:
         size: (width, height) of the input, in pixels.

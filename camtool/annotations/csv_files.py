@@ -46,6 +46,13 @@ def class_of(cells: list[str], columns: tuple[int, ...]) -> str | int | None:
     return text
 
 
+def _named(cells: list[str]) -> tuple[dict[str, int], int | None, tuple[int, ...]]:
+    """Return the places of a header's cells by name, of the image's file and of classes."""
+    names = {cell.lower(): i for i, cell in reversed(list(enumerate(cells)))}
+    image = next((names[n] for n in FILE_COLUMNS if n in names), None)
+    return names, image, tuple(names[n] for n in CLASS_COLUMNS if n in names)
+
+
 @final
 class CsvLabels(Reader):
     """Rows `file,class`: for `camtool localize --labels`, never taken for annotations with boxes.
@@ -68,9 +75,7 @@ class CsvLabels(Reader):
     @classmethod
     def recognises(cls, probe: FileProbe) -> bool:
         """A header with a file column, or a row of a file name and a class."""
-        line = probe.first_line
-        cells = [c.strip().strip('"') for c in line.split(max(",;\t", key=line.count))]
-        return probe.path.suffix.lower() == ".csv" or _header(cells) is not None
+        return probe.path.suffix.lower() == ".csv" or _header(probe.first_cells) is not None
 
     def read(self, path: Path) -> AnnotationSet:
         """Read all classes; see `Reader.read`."""
@@ -90,9 +95,7 @@ class CsvLabels(Reader):
 
 
 def _header(cells: list[str]) -> tuple[int, tuple[int, ...]] | None:
-    names = {cell.lower(): i for i, cell in reversed(list(enumerate(cells)))}
-    image = next((names[n] for n in FILE_COLUMNS if n in names), None)
-    classes = tuple(names[n] for n in CLASS_COLUMNS if n in names)
+    _, image, classes = _named(cells)
     return None if image is None or not classes else (image, classes)
 
 
@@ -178,9 +181,7 @@ class CsvBoxes(Reader):
     @classmethod
     def recognises(cls, probe: FileProbe) -> bool:
         """A header with box columns, or four numbers after a name."""
-        line = probe.first_line
-        cells = [c.strip().strip('"') for c in line.split(max(",;\t", key=line.count))]
-        return _columns(cells) is not None
+        return _columns(probe.first_cells) is not None
 
     def read(self, path: Path) -> AnnotationSet:
         """Read all annotations; see `Reader.read`."""
@@ -227,11 +228,9 @@ class CsvBoxes(Reader):
 
 def _columns(cells: list[str]) -> _Columns | None:
     """Find the columns in the first row: by name, or by place where it is a row of data."""
-    names = {cell.lower(): i for i, cell in reversed(list(enumerate(cells)))}
-    image = next((names[n] for n in FILE_COLUMNS if n in names), None)
+    names, image, classes = _named(cells)
     corners = next((c for c in _BOX_COLUMNS if all(n in names for n in c)), None)
     if image is not None and corners is not None:
-        classes = tuple(names[n] for n in CLASS_COLUMNS if n in names)
         return _Columns(image, tuple(names[n] for n in corners), classes, True)
     if len(cells) in (5, 6) and cells[0]:
         try:

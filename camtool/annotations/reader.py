@@ -177,12 +177,7 @@ class ImageTable:
         self._ignored: dict[str, str] = {}
 
     def add(
-        self,
-        image_id: str,
-        label: str | int,
-        box: Box | None,
-        place: str,
-        mask: str | None = None,
+        self, image_id: str, label: str | int, box: Box | None, place: str, mask: str | None = None
     ) -> None:
         """Add one object of an image."""
         objects = self._objects.get(image_id)
@@ -277,6 +272,12 @@ class FileProbe:
     def first_line(self) -> str:
         """The first line that is not blank."""
         return next((line for line in self.text.splitlines() if line.strip()), "")
+
+    @property
+    def first_cells(self) -> list[str]:
+        """The cells of this line, divided by whichever of comma, semicolon and tab it has most."""
+        line = self.first_line
+        return [c.strip().strip('"') for c in line.split(max(",;\t", key=line.count))]
 
     def has_suffix(self, suffix: str) -> bool:
         """Tell whether the folder holds, at any depth, a file with this ending (lower case)."""

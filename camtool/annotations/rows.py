@@ -104,11 +104,7 @@ or 1-based with both corners in the box."""
 _FAR = 1e9  # larger than any image, and exact in every kind of arithmetic
 # Not float(): that takes underscores, digits of other scripts, nan and inf.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_CONVERT = {
-    "half-open": Box,
-    "inclusive": Box.from_inclusive,
-    "one-based": Box.from_one_based,
-}
+_CONVERT = {"half-open": Box, "inclusive": Box.from_inclusive, "one-based": Box.from_one_based}
 CLIPPED = "box clipped to the image"
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from camtool.boxes.rule import Picture
     from camtool.structures import ScoreMap
 
 Levels = Annotated[
@@ -44,10 +45,7 @@ class _Released(Rule):
     """Larger pictures are worked on at this longer side, which bounds memory and time."""
 
     def boxes(
-        self,
-        score_map: ScoreMap,
-        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
-        picture: NDArray[np.uint8] | None = None,  # noqa: ARG002
+        self, score_map: ScoreMap, label: str | None = None, picture: Picture | None = None
     ) -> tuple[ScoredBox, ...]:
         """Return the loose box and the tight one, as far as there are; see `Rule`."""
         worked = reduced(score_map, self.max_side)

@@ -9,20 +9,14 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from camtool.boxes.enlarged import (
-    Interpolation,
-    Scale,
-    eight_bit,
-    reduced,
-    reduced_size,
-    restored,
-)
+from camtool.boxes.enlarged import Interpolation, Scale, eight_bit, reduced, reduced_size, restored
 from camtool.boxes.rule import Rule
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from camtool.boxes.rule import Picture
     from camtool.structures import ScoreMap
 
 _SEED: Final = 0
@@ -79,7 +73,7 @@ class GrabCutBoxes(Rule):
     max_side: Annotated[int, Field(ge=64, le=4096)] = 512
     """Larger pictures are worked on at this longer side, which bounds memory and time."""
 
-    def picture(self, image: Image.Image) -> NDArray[np.uint8]:
+    def picture(self, image: Image.Image) -> Picture:
         """Return the picture at the size that is worked on, RGB, shape (height, width, 3)."""
         size = reduced_size(image.size, self.max_side)
         if size != image.size:
@@ -87,10 +81,7 @@ class GrabCutBoxes(Rule):
         return np.array(image, np.uint8)
 
     def boxes(
-        self,
-        score_map: ScoreMap,
-        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
-        picture: NDArray[np.uint8] | None = None,
+        self, score_map: ScoreMap, label: str | None = None, picture: Picture | None = None
     ) -> tuple[ScoredBox, ...]:
         """Return the box of a class map; see `Rule`.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from camtool.boxes.rule import Picture
     from camtool.kernels import Components
     from camtool.structures import ScoreMap
 
@@ -85,10 +86,7 @@ class PaperBoxes(SweptRule):
         return self
 
     def boxes(
-        self,
-        score_map: ScoreMap,
-        label: str | None = None,
-        picture: NDArray[np.uint8] | None = None,  # noqa: ARG002 (the rules' common signature)
+        self, score_map: ScoreMap, label: str | None = None, picture: Picture | None = None
     ) -> tuple[ScoredBox, ...]:
         """Return the boxes of a class map; see `Rule`."""
         if not np.isfinite(score_map.values).all():
@@ -100,8 +98,7 @@ class PaperBoxes(SweptRule):
         placed = whole_pixels(found.boxes, worked, score_map)
         boxes = [
             ScoredBox(
-                Box(*map(float, placed[i])),
-                float((found.peaks[i] - base) / (found.high - base)),
+                Box(*map(float, placed[i])), float((found.peaks[i] - base) / (found.high - base))
             )
             for i in self._chosen(found, worked.size)
         ]
@@ -188,10 +185,7 @@ class MultiBoxes(SweptRule):
     """How many boxes a map has at most."""
 
     def boxes(
-        self,
-        score_map: ScoreMap,
-        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
-        picture: NDArray[np.uint8] | None = None,  # noqa: ARG002
+        self, score_map: ScoreMap, label: str | None = None, picture: Picture | None = None
     ) -> tuple[ScoredBox, ...]:
         """Return the boxes of a class map; see `Rule`."""
         if not np.isfinite(score_map.values).all():

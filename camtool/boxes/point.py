@@ -11,8 +11,7 @@ from camtool.boxes.rule import Rule
 from camtool.structures import Box, ScoredBox
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from camtool.boxes.rule import Picture
     from camtool.structures import ScoreMap
 
 
@@ -42,10 +41,7 @@ class PointBoxes(Rule):
     """How the map is brought to image size; see `paper`."""
 
     def boxes(
-        self,
-        score_map: ScoreMap,
-        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
-        picture: NDArray[np.uint8] | None = None,  # noqa: ARG002
+        self, score_map: ScoreMap, label: str | None = None, picture: Picture | None = None
     ) -> tuple[ScoredBox, ...]:
         """Return the point of a class map; see `Rule`."""
         worked = by_pixel(score_map, self.interpolation)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from camtool.boxes.enlarged import Interpolation, Scale
     from camtool.structures import ScoredBox, ScoreMap
 
+    Picture = NDArray[np.uint8]
+    """What a rule keeps of an image: RGB in [0, 255], shape (height, width, 3)."""
+
 
 class Rule(Settings, ABC):
     """A rule from a class map to boxes.
@@ -41,10 +44,7 @@ class Rule(Settings, ABC):
 
     @abstractmethod
     def boxes(
-        self,
-        score_map: ScoreMap,
-        label: str | None = None,
-        picture: NDArray[np.uint8] | None = None,
+        self, score_map: ScoreMap, label: str | None = None, picture: Picture | None = None
     ) -> tuple[ScoredBox, ...]:
         """Return the boxes of a class map, in original pixels, strongest first; empty if none.
 
@@ -54,11 +54,11 @@ class Rule(Settings, ABC):
             picture: what `picture` returned for the image; only rules that ask for it look at it.
         """
 
-    def picture(self, image: Image.Image) -> NDArray[np.uint8] | None:  # noqa: ARG002
+    def picture(self, image: Image.Image) -> Picture | None:
         """Return what the rule keeps of the image for `boxes`; None where it needs the map only."""
         return None
 
-    def entered(self, boxes: Sequence[ScoredBox], rank: int) -> tuple[ScoredBox, ...]:  # noqa: ARG002
+    def entered(self, boxes: Sequence[ScoredBox], rank: int) -> tuple[ScoredBox, ...]:
         """Return the boxes of a class with their places among the image's guesses.
 
         Args:

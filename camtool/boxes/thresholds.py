@@ -85,11 +85,7 @@ class HistogramRule(ThresholdRule):
         """
 
     def share(
-        self,
-        score_map: ScoreMap,
-        *,
-        of_range: bool = False,
-        label: str | None = None,  # noqa: ARG002 (the rules' common signature)
+        self, score_map: ScoreMap, *, of_range: bool = False, label: str | None = None
     ) -> float:
         """Return the threshold of a map; see `ThresholdRule`."""
         counts = level_histogram(score_map.values, *score_map.axes, of_range=of_range)
@@ -148,11 +144,7 @@ class ByClass(ThresholdRule):
     """Threshold by name of the class (a wnid for ImageNet classes)."""
 
     def share(
-        self,
-        score_map: ScoreMap,  # noqa: ARG002 (the rules' common signature)
-        *,
-        of_range: bool = False,  # noqa: ARG002
-        label: str | None = None,
+        self, score_map: ScoreMap, *, of_range: bool = False, label: str | None = None
     ) -> float:
         """Return the threshold of a class; see `ThresholdRule`."""
         return self.classes.get(label, self.otherwise) if label is not None else self.otherwise

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Array = Any
-"""An array, a record or a number in compiled code: numba finds the types when it compiles."""
-
 # Its attributes come from the environment, so type checkers do not know them.
 _config: Any = numba.config
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from camtool.kernels.compiled import Array, compiled
+from camtool.kernels.compiled import compiled
 from camtool.kernels.runs import extremes, interpolate, laid, root_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def components_above(
 
 
 @compiled
-def _crossing(start: float, slope: float, fraction: Array, first: int, last: int, t: float) -> int:
+def _crossing(start, slope, fraction, first, last, t):
     """First column of [first, last) on the other side of threshold `t` than column `first`."""
     above = start + fraction[first] * slope > t
     while first < last:
@@ -98,9 +98,7 @@ def _crossing(start: float, slope: float, fraction: Array, first: int, last: int
 
 
 @compiled
-def _join_rows(
-    parents: Array, starts: Array, stops: Array, above: int, here: int, end: int
-) -> None:
+def _join_rows(parents, starts, stops, above, here, end):
     """Join the runs [here, end) of one row with the touching ones [above, here) of the last."""
     i, j = above, here
     while i < here and j < end:
@@ -115,17 +113,7 @@ def _join_rows(
 
 
 @compiled
-def _components(
-    values: Array,
-    below: Array,
-    row_shares: Array,
-    rows: Array,
-    shares: Array,
-    firsts: Array,
-    cells: Array,
-    share: float,
-    of_range: bool,
-) -> Array:
+def _components(values, below, row_shares, rows, shares, firsts, cells, share, of_range):
     low, high = extremes(values, below, row_shares, rows, shares, firsts, cells)
     base = low if of_range else 0.0
     threshold = base + share * (high - base)
@@ -165,15 +153,7 @@ def _components(
 
 
 @compiled
-def _collect(
-    parents: Array,
-    starts: Array,
-    stops: Array,
-    lines: Array,
-    tops: Array,
-    low: float,
-    high: float,
-) -> Array:
+def _collect(parents, starts, stops, lines, tops, low, high):
     """Sum up the runs of each component; roots come first in raster order, so does the result."""
     places = np.empty(len(parents), np.int64)
     count = 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from camtool.kernels.compiled import Array, compiled, inlined, with_plain
+from camtool.kernels.compiled import compiled, inlined, with_plain
 from camtool.kernels.neighbourhoods import BACKGROUND, FOREGROUND, higher_neighbours, padded
 from camtool.kernels.tree import sweep
 
@@ -55,7 +55,7 @@ class Contours(NamedTuple):
 
 
 @inlined
-def first_pixel(values: Array, start: int, level: int) -> Array:
+def first_pixel(values, start, level):
     """Return the first pixel of the run of pixels > `level` that `start` lies in."""
     while values[start - 1] > level:
         start -= 1
@@ -63,7 +63,7 @@ def first_pixel(values: Array, start: int, level: int) -> Array:
 
 
 @inlined
-def border_area(values: Array, stride: int, first: int, level: int) -> Array:
+def border_area(values, stride, first, level):
     """Return twice the area of the polygon through the centres of a component's border pixels.
 
     Follows the outer border of an 8-connected component (Suzuki and Abe, "Topological structural
@@ -96,7 +96,7 @@ def border_area(values: Array, stride: int, first: int, level: int) -> Array:
 
 
 @compiled
-def _joined(outer: Array, holes: Array) -> Array:
+def _joined(outer, holes):
     """Boxes and levels of the outer contours and of those of the holes."""
     boxes = np.empty((len(outer) + len(holes), 4), np.int32)
     levels = np.empty((len(boxes), 2), np.int32)
@@ -112,14 +112,14 @@ def _joined(outer: Array, holes: Array) -> Array:
 
 
 @inlined
-def _put_box(stretch: Array, margin: int, boxes: Array, i: int) -> None:
+def _put_box(stretch, margin, boxes, i):
     """Write the half-open box of a stretch, grown by `margin` pixels."""
     boxes[i, 0], boxes[i, 1] = stretch.x0 - margin, stretch.y0 - margin
     boxes[i, 2], boxes[i, 3] = stretch.x1 + margin + 1, stretch.y1 + margin + 1
 
 
 @compiled
-def _selected(found: Array, largest: Array) -> Array:
+def _selected(found, largest):
     """Boxes and levels of the stretches that are largest at some level."""
     boxes, levels = np.empty((LEVELS, 4), np.int32), np.empty((LEVELS, 2), np.int32)
     count = 0
@@ -136,7 +136,7 @@ def _selected(found: Array, largest: Array) -> Array:
 
 
 @compiled
-def _largest(frame: Array, found: Array) -> Array:
+def _largest(frame, found):
     """The stretch of the largest contour at each level, or -1."""
     largest = np.full(LEVELS, -1)
     values, stride = frame.ravel(), frame.shape[1]
@@ -161,13 +161,13 @@ def _largest(frame: Array, found: Array) -> Array:
 
 
 @inlined
-def _bound(stretch: Array) -> Array:
+def _bound(stretch):
     """Twice the area of the box through the outermost pixel centres: no border encloses more."""
     return 2 * (stretch.x1 - stretch.x0) * (stretch.y1 - stretch.y0)
 
 
 @inlined
-def _widest(found: Array, present: Array, count: int) -> Array:
+def _widest(found, present, count):
     """The stretch of the largest bound, and the largest bound among the others."""
     best, most, second = -1, -1, -1
     for i in range(count):
@@ -180,15 +180,7 @@ def _widest(found: Array, present: Array, count: int) -> Array:
 
 
 @inlined
-def _choose(
-    values: Array,
-    stride: int,
-    found: Array,
-    present: Array,
-    count: int,
-    least: Array,
-    level: int,
-) -> Array:
+def _choose(values, stride, found, present, count, least, level):
     """The largest contour among the `count` present at a level.
 
     A border is followed only where bounds leave the choice open. `least` holds the area that each

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camtool.kernels.compiled import Array, compiled, inlined, with_plain
+from camtool.kernels.compiled import compiled, inlined, with_plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 @compiled
-def _hits(boxes: Array, levels: Array, others: Array, ious: Array) -> Array:
+def _hits(boxes, levels, others, ious):
     hits = np.zeros((len(ious), 256), np.bool_)
     lowest = ious.min()
     for i in range(len(boxes)):
@@ -31,7 +31,7 @@ def _hits(boxes: Array, levels: Array, others: Array, ious: Array) -> Array:
 
 
 @inlined
-def _best(x0: int, y0: int, x1: int, y1: int, others: Array) -> Array:
+def _best(x0, y0, x1, y1, others):
     """The best intersection over union of an inclusive box with any other."""
     best = 0.0
     for i in range(len(others)):
@@ -92,7 +92,7 @@ def levels_with_overlap(
 
 
 @compiled
-def _count(values: Array, groups: Array, edges: Array, steps: int, counts: Array) -> None:
+def _count(values, groups, edges, steps, counts):
     """Count values in [edge, next edge), the two groups apart."""
     last = counts.shape[1] - 1
     for i in range(len(values)):

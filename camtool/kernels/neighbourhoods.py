@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from camtool.kernels.compiled import Array, compiled
+from camtool.kernels.compiled import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +123,7 @@ BACKGROUND = _tables(corners=False, reverse=True)
 
 
 @compiled
-def padded(values: Array) -> Array:
+def padded(values):
     """Return an 8-bit map with a frame of one pixel that is lower than any, as int16."""
     height, width = values.shape
     frame = np.full((height + 2, width + 2), -1, np.int16)
@@ -135,7 +135,7 @@ def padded(values: Array) -> Array:
 
 
 @compiled
-def higher_neighbours(frame: Array) -> Array:
+def higher_neighbours(frame):
     """Return the mask of higher neighbours of each pixel inside the frame, uint8, frame's shape."""
     masks = np.zeros(frame.shape, np.uint8)
     for y in range(1, frame.shape[0] - 1):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from camtool.kernels.compiled import Array, compiled, inlined
+from camtool.kernels.compiled import compiled, inlined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def _interpolated(values: NDArray[np.float64], along: Cells) -> NDArray[np.float
 
 
 @inlined
-def interpolate(values: Array, below: Array, shares: Array, y: int, out: Array) -> None:
+def interpolate(values, below, shares, y, out):
     """Interpolate the map at image row `y`, at its own columns."""
     low = below[y]
     high = min(low + 1, values.shape[0] - 1)
@@ -118,13 +118,13 @@ def interpolate(values: Array, below: Array, shares: Array, y: int, out: Array) 
 
 
 @inlined
-def value_at(row: Array, cell: int, share: float) -> Array:
+def value_at(row, cell, share):
     """The map's value where the right cell has this share."""
     return row[cell] + share * (row[min(cell + 1, len(row) - 1)] - row[cell])
 
 
 @inlined
-def level_of(value: float, thresholds: Array, near: int) -> Array:
+def level_of(value, thresholds, near):
     """How many thresholds a value exceeds, looked for from a guess on."""
     while near < len(thresholds) and value > thresholds[near]:
         near += 1
@@ -134,15 +134,7 @@ def level_of(value: float, thresholds: Array, near: int) -> Array:
 
 
 @compiled
-def extremes(
-    values: Array,
-    below: Array,
-    row_shares: Array,
-    rows: Array,
-    shares: Array,
-    firsts: Array,
-    cells: Array,
-) -> Array:
+def extremes(values, below, row_shares, rows, shares, firsts, cells):
     """Minimum and maximum of the map at image size: they lie at ends of pieces."""
     row = np.empty(values.shape[1])
     low, high = np.inf, -np.inf
@@ -156,16 +148,7 @@ def extremes(
 
 
 @compiled
-def end_levels(
-    values: Array,
-    below: Array,
-    row_shares: Array,
-    rows: Array,
-    shares: Array,
-    firsts: Array,
-    cells: Array,
-    thresholds: Array,
-) -> Array:
+def end_levels(values, below, row_shares, rows, shares, firsts, cells, thresholds):
     """Return levels, int32, and values at both ends of each piece, of shape (rows, pieces, 2)."""
     row = np.empty(values.shape[1])
     levels = np.empty((rows[1] - rows[0], len(cells), 2), np.int32)
@@ -185,19 +168,7 @@ def end_levels(
 
 
 @compiled
-def cut(
-    values: Array,
-    below: Array,
-    row_shares: Array,
-    rows: Array,
-    shares: Array,
-    firsts: Array,
-    cells: Array,
-    origins: Array,
-    step: float,
-    thresholds: Array,
-    levels: Array,
-) -> Array:
+def cut(values, below, row_shares, rows, shares, firsts, cells, origins, step, thresholds, levels):
     """Cut every piece into runs.
 
     Returns:
@@ -233,15 +204,7 @@ def cut(
 
 
 @inlined
-def _add(
-    runs: Array,
-    filled: Array,
-    level: int,
-    piece: int,
-    y: int,
-    left: int,
-    right: int,
-) -> None:
+def _add(runs, filled, level, piece, y, left, right):
     """Add a run behind the others of its level, unless it is empty."""
     if level and right > left:
         run = runs[filled[level]]
@@ -250,7 +213,7 @@ def _add(
 
 
 @compiled
-def _room(levels: Array, number: int) -> Array:
+def _room(levels, number):
     """Where the runs of each level begin, when every piece has one at each level on its way."""
     begins = np.zeros(number + 2, np.int64)
     for y in range(levels.shape[0]):
@@ -268,7 +231,7 @@ def _room(levels: Array, number: int) -> Array:
 
 
 @inlined
-def root_of(parents: Array, i: int) -> Array:
+def root_of(parents, i):
     """Return the root of a set, and halve the way to it for the next time."""
     while parents[i] != i:
         parents[i] = parents[parents[i]]
@@ -277,18 +240,7 @@ def root_of(parents: Array, i: int) -> Array:
 
 
 @compiled
-def touching(
-    values: Array,
-    below: Array,
-    row_shares: Array,
-    rows: Array,
-    shares: Array,
-    firsts: Array,
-    cells: Array,
-    thresholds: Array,
-    levels: Array,
-    ends: Array,
-) -> Array:
+def touching(values, below, row_shares, rows, shares, firsts, cells, thresholds, levels, ends):
     """Find all pairs of pieces that touch at a level above 0.
 
     Two pixels in pieces that touch anyway, by a way of no lower level, are left out.
@@ -337,7 +289,7 @@ def touching(
 
 
 @inlined
-def _note(found: Array, count: int, piece: int, other: int, level: int) -> Array:
+def _note(found, count, piece, other, level):
     """Note that two pieces touch, if they do; returns how many pairs there are."""
     if not level:
         return count
@@ -347,7 +299,7 @@ def _note(found: Array, count: int, piece: int, other: int, level: int) -> Array
 
 
 @inlined
-def _corners(found: Array, count: int, piece: int, up: int, levels: Array, y: int, i: int) -> Array:
+def _corners(found, count, piece, up, levels, y, i):
     """Note which pieces touch over the corner where four of them meet, and in no better way."""
     left, left_up = levels[y, i - 1, 1], levels[y - 1, i - 1, 1]
     here, here_up = levels[y, i, 0], levels[y - 1, i, 0]
@@ -361,7 +313,7 @@ def _corners(found: Array, count: int, piece: int, up: int, levels: Array, y: in
 
 
 @inlined
-def _opposite(here: Array, above: Array) -> Array:
+def _opposite(here, above):
     """Return whether one piece rises and the other falls; else their best pixels are at one end."""
     return (here[1] > here[0] and above[1] < above[0]) or (
         here[1] < here[0] and above[1] > above[0]
@@ -369,16 +321,7 @@ def _opposite(here: Array, above: Array) -> Array:
 
 
 @inlined
-def _meeting(
-    row: Array,
-    above: Array,
-    cell: int,
-    shares: Array,
-    first: int,
-    last: int,
-    thresholds: Array,
-    ends: Array,
-) -> Array:
+def _meeting(row, above, cell, shares, first, last, thresholds, ends):
     """The highest level at which a rising and a falling piece of two rows touch.
 
     Both have at least two pixels. The best pair lies over a corner, the pixel of the falling piece

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import cv2
 import numpy as np
 
-from camtool.kernels.compiled import Array, compiled, inlined, with_plain
+from camtool.kernels.compiled import compiled, inlined, with_plain
 from camtool.kernels.runs import (
     covered_pixels,
     cut,
@@ -48,14 +48,14 @@ _ORDERS: Final = {"area": _AREA, "peak": _PEAK, "peak, area": _PEAK_AREA}
 
 
 @compiled
-def _count(runs: Array, begins: Array, ends: Array, counts: Array) -> None:
+def _count(runs, begins, ends, counts):
     for level in range(len(counts)):
         for i in range(begins[level], ends[level]):
             counts[level] += runs[i].right - runs[i].left
 
 
 @compiled
-def _by_level(touches: Array, number: int) -> Array:
+def _by_level(touches, number):
     """Places of touches in order of their level, and where each level begins."""
     begins = np.zeros(number + 2, np.int64)
     for i in range(len(touches)):
@@ -70,16 +70,7 @@ def _by_level(touches: Array, number: int) -> Array:
 
 
 @compiled
-def _sweep(
-    runs: Array,
-    begins: Array,
-    ends: Array,
-    touches: Array,
-    peaks: Array,
-    width: int,
-    order: int,
-    smallest: float,
-) -> Array:
+def _sweep(runs, begins, ends, touches, peaks, width, order, smallest):
     """Return the box of the best component at each threshold; see `boxes_at_thresholds`."""
     number = len(begins) - 2
     sorted_touches, touch_begins = _by_level(touches, number)
@@ -109,7 +100,7 @@ def _sweep(
 
 
 @inlined
-def _join(a: int, b: int, parents: Array, areas: Array, sides: Array, peaks: Array) -> None:
+def _join(a, b, parents, areas, sides, peaks):
     """Join the components of two pieces; the larger lives on."""
     a, b = root_of(parents, a), root_of(parents, b)
     if a == b:
@@ -126,7 +117,7 @@ def _join(a: int, b: int, parents: Array, areas: Array, sides: Array, peaks: Arr
 
 
 @inlined
-def _grow(root: int, run: Array, width: int, areas: Array, sides: Array) -> None:
+def _grow(root, run, width, areas, sides):
     """Add a run to a component."""
     areas[root] += run.right - run.left
     sides[root, 0] = min(sides[root, 0], run.left)
@@ -137,16 +128,7 @@ def _grow(root: int, run: Array, width: int, areas: Array, sides: Array) -> None
 
 
 @inlined
-def _best(
-    best: int,
-    changed: Array,
-    parents: Array,
-    areas: Array,
-    sides: Array,
-    peaks: Array,
-    order: int,
-    smallest: float,
-) -> Array:
+def _best(best, changed, parents, areas, sides, peaks, order, smallest):
     """Return the best of the changed components and the last best one; -1 if there is none."""
     if best >= 0:
         best = root_of(parents, best)
@@ -159,7 +141,7 @@ def _best(
 
 
 @inlined
-def _better(a: int, b: int, areas: Array, sides: Array, peaks: Array, order: int) -> Array:
+def _better(a, b, areas, sides, peaks, order):
     """Return whether one component goes before another."""
     if order != _AREA and peaks[a] != peaks[b]:
         return peaks[a] > peaks[b]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from camtool.kernels.compiled import Array, compiled, inlined
+from camtool.kernels.compiled import compiled, inlined
 from camtool.kernels.neighbourhoods import JOINS, MOVES_BOX, STARTS
 
 OUTSIDE = 1
@@ -36,13 +36,7 @@ PLACE = np.dtype([("place", np.int32), ("x", np.int32), ("y", np.int32)])
 _INTERVAL = 8
 
 _NODE = np.dtype(
-    [
-        *_BOX,
-        ("start", np.int32),
-        ("parent", np.int32),
-        ("changed", np.int32),
-        ("stretch", np.int32),
-    ]
+    [*_BOX, ("start", np.int32), ("parent", np.int32), ("changed", np.int32), ("stretch", np.int32)]
 )
 """A component while it grows: `parent` makes the union–find forest, `changed` is the value of the
 pixels at which it changed last, `stretch` the last one that it began, or -1."""
@@ -68,7 +62,7 @@ for the background for the pixels < 255 - t.
 
 
 @compiled
-def no_nodes(most: int) -> Array:
+def no_nodes(most):
     """Room for `most` nodes, each a component of its own without any pixel."""
     nodes = np.empty(most, _NODE)
     for i in range(most):
@@ -80,7 +74,7 @@ def no_nodes(most: int) -> Array:
 
 
 @inlined
-def _root(nodes: Array, i: int) -> Array:
+def _root(nodes, i):
     while nodes[i].parent != i:
         nodes[i].parent = nodes[nodes[i].parent].parent
         i = nodes[i].parent
@@ -88,15 +82,7 @@ def _root(nodes: Array, i: int) -> Array:
 
 
 @inlined
-def node_of(
-    place: int,
-    masks: Array,
-    close: Array,
-    ways: Array,
-    labels: Array,
-    nodes: Array,
-    counts: Array,
-) -> Array:
+def node_of(place, masks, close, ways, labels, nodes, counts):
     """The node whose component a pixel belongs to; its peak becomes a node if it is none yet."""
     label, mask = labels[place], masks[place]
     # Most often the pixel continues a ridge, of which a neighbour is already known.
@@ -112,7 +98,7 @@ def node_of(
 
 
 @inlined
-def _climb(place: int, masks: Array, ways: Array, labels: Array, counts: Array) -> None:
+def _climb(place, masks, ways, labels, counts):
     """Label a pixel by going upwards until a label is known, or a peak reached."""
     top, passed = place, 0
     while not labels[top]:
@@ -133,18 +119,7 @@ def _climb(place: int, masks: Array, ways: Array, labels: Array, counts: Array) 
 
 
 @inlined
-def meet(
-    place: int,
-    value: int,
-    masks: Array,
-    close: Array,
-    ways: Array,
-    labels: Array,
-    nodes: Array,
-    found: Array,
-    fresh: Array,
-    counts: Array,
-) -> None:
+def meet(place, value, masks, close, ways, labels, nodes, found, fresh, counts):
     """Join the components that meet at a pixel."""
     mask = masks[place]
     root = node_of(place + ways[mask, 0], masks, close, ways, labels, nodes, counts)
@@ -158,7 +133,7 @@ def meet(
 
 
 @inlined
-def _change(root: int, value: int, nodes: Array, found: Array, fresh: Array, counts: Array) -> None:
+def _change(root, value, nodes, found, fresh, counts):
     """End the stretch of a component that is about to change, once a value."""
     node = nodes[root]
     if node.changed == value:
@@ -171,9 +146,7 @@ def _change(root: int, value: int, nodes: Array, found: Array, fresh: Array, cou
 
 
 @inlined
-def _join(
-    a: int, b: int, value: int, nodes: Array, found: Array, fresh: Array, counts: Array
-) -> Array:
+def _join(a, b, value, nodes, found, fresh, counts):
     """Join two components; the one with the wider box lives on, the outside in any case."""
     wider = nodes[b].x1 - nodes[b].x0 > nodes[a].x1 - nodes[a].x0
     if b == OUTSIDE or (wider and a != OUTSIDE):
@@ -190,15 +163,7 @@ def _join(
 
 
 @inlined
-def move_box(
-    root: int,
-    pixel: Array,
-    value: int,
-    nodes: Array,
-    found: Array,
-    fresh: Array,
-    counts: Array,
-) -> None:
+def move_box(root, pixel, value, nodes, found, fresh, counts):
     """Stretch the box of a component to a pixel."""
     x, y = pixel.x, pixel.y
     node = nodes[root]
@@ -213,14 +178,7 @@ def move_box(
 
 
 @compiled
-def sweep(
-    frame: Array,
-    masks: Array,
-    roles: Array,
-    links: Array,
-    near: Array,
-    reverse: bool,
-) -> Array:
+def sweep(frame, masks, roles, links, near, reverse):
     """Find the components at all thresholds 0 to 254.
 
     Args:
@@ -262,7 +220,7 @@ def sweep(
 
 
 @compiled
-def _sorted_places(frame: Array, masks: Array, roles: Array, reverse: bool) -> Array:
+def _sorted_places(frame, masks, roles, reverse):
     """The pixels with a role, the first to enter first, and how many enter at a value or before."""
     height, stride = frame.shape
     some, rows = _some_places(masks, roles)
@@ -285,7 +243,7 @@ def _sorted_places(frame: Array, masks: Array, roles: Array, reverse: bool) -> A
 
 
 @compiled
-def _some_places(masks: Array, roles: Array) -> Array:
+def _some_places(masks, roles):
     """The places of the pixels with a role in raster order, and where each row of them begins."""
     height, stride = masks.shape
     some, rows = np.empty(masks.size, np.int32), np.empty(height - 1, np.int64)
@@ -302,7 +260,7 @@ def _some_places(masks: Array, roles: Array) -> Array:
 
 
 @compiled
-def _no_labels(frame: Array) -> Array:
+def _no_labels(frame):
     """The node of each pixel: unknown but for the frame; flattened."""
     height, stride = frame.shape
     labels = np.zeros((height, stride), np.int32)
@@ -312,7 +270,7 @@ def _no_labels(frame: Array) -> Array:
 
 
 @compiled
-def _distances(directions: Array, stride: int) -> Array:
+def _distances(directions, stride):
     """Directions (clockwise from the upper left) as distances in the flattened frame; 0 is none."""
     around = (-stride - 1, -stride, -stride + 1, 1, stride + 1, stride, stride - 1, -1)
     distances = np.zeros(directions.shape, np.int32)
@@ -324,7 +282,7 @@ def _distances(directions: Array, stride: int) -> Array:
 
 
 @inlined
-def _begin_stretches(value: int, nodes: Array, found: Array, fresh: Array, counts: Array) -> None:
+def _begin_stretches(value, nodes, found, fresh, counts):
     """Begin a stretch for each component that changed at `value`."""
     for i in range(counts[FRESH]):
         node = nodes[fresh[i]]

@@ -89,10 +89,7 @@ def test_kaggle_submission(tmp_path):
     path = tmp_path / "submission.csv"
     path.write_text(KAGGLE + "b,n01440764 1 2 3 4 n01751748 9 9 3 20\na.JPEG,\nc\n")
     b, a, c = read_guesses(path, None)
-    assert guesses(b) == [
-        (1, "n01440764", 0, None, [(1, 2, 4, 5)]),
-        (2, "n01751748", 65, None, []),
-    ]
+    assert guesses(b) == [(1, "n01440764", 0, None, [(1, 2, 4, 5)]), (2, "n01751748", 65, None, [])]
     assert (b.image_id, b.path, a.image_id) == ("b", f"{path}:2", "a")
     assert a.classes == c.classes == ()
 

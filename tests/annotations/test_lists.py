@@ -67,12 +67,7 @@ def test_tiny_imagenet_val(part, tiny, tmp_path):
 
 def test_tiny_imagenet_train(tiny):
     train = read_annotations(tiny, TinyImageNet(split="train"))
-    assert list(train.annotations) == [
-        "n01443537_0",
-        "n01443537_1",
-        "n01629819_0",
-        "n01629819_1",
-    ]
+    assert list(train.annotations) == ["n01443537_0", "n01443537_1", "n01629819_0", "n01629819_1"]
     assert found(train)["n01629819_1"] == ((64, 64), [("n01629819", (0, 10, 21, 64))])
     one = read_annotations(tiny / "train" / "n01443537" / "n01443537_boxes.txt")
     assert found(one)["n01443537_0"] == ((64, 64), [("n01443537", (0, 10, 64, 59))])

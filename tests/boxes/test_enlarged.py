@@ -87,8 +87,7 @@ def test_nothing_to_scale(value):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"),
-    [((100, 50), (100, 50)), ((1000, 400), (100, 40)), ((3, 3000), (1, 100))],
+    ("size", "expected"), [((100, 50), (100, 50)), ((1000, 400), (100, 40)), ((3, 3000), (1, 100))]
 )
 def test_reduced_sizes(size, expected):
     assert reduced_size(size, 100) == expected

@@ -148,8 +148,7 @@ def test_the_network_input_is_what_torch_takes():
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"size": 0}, {"size": 5000}, {"size": 224.0}, {"size": True}, {"crop": 1}],
+    "wrong", [{"size": 0}, {"size": 5000}, {"size": 224.0}, {"size": True}, {"crop": 1}]
 )
 def test_wrong_settings_are_refused(wrong):
     for preprocess in members(Preprocess, BasePreprocess):

@@ -83,22 +83,10 @@ def test_all_problems_are_listed_in_the_order_of_lines():
             "localize: {overlays: True}",
             "localize.overlays: expected true or false, got the text 'True'; write true or false",
         ),
-        (
-            "localize: {overlays: 1}",
-            "localize.overlays: expected true or false, got the number 1",
-        ),
-        (
-            "localize: {resolution_wh: [1]}",
-            "localize.resolution_wh: expected 2 items, got 1",
-        ),
-        (
-            "localize: {resolution_wh: []}",
-            "localize.resolution_wh: expected 2 items, got 0",
-        ),
-        (
-            "localize: {resolution_wh: [1, 2, 3]}",
-            "localize.resolution_wh: expected 2 items, got 3",
-        ),
+        ("localize: {overlays: 1}", "localize.overlays: expected true or false, got the number 1"),
+        ("localize: {resolution_wh: [1]}", "localize.resolution_wh: expected 2 items, got 1"),
+        ("localize: {resolution_wh: []}", "localize.resolution_wh: expected 2 items, got 0"),
+        ("localize: {resolution_wh: [1, 2, 3]}", "localize.resolution_wh: expected 2 items, got 3"),
         (
             "localize: {resolution_wh: 224}",
             "localize.resolution_wh: expected a list, got the number 224",
@@ -120,10 +108,7 @@ def test_all_problems_are_listed_in_the_order_of_lines():
             "localize: {labels: 3}",
             "localize.labels: expected text, got the number 3; put it in quotes",
         ),
-        (
-            "localize: {labels: true}",
-            "localize.labels: expected text, got true; put it in quotes",
-        ),
+        ("localize: {labels: true}", "localize.labels: expected text, got true; put it in quotes"),
         (
             "localize: {more: [{name: all}, {name: all, smallest: a}]}",
             "localize.more[1].smallest: expected an integer, got the text 'a'",
@@ -143,10 +128,7 @@ def test_all_problems_are_listed_in_the_order_of_lines():
             "run.seed: expected an integer, got the text '1:30'; "
             "write a plain number such as 10, 0.5 or 1e-3",
         ),
-        (
-            "run: {seed: '3'}",
-            "run.seed: expected an integer, got the text '3'; remove the quotes",
-        ),
+        ("run: {seed: '3'}", "run.seed: expected an integer, got the text '3'; remove the quotes"),
         ("run: {seed: 1e3}", "run.seed: expected an integer, got the number 1000.0"),
         ("run: {weights: {a: b}}", "run.weights.a: expected a number, got the text 'b'"),
         (

@@ -64,19 +64,13 @@ def test_null_in_the_file_gives_way_to_a_section():
         ("=1", ": a part of the key is empty; the form is --set section.key=value"),
         ("run={seed: 1, seed: 2}", ": run.seed: given twice; keep one of them"),
         ("run={a: {b: !x 1}}", ": run.a.b: tags (!x) are not read; remove it"),
-        (
-            "run=[1",
-            ": run: not valid YAML: expected ',' or ']', but got '<stream end>'",
-        ),
+        ("run=[1", ": run: not valid YAML: expected ',' or ']', but got '<stream end>'"),
         (
             "run.note=@x",
             ": run.note: not valid YAML: found character '@' that cannot start any token; "
             "put the text in quotes",
         ),
-        (
-            "run.note=\udcff",
-            ": run.note: the character U+DCFF cannot stand in YAML; remove it",
-        ),
+        ("run.note=\udcff", ": run.note: the character U+DCFF cannot stand in YAML; remove it"),
     ],
 )
 def test_a_wrong_override_is_named(override, message):

@@ -97,10 +97,7 @@ def test_places():
         ("a: 1\nb: *q", "f.yaml:2: b: aliases (*q) are not read; write it out"),
         ("a: &q 1", "f.yaml:1: a: anchors (&name) are not read; write the settings out"),
         ("a: &q [1]", "f.yaml:1: a: anchors (&name) are not read; write the settings out"),
-        (
-            "<<: {a: 1}",
-            "f.yaml:1: merge keys ('<<') are not read; write the settings out",
-        ),
+        ("<<: {a: 1}", "f.yaml:1: merge keys ('<<') are not read; write the settings out"),
         (
             "a: !!python/object/apply:os.system [ls]",
             "f.yaml:1: a: tags (tag:yaml.org,2002:python/object/apply:os.system) are not read; "
