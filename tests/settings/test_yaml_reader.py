@@ -3,9 +3,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from camtool.settings.yaml_text import YamlReader, plain_scalar
 
 from camtool.errors import SettingsError
+from camtool.settings.yaml_text import YamlReader, plain_scalar
 
 
 def read(text: str):
