@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from camtool.evaluation.per_image import FIELDS
-from tests.cli.running import run_here
+from tests.commands import run_here
 from tests.cli.test_eval_command import WHOLE, boxes, predicted, predictions  # noqa: F401
 
 

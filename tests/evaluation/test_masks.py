@@ -16,7 +16,7 @@ from camtool.evaluation.settings import EvalSettings
 from camtool.metrics.intervals import Bootstrap
 from camtool.metrics.protocol import Material
 from camtool.metrics.pxap import PxAP
-from tests.cli.running import run_here
+from tests.commands import run_here
 from tests.metrics.wsol_golden import ANNOTATIONS, GOLDEN, expected, needs_golden, truths
 
 FRAME = (224, 224)

@@ -18,7 +18,7 @@ from camtool.report.document import to_markdown, to_text
 from camtool.report.evaluation import evaluation_document
 from camtool.report.overlay import OverlaySettings
 from camtool.report.records import evaluation_record
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 TAGS = ("xmin", "ymin", "xmax", "ymax")
