@@ -17,7 +17,7 @@ def command() -> None:
     from camtool.images import BasePreprocess, BaseViews, Preprocess, Views
     from camtool.metrics import PROTOCOLS
     from camtool.models import POOLINGS
-    from camtool.pipelines.class_choice import BaseClassChoice, ClassChoice
+    from camtool.pipelines.experiment import BaseClassChoice, ClassChoice
     from camtool.settings import members
     from camtool.training.augment import Augmentation, BaseAugmentation
     from camtool.training.data import Data, DataSettings

@@ -58,7 +58,7 @@ _log = logging.getLogger("camtool")
 
 @final
 @dataclass
-class Progressed:
+class TrainingRecord:
     """What a run has come to beside its weights: stored in `checkpoint.json`, as JSON.
 
     Attributes:
@@ -88,7 +88,7 @@ class Checkpoints:
         # Without validation the last checkpoint is the best one, whatever was asked.
         self._rule = experiment.train.best if sets.val else "last"
 
-    def save(self, loop: Loop, done: Progressed, *, best: bool = False) -> None:
+    def save(self, loop: Loop, done: TrainingRecord, *, best: bool = False) -> None:
         """Write a checkpoint; every process calls it, the first one writes.
 
         Raises:
@@ -108,7 +108,7 @@ class Checkpoints:
                 self.store.mark_best(self.store.last)
         loop.processes.barrier()
 
-    def _description(self, loop: Loop, done: Progressed, *, best: bool) -> dict[str, Any]:
+    def _description(self, loop: Loop, done: TrainingRecord, *, best: bool) -> dict[str, Any]:
         packages = ("torch", "torchvision", "timm", "numpy", "pillow")
         return {
             "schema_version": 1,
@@ -131,7 +131,7 @@ class Checkpoints:
             "history": done.history,
         }
 
-    def resume(self, loop: Loop) -> Progressed | None:
+    def resume(self, loop: Loop) -> TrainingRecord | None:
         """Put a loop where the newest whole checkpoint is; None where there is no checkpoint.
 
         Raises:
@@ -154,7 +154,7 @@ class Checkpoints:
             if loop.processes.is_first:
                 self._mend_best(folder, description)
             best = description["best"]
-            return Progressed(
+            return TrainingRecord(
                 list(description["history"]), description["metrics"], best["value"], best["epoch"]
             )
         if damage:

@@ -20,7 +20,7 @@ from camtool.evaluation.matching import Joiner
 from camtool.images import find_images
 from camtool.images.decode import quiet_pillow
 from camtool.parallel import cores_here, ordered_map
-from camtool.pipelines.localizer import Localization, Localizer, Prepared, Seen
+from camtool.pipelines.localizer import Localization, Localizer, NetworkOutput, PreparedImage
 from camtool.pipelines.manifest import changed_keys, has_boxes, identity_of, manifest_of
 from camtool.progress import progress
 from camtool.report.overlay import encode_overlay, overlay_name
@@ -248,7 +248,7 @@ class Outcome:
     """What became of one image: where its classes are, or the reason why there is nothing."""
 
     source: ImageSource
-    seen: Seen | None = None
+    output: NetworkOutput | None = None
     localization: Localization | None = None
     error: str | None = None
 
@@ -275,7 +275,7 @@ def localize_each(
     on_cpu = localizer.device.type == "cpu"
     ahead = 2 * threads if on_cpu else 2 * localizer.batch_size
 
-    def finish(item: tuple[Prepared, Seen | None]) -> R:
+    def finish(item: tuple[PreparedImage, NetworkOutput | None]) -> R:
         return then(_outcome(localizer, *item))
 
     with ExitStack() as stack:
@@ -289,35 +289,37 @@ def localize_each(
         prepared = ordered_map(lambda i: localizer.prepare(*i), images, pool, ahead + readers)
         if on_cpu:
             yield from ordered_map(
-                lambda p: finish((p, _see_alone(localizer, p))), prepared, workers, ahead
+                lambda p: finish((p, _run_alone(localizer, p))), prepared, workers, ahead
             )
         else:
-            seen = chain.from_iterable(_see_batches(localizer, prepared))
-            yield from ordered_map(finish, seen, workers, ahead)
+            outputs = chain.from_iterable(_run_batches(localizer, prepared))
+            yield from ordered_map(finish, outputs, workers, ahead)
 
 
-def _see_alone(localizer: Localizer, prepared: Prepared) -> Seen | None:
-    return None if prepared.error is not None else localizer.see([prepared])[0]
+def _run_alone(localizer: Localizer, prepared: PreparedImage) -> NetworkOutput | None:
+    return None if prepared.error is not None else localizer.run([prepared])[0]
 
 
-def _see_batches(
-    localizer: Localizer, prepared: Iterator[Prepared]
-) -> Iterator[list[tuple[Prepared, Seen | None]]]:
+def _run_batches(
+    localizer: Localizer, prepared: Iterator[PreparedImage]
+) -> Iterator[list[tuple[PreparedImage, NetworkOutput | None]]]:
     """Batches of one fixed size: the last is filled up, so that no kernel depends on its length."""
     while batch := list(islice(prepared, localizer.batch_size)):
         readable = [p for p in batch if p.error is None]
         filled = readable + readable[-1:] * (localizer.batch_size - len(readable))
-        seen = iter(localizer.see(filled) if readable else ())
-        yield [(p, None if p.error is not None else next(seen)) for p in batch]
+        outputs = iter(localizer.run(filled) if readable else ())
+        yield [(p, None if p.error is not None else next(outputs)) for p in batch]
 
 
-def _outcome(localizer: Localizer, prepared: Prepared, seen: Seen | None) -> Outcome:
+def _outcome(
+    localizer: Localizer, prepared: PreparedImage, output: NetworkOutput | None
+) -> Outcome:
     error = prepared.error
-    if seen is not None and not all(map(math.isfinite, seen.scores)):
+    if output is not None and not all(map(math.isfinite, output.scores)):
         error = "the network's scores of it are not finite"
-    if seen is None or error is not None:
+    if output is None or error is not None:
         return Outcome(prepared.source, error=error)
-    return Outcome(prepared.source, seen, localizer.finish(prepared, seen))
+    return Outcome(prepared.source, output, localizer.finish(prepared, output))
 
 
 def label_warnings(known: AnnotationSet) -> list[str]:

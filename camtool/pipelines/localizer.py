@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedImage:
     """A picture on its way: network input, or the reason why there is none."""
 
     source: ImageSource
@@ -53,7 +53,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class NetworkOutput:
     """What the network says of one picture: chosen classes with probability, rank and map.
 
     Attributes:
@@ -183,31 +183,31 @@ class Localizer:
             prepared = self.prepare(FileSource(Path(image).stem, str(image)), known)
         if prepared.error is not None:
             raise ImageReadError(str(image), prepared.error)
-        return self.finish(prepared, self.see([prepared])[0])
+        return self.finish(prepared, self.run([prepared])[0])
 
-    def prepare(self, source: ImageSource, targets: tuple[int, ...] = ()) -> Prepared:
+    def prepare(self, source: ImageSource, targets: tuple[int, ...] = ()) -> PreparedImage:
         """Read one picture and make it network input; an unreadable one keeps its reason."""
         try:
             decoded: Decoded = decode(source, self.rotate, self.settings.images.max_pixels)
         except ImageReadError as error:
-            return Prepared(source, targets, error=error.reason)
+            return PreparedImage(source, targets, error=error.reason)
         image = decoded.image
         views, region = self.settings.views.of(
             image, self.settings.preprocess, self.classifier.spec
         )
         photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
         picture = self.settings.boxes.picture(image)
-        return Prepared(
+        return PreparedImage(
             source, targets, views, region, image.size, photo, decoded.warnings, picture=picture
         )
 
-    def see(self, batch: Sequence[Prepared]) -> list[Seen]:
+    def run(self, batch: Sequence[PreparedImage]) -> list[NetworkOutput]:
         """Run the network on readable pictures, and make the maps of the chosen classes."""
         # What inference mode computed can take part in no gradient.
         with torch.inference_mode(not self.settings.cam.gradients), torch.no_grad():
-            return self._see(batch)
+            return self._run(batch)
 
-    def _see(self, batch: Sequence[Prepared]) -> list[Seen]:
+    def _run(self, batch: Sequence[PreparedImage]) -> list[NetworkOutput]:
         inputs = [self._input(of_one) for of_one in zip(*(p.views for p in batch), strict=True)]
         forwards = [self.classifier(images) for images in inputs]
         logits = merge_logits([forward.logits.float() for forward in forwards]).cpu()
@@ -218,13 +218,13 @@ class Localizer:
             for row, p in zip(order, batch, strict=True)
         ]
         of_views = [self._maps(i, f, chosen) for i, f in zip(inputs, forwards, strict=True)]
-        how, seen = self.settings.views, []
+        how, outputs = self.settings.views, []
         for i, (prepared, classes, scores) in enumerate(
             zip(batch, chosen, logits.softmax(1).numpy(), strict=True)
         ):
             maps = [of_view[i][: len(classes)] for of_view, _ in of_views]
-            seen.append(
-                Seen(
+            outputs.append(
+                NetworkOutput(
                     classes,
                     scores[classes].tolist(),
                     [1 + int(np.flatnonzero(order[i] == c)[0]) for c in classes],
@@ -239,7 +239,7 @@ class Localizer:
                     ),
                 )
             )
-        return seen
+        return outputs
 
     def _input(self, views: Sequence[View]) -> Tensor:
         """The same view of each picture of a batch, as input of the network."""
@@ -257,14 +257,14 @@ class Localizer:
         maps, boxes = self.settings.cam.localized(self.classifier, images, forward, classes)
         return maps.float().cpu().numpy(), boxes or [None] * len(chosen)
 
-    def finish(self, prepared: Prepared, seen: Seen) -> Localization:
+    def finish(self, prepared: PreparedImage, output: NetworkOutput) -> Localization:
         """Make boxes of the maps, and the record of the image."""
         score_maps = tuple(
-            ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in seen.maps
+            ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in output.maps
         )
-        found = seen.boxes or [
+        found = output.boxes or [
             self._boxes(score_map, index, rank, prepared)
-            for score_map, index, rank in zip(score_maps, seen.classes, seen.ranks, strict=True)
+            for score_map, index, rank in zip(score_maps, output.classes, output.ranks, strict=True)
         ]
         classes = tuple(
             ClassPrediction(
@@ -277,7 +277,7 @@ class Localizer:
                 target=index in prepared.targets,
             )
             for index, score, rank, boxes in zip(
-                seen.classes, seen.scores, seen.ranks, found[: len(score_maps)], strict=True
+                output.classes, output.scores, output.ranks, found[: len(score_maps)], strict=True
             )
         )
         source = prepared.source
@@ -285,7 +285,7 @@ class Localizer:
         return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
 
     def _boxes(
-        self, score_map: ScoreMap, index: int, rank: int, prepared: Prepared
+        self, score_map: ScoreMap, index: int, rank: int, prepared: PreparedImage
     ) -> tuple[ScoredBox, ...]:
         rule = self.settings.boxes
         return rule.entered(rule.boxes(score_map, self.names.names[index], prepared.picture), rank)

@@ -10,7 +10,7 @@ import torch
 
 from camtool.errors import RunError, SettingsError, shorten
 from camtool.pipelines.assembly import assemble, check_fit
-from camtool.pipelines.checkpoint import Checkpoints, Progressed
+from camtool.pipelines.checkpoint import Checkpoints, TrainingRecord
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
@@ -24,7 +24,7 @@ from camtool.training.history import (
     write_history,
     write_tensorboard,
 )
-from camtool.training.loop import Ended, EpochSums, Position
+from camtool.training.loop import EpochEnd, EpochSums, Position
 from camtool.training.seeds import kernels, own_random_state, seed_all
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Training:
             keep_freed_memory()
         self.experiment, self.sets, self.peers, self.stop = experiment, sets, peers, stop
         self.checkpoints = checkpoints
-        self.done = Progressed([])
+        self.done = TrainingRecord([])
         self._warned: set[str] = set()
         seed_all(experiment.run.seed)
         classes = sets.classes
@@ -179,7 +179,7 @@ class Training:
         self._begin()
         epochs = self.experiment.train.epochs
         while self.loop.position.epoch < epochs:
-            if self.loop.epoch() is Ended.STOPPED:
+            if self.loop.epoch() is EpochEnd.STOPPED:
                 self._save_and_stop()
             self._end_epoch()
         return self._finish()
@@ -276,9 +276,9 @@ class Training:
             rule in train.USES_BOXES, self.peers.is_first,
         )  # fmt: skip
 
-    def _between(self) -> Progressed:
+    def _between(self) -> TrainingRecord:
         """What to store within an epoch: no metrics are of these very weights."""
-        return Progressed(self.done.history, None, self.done.best, self.done.best_epoch)
+        return TrainingRecord(self.done.history, None, self.done.best, self.done.best_epoch)
 
     def _warn(self, path: str, reason: str) -> None:
         if path in self._warned:

@@ -18,7 +18,7 @@ from camtool.evaluation.settings import EvalSettings
 from camtool.evaluation.truths import NO_LABEL
 from camtool.metrics import Ilsvrc, Trials
 from camtool.metrics.diagnosis import DiagnosisSettings
-from camtool.pipelines.class_choice import TopK
+from camtool.pipelines.experiment import TopK
 from camtool.pipelines.localize import localize_each
 from camtool.pipelines.localizer import Localizer
 from camtool.report.overlay import OverlaySettings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from camtool.models.classifier import Classifier
     from camtool.pipelines.experiment import Experiment
     from camtool.pipelines.localize import Outcome
-    from camtool.pipelines.localizer import Seen
+    from camtool.pipelines.localizer import NetworkOutput
     from camtool.training.data import Example, ExampleSets
     from camtool.training.distributed import Processes
 
@@ -167,28 +167,28 @@ class Validator:
         return localize_each(self._localizer, images, lambda o: o, threads=threads, readers=threads)
 
     def _add(self, counts: _Counts, example: Example, outcome: Outcome) -> None:
-        seen, localization = outcome.seen, outcome.localization
-        if seen is None or localization is None:
+        output, localization = outcome.output, outcome.localization
+        if output is None or localization is None:
             path = example.source.path
             _log.warning("validation: %s: %s; left out", path, outcome.error)
             counts.unreadable += 1
             return
         annotation = self._annotations.get(example.source.image_id)
         counts.images += 1
-        of_true = [(r, s) for c, r, s in zip(seen.classes, seen.ranks, seen.scores, strict=True)
-                   if c in example.labels]  # fmt: skip
+        every = zip(output.classes, output.ranks, output.scores, strict=True)
+        of_true = [(rank, score) for index, rank, score in every if index in example.labels]
         counts.top1 += any(rank == 1 for rank, _ in of_true)
         counts.top5 += any(rank <= 5 for rank, _ in of_true)
         counts.loss += (
-            self._logistic(seen, example) if self._several
+            self._logistic(output, example) if self._several
             else -math.log(max(max(s for _, s in of_true), _LEAST_PROBABILITY))
         )  # fmt: skip
         if annotation is not None:
             self._add_boxes(counts, annotation, localization.prediction)
 
-    def _logistic(self, seen: Seen, example: Example) -> float:
+    def _logistic(self, output: NetworkOutput, example: Example) -> float:
         """The loss that training on several classes an image minimises."""
-        logits = torch.from_numpy(seen.logits)[None]
+        logits = torch.from_numpy(output.logits)[None]
         labels = torch.zeros_like(logits)
         labels[0, list(example.labels)] = 1
         return float(Logistic()(logits, labels))

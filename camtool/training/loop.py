@@ -86,7 +86,7 @@ class MovingAverage:
                 value.copy_(current[name])
 
 
-class Ended(Enum):
+class EpochEnd(Enum):
     """How a pass over an epoch ended."""
 
     WHOLE = auto()
@@ -182,7 +182,7 @@ class Loop:
             self.module, device_ids=[device] if device.type == "cuda" else None
         )
 
-    def epoch(self) -> Ended:
+    def epoch(self) -> EpochEnd:
         """Do the rest of the current epoch.
 
         Raises:
@@ -204,12 +204,12 @@ class Loop:
                 loss = self._shown_loss()
                 self.progress.step(self.order.batch_size, loss)
                 if self._agreed_stop(loss):
-                    return Ended.STOPPED
+                    return EpochEnd.STOPPED
                 if self._is_save_due():
                     self.save()
         finally:
             self.progress.end()
-        return Ended.WHOLE
+        return EpochEnd.WHOLE
 
     def _into_training(self) -> None:
         self.module.train()

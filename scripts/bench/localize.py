@@ -35,7 +35,7 @@ from camtool.images import FoundImages, find_images
 from camtool.models.weights import bundled_state
 from camtool.pipelines.experiment import Experiment, LocalizeSettings, RunSettings
 from camtool.pipelines.localize import localize
-from camtool.pipelines.localizer import Localizer, Prepared
+from camtool.pipelines.localizer import Localizer, PreparedImage
 from camtool.report.overlay import OverlaySettings
 
 CORES = len(os.sched_getaffinity(0))
@@ -49,7 +49,7 @@ def on_all_cores(function: Callable[[object], object], items: Sequence[object]) 
 
 
 @torch.inference_mode()
-def forward(localizer: Localizer, prepared: Prepared) -> None:
+def forward(localizer: Localizer, prepared: PreparedImage) -> None:
     """The network alone, on one image."""
     images = torch.from_numpy(prepared.pixels)[None]
     localizer.classifier(images.contiguous(memory_format=torch.channels_last))
@@ -106,7 +106,7 @@ def main() -> None:
     sources = found.sources[: options.images]
     paths = [s.path for s in sources]
     localizer = Localizer(settings=LocalizeSettings(overlays=OverlaySettings(enabled=False)))
-    prepared: list[Prepared] = [localizer.prepare(s) for s in sources]
+    prepared: list[PreparedImage] = [localizer.prepare(s) for s in sources]
     model = timm.create_model("tf_efficientnet_lite0")
     model.load_state_dict(bundled_state("timm/tf_efficientnet_lite0", model))
     model.eval()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from camtool.evaluation.per_image import FIELDS
-from tests.commands import run_here
 from tests.cli.test_eval_command import WHOLE, boxes, predicted, predictions  # noqa: F401
+from tests.commands import run_here
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_validation_measures_the_loss_that_training_minimises(tmp_path):
     names, losses = localizer.names.names, []
     for line in (tmp_path / "val.csv").read_text().splitlines():
         path, labels = line.split(",")
-        logits = localizer.see([localizer.prepare(FileSource(path, path))])[0].logits
+        logits = localizer.run([localizer.prepare(FileSource(path, path))])[0].logits
         truth = torch.tensor([float(name in labels.split(";")) for name in names])
         losses.append(F.binary_cross_entropy_with_logits(torch.from_numpy(logits), truth).item())
     assert len(names) == 5

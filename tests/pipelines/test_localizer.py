@@ -9,8 +9,8 @@ from camtool import Box, CenterCrop, Localizer, LocalizeSettings, ModelSettings,
 from camtool.cam import Backprop, GradCam, Occlusion, SelfTaught
 from camtool.errors import ImageReadError, ModelError
 from camtool.images.sources import FileSource
-from camtool.pipelines.class_choice import Labels, Listed, TopK
-from camtool.pipelines.localize import _see_batches
+from camtool.pipelines.experiment import Labels, Listed, TopK
+from camtool.pipelines.localize import _run_batches
 from camtool.report.overlay import OverlaySettings
 from tests.builders import picture
 
@@ -45,11 +45,11 @@ def test_batched_is_one_by_one(small, files):
     items = prepared(small, files)
     broken = small.prepare(FileSource("x", "nowhere.png"))
     mixed = [*items[:2], broken, *items[2:]]
-    batches = [pair for batch in _see_batches(small, iter(mixed)) for pair in batch]
+    batches = [pair for batch in _run_batches(small, iter(mixed)) for pair in batch]
     assert [p for p, _ in batches] == mixed
     assert batches[2] == (broken, None)
     for item, seen in (b for b in batches if b[0] is not broken):
-        (alone,) = small.see([item])
+        (alone,) = small.run([item])
         assert seen.classes == alone.classes
         assert seen.ranks == alone.ranks
         np.testing.assert_allclose(seen.scores, alone.scores, rtol=1e-4)
@@ -60,8 +60,8 @@ def test_batched_is_one_by_one(small, files):
 
 def test_a_batch_that_is_filled_up_gives_the_same_bits(small, files):
     items = prepared(small, files[:4])
-    (whole,) = _see_batches(small, iter(items))
-    (short,) = _see_batches(small, iter(items[:3]))
+    (whole,) = _run_batches(small, iter(items))
+    (short,) = _run_batches(small, iter(items[:3]))
     for (_, a), (_, b) in zip(whole, short, strict=False):
         assert np.array_equal(a.maps, b.maps)
         assert a.scores == b.scores
@@ -69,7 +69,7 @@ def test_a_batch_that_is_filled_up_gives_the_same_bits(small, files):
 
 def test_maps_and_scores_are_the_networks(small, files):
     item = prepared(small, files)[3]
-    (seen,) = small.see([item])
+    (seen,) = small.run([item])
     with torch.inference_mode():
         forward = small.classifier(torch.from_numpy(item.pixels)[None])
     logits = forward.logits[0]
@@ -85,10 +85,10 @@ def test_maps_and_scores_are_the_networks(small, files):
 
 
 def test_targets_are_marked_once(small, files):
-    (seen,) = small.see([small.prepare(FileSource("a", str(files[0])))])
+    (seen,) = small.run([small.prepare(FileSource("a", str(files[0])))])
     best = seen.classes[0]
     item = small.prepare(FileSource("a", str(files[0])), (best, 999))
-    found = small.finish(item, *small.see([item]))
+    found = small.finish(item, *small.run([item]))
     assert [c.index for c in found.classes if c.target] == [best, 999]
     assert len({c.index for c in found.classes}) == len(found.classes) == 6
 
@@ -97,7 +97,7 @@ def test_targets_are_marked_once(small, files):
 def test_other_choices_of_classes(files, choice):
     chosen = localizer(classes=choice)
     item = chosen.prepare(FileSource("a", str(files[0])), (5,))
-    found = chosen.finish(item, *chosen.see([item]))
+    found = chosen.finish(item, *chosen.run([item]))
     expected = {5} if isinstance(choice, Labels) else {0, 1, 2, 5}
     assert {c.index for c in found.classes} == expected
     assert [c.rank for c in found.classes] == sorted(c.rank for c in found.classes)
@@ -106,7 +106,7 @@ def test_other_choices_of_classes(files, choice):
 def test_no_class_chosen_is_a_record_without_classes(files):
     chosen = localizer(classes=Labels())
     item = chosen.prepare(FileSource("a", str(files[0])))
-    found = chosen.finish(item, *chosen.see([item]))
+    found = chosen.finish(item, *chosen.run([item]))
     assert found.classes == ()
     with pytest.raises(ValueError, match="nothing to draw"):
         found.overlay()
@@ -120,7 +120,7 @@ def test_boxes_stay_inside_what_the_network_saw(tmp_path, size):
     )
     chosen = localizer(preprocess=CenterCrop(size=96, crop_fraction=0.875), classes=TopK(k=20))
     item = chosen.prepare(FileSource("a", str(path)))
-    found = chosen.finish(item, *chosen.see([item]))
+    found = chosen.finish(item, *chosen.run([item]))
     x0, y0, x1, y1 = item.region
     side = 0.875 * min(size)
     assert x1 - x0 == pytest.approx(side, rel=0.02)
@@ -162,9 +162,9 @@ def test_building_leaves_the_random_numbers_alone():
 def test_other_methods_one_by_one_and_in_batches(files, method):
     chosen = localizer(ModelSettings(), cam=method)
     items = prepared(chosen, files[:3])
-    together = chosen.see(items)
+    together = chosen.run(items)
     for item, seen in zip(items, together, strict=True):
-        (alone,) = chosen.see([item])
+        (alone,) = chosen.run([item])
         scale = np.abs(alone.maps).max()
         assert scale > 0
         np.testing.assert_allclose(seen.maps, alone.maps, rtol=0, atol=1e-3 * scale)
@@ -177,7 +177,7 @@ def test_a_method_with_boxes_of_its_own(tmp_path):
     crop = CenterCrop(size=96)
     chosen = localizer(ModelSettings(), cam=method, preprocess=crop, classes=TopK(k=3))
     item = chosen.prepare(FileSource("a", str(path)))
-    (seen,) = chosen.see([item])
+    (seen,) = chosen.run([item])
     found = chosen.finish(item, seen)
     x0, y0, x1, y1 = item.region
     assert any(c.boxes for c in found.classes)

@@ -44,7 +44,7 @@ def localizer(**settings):
 
 def seen(localizer, files, targets=()):
     items = [localizer.prepare(FileSource(p.stem, str(p)), targets) for p in files]
-    return items, localizer.see(items)
+    return items, localizer.run(items)
 
 
 def test_one_scale_without_flip_is_the_plain_picture(files):
@@ -85,7 +85,7 @@ def test_batched_is_one_by_one(files):
     chosen = localizer(views=TenCrop())
     items, together = seen(chosen, files)
     for item, result in zip(items, together, strict=True):
-        (alone,) = chosen.see([item])
+        (alone,) = chosen.run([item])
         assert alone.classes == result.classes
         np.testing.assert_allclose(
             alone.maps, result.maps, rtol=1e-3, atol=1e-4 * abs(alone.maps).max()

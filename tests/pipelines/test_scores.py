@@ -11,7 +11,7 @@ from tests.builders import draw_pictures
 
 def test_scores_that_are_not_finite(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    see = Localizer.see
+    see = Localizer.run
 
     def broken(self, batch):
         (seen,) = see(self, batch)
@@ -19,7 +19,7 @@ def test_scores_that_are_not_finite(tmp_path, monkeypatch):
             return [seen]
         return [dataclasses.replace(seen, scores=[float("nan")] * len(seen.scores))]
 
-    monkeypatch.setattr(Localizer, "see", broken)
+    monkeypatch.setattr(Localizer, "run", broken)
     experiment = Experiment(
         run=RunSettings(dir=tmp_path / "run"),
         model=ModelSettings(backbone="torchvision/mobilenet_v2", weights="none"),

@@ -9,8 +9,7 @@ from pydantic import Field
 from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
@@ -64,13 +63,9 @@ class Acol(TrainingMethod):
         return ComplementaryTrainee(self.prepare(classifier, seed))
 
     def step(
-        self,
-        trainee: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        loss: Loss,
-        generator: torch.Generator,  # noqa: ARG002 (the methods' common signature)
+        self, trainee: nn.Module, images: Tensor, targets: Tensor, loss: Loss, generator: Generator
     ) -> StepResult:
         """Let both branches learn the labels; nothing is random but dropout."""
+        del generator
         first, second = trainee(images, targets)
         return StepResult(loss(first, targets) + loss(second, targets), first)

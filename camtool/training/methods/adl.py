@@ -9,8 +9,7 @@ from pydantic import Field
 from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
@@ -67,12 +66,7 @@ class Adl(TrainingMethod):
         return AttentionTrainee(self.prepare(classifier, seed), self.threshold)
 
     def step(
-        self,
-        trainee: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        loss: Loss,
-        generator: torch.Generator,
+        self, trainee: nn.Module, images: Tensor, targets: Tensor, loss: Loss, generator: Generator
     ) -> StepResult:
         """Draw what each layer does, and learn the labels."""
         import torch

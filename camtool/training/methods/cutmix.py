@@ -11,8 +11,7 @@ from pydantic import Field
 from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from camtool.training.losses import Loss
 
@@ -44,12 +43,7 @@ class CutMix(TrainingMethod):
     """Probability that a batch is mixed."""
 
     def step(
-        self,
-        trainee: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        loss: Loss,
-        generator: torch.Generator,
+        self, trainee: nn.Module, images: Tensor, targets: Tensor, loss: Loss, generator: Generator
     ) -> StepResult:
         """Mix the batch with itself in another order, and learn both labels."""
         import torch
@@ -66,9 +60,7 @@ class CutMix(TrainingMethod):
         mean = kept * loss(logits, targets) + (1 - kept) * loss(logits, targets[order])
         return StepResult(mean, logits)
 
-    def rectangle(
-        self, shape: tuple[int, ...], generator: torch.Generator
-    ) -> tuple[int, int, int, int]:
+    def rectangle(self, shape: tuple[int, ...], generator: Generator) -> tuple[int, int, int, int]:
         """Return (x0, y0, x1, y1), half-open, within a picture of `shape` (H, W); may be empty."""
         import torch
 

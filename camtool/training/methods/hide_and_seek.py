@@ -9,8 +9,7 @@ from pydantic import Field
 from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
@@ -60,19 +59,14 @@ class HideAndSeek(TrainingMethod):
         return HidingTrainee(self.prepare(classifier, seed), self.fill)
 
     def step(
-        self,
-        trainee: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        loss: Loss,
-        generator: torch.Generator,
+        self, trainee: nn.Module, images: Tensor, targets: Tensor, loss: Loss, generator: Generator
     ) -> StepResult:
         """Hide patches, and learn the labels of what is left."""
         hidden = self.hidden(len(images), images.shape[2:], generator)
         logits = trainee(images, hidden.to(images.device))
         return StepResult(loss(logits, targets), logits)
 
-    def hidden(self, count: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    def hidden(self, count: int, shape: tuple[int, ...], generator: Generator) -> Tensor:
         """Return which pixels of `count` images of `shape` (H, W) are hidden: bool (B, 1, H, W)."""
         import torch
 

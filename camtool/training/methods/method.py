@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, final
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
@@ -74,12 +73,7 @@ class TrainingMethod(Settings, ABC):
 
     @abstractmethod
     def step(
-        self,
-        trainee: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        loss: Loss,
-        generator: torch.Generator,
+        self, trainee: nn.Module, images: Tensor, targets: Tensor, loss: Loss, generator: Generator
     ) -> StepResult:
         """Run the forward pass of one step.
 
@@ -116,13 +110,9 @@ class Plain(TrainingMethod):
     name: Literal["none"] = "none"
 
     def step(
-        self,
-        trainee: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        loss: Loss,
-        generator: torch.Generator,  # noqa: ARG002 (the methods' common signature)
+        self, trainee: nn.Module, images: Tensor, targets: Tensor, loss: Loss, generator: Generator
     ) -> StepResult:
         """Run the forward pass; nothing is random."""
+        del generator
         logits = trainee(images)
         return StepResult(loss(logits, targets), logits)

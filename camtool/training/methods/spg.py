@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 from camtool.training.methods.method import StepResult, TrainingMethod
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from camtool.models.classifier import Classifier
     from camtool.training.losses import Loss
@@ -90,13 +89,9 @@ class Spg(TrainingMethod):
         return GuidedTrainee(prepared, len(self.points), self.channels, seed)
 
     def step(
-        self,
-        trainee: nn.Module,
-        images: Tensor,
-        targets: Tensor,
-        loss: Loss,
-        generator: torch.Generator,  # noqa: ARG002 (the methods' common signature)
+        self, trainee: nn.Module, images: Tensor, targets: Tensor, loss: Loss, generator: Generator
     ) -> StepResult:
         """Learn the labels and the masks; nothing is random."""
+        del generator
         logits, guidance = trainee(images, targets, self.guide, self.refine)
         return StepResult(loss(logits, targets) + self.weight * guidance, logits)

@@ -6,7 +6,7 @@ import pytest
 
 from camtool.annotations import NetworkClasses
 from camtool.errors import SettingsError
-from camtool.pipelines.class_choice import BaseClassChoice, ClassChoice, Labels, Listed, TopK
+from camtool.pipelines.experiment import BaseClassChoice, ClassChoice, Labels, Listed, TopK
 from camtool.settings import members
 
 NAMES = NetworkClasses(
