@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from camtool.annotations import AnnotationSet
+from camtool.metrics.protocol import Material
+from camtool.metrics.trials import PackedOutcome, Trials
 from camtool.runs import RunFolder, Shard
 from camtool.runs.predictions import to_json, to_line
 from camtool.structures import (
@@ -28,9 +30,13 @@ from camtool.structures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
+
+    from camtool.metrics.protocol import ScoringProtocol
+    from camtool.metrics.thresholds import Chosen, Sweep
+    from camtool.metrics.trials import Layout, Outcome
 
 SIZE = (100, 80)
 """Width and height of images that are not said to have others."""
@@ -240,6 +246,70 @@ def hill(centre: tuple[float, float], size: tuple[int, int], cells: int = 9) -> 
     """Return a map with one round hill around a cell (x, y): each threshold has another box."""
     y, x = np.mgrid[:cells, :cells]
     return score_map(np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / 8), size)
+
+
+class MapsInMemory:
+    """Maps in the 224×224 frame by image id and class: what map protocols read, without files.
+
+    Where the class is None, the map is that of every class of the image.
+    """
+
+    of_true_class = True
+
+    def __init__(self, maps: Mapping[tuple[str, str | int | None], ArrayLike], masks=None) -> None:
+        self.maps, self.masks = maps, masks
+
+    def has(self, prediction: Prediction, label: str | int) -> bool:
+        return self.load(prediction, label) is not None
+
+    def load(self, prediction: Prediction, label: str | int) -> NDArray[np.float32] | None:
+        ways = ((prediction.image_id, label), (prediction.image_id, None))
+        return next((np.asarray(self.maps[way]) for way in ways if way in self.maps), None)
+
+    def stored(self, prediction: Prediction, label: str | int) -> None:
+        del prediction, label
+
+
+# Trials --------------------------------------------------------------------------------------
+
+
+def trials(
+    layout: Layout,
+    outcomes: Iterable[tuple[Annotation, Outcome]],
+    located: Collection[str] | Callable[[Annotation], bool] | None = None,
+) -> Trials:
+    """Return the table of outcomes that no protocol has judged; for `located` see `judged`."""
+    packed = [(a, PackedOutcome.of(outcome, layout, a.labels)) for a, outcome in outcomes]
+    return Trials.of(layout, packed, _with_a_box if located is None else located)
+
+
+def judged(
+    protocol: ScoringProtocol,
+    pairs: Iterable[tuple[Annotation, Prediction]],
+    located: Collection[str] | Callable[[Annotation], bool] | None = None,
+    *,
+    sweep: Sweep | None = None,
+    chosen: Chosen | None = None,
+    **material: object,
+) -> Trials:
+    """Return the table of what a protocol makes of annotations and their predictions.
+
+    Args:
+        protocol: judges each image.
+        pairs: annotation and prediction of each image, in the order of the table.
+        located: ids of the images that count for localization, or what tells so of an annotation;
+            those with a true box when not given.
+        sweep: thresholds at which maps are judged; they come from `swept`.
+        chosen: a threshold that was chosen on other images.
+        material: more of `camtool.metrics.protocol.Material`: `maps`, `swept`, `diagnosis`.
+    """
+    layout = protocol.layout(sweep, chosen)
+    by = Material(layout, chosen=chosen, **material)
+    return trials(layout, [(a, protocol.judge(a, p, by)) for a, p in pairs], located)
+
+
+def _with_a_box(truth: Annotation) -> bool:
+    return any(one.box is not None for one in truth.objects)
 
 
 # Runs ----------------------------------------------------------------------------------------
