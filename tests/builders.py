@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 from camtool.annotations import AnnotationSet
 from camtool.metrics.protocol import Material
-from camtool.metrics.trials import PackedOutcome, Trials
+from camtool.metrics.trials import NEVER, PackedOutcome, Trials
 from camtool.runs import RunFolder, Shard
 from camtool.runs.predictions import to_json, to_line
 from camtool.structures import (
@@ -306,6 +307,36 @@ def judged(
     layout = protocol.layout(sweep, chosen)
     by = Material(layout, chosen=chosen, **material)
     return trials(layout, [(a, protocol.judge(a, p, by)) for a, p in pairs], located)
+
+
+@dataclass(frozen=True)
+class Fared:
+    """How the guesses of one image fare: what a protocol's rows say of it.
+
+    Attributes:
+        class_rank: rank of the first guess of a true class; None where there is none.
+        box_rank: place of the first guess whose class and box are right; None where there is none.
+        known: for each true class with boxes whether its box is right; None where nothing is said.
+        complete: every top-n is known exactly.
+        pair: annotation and prediction.
+    """
+
+    class_rank: int | None
+    box_rank: int | None
+    known: tuple[bool | None, ...]
+    complete: bool
+    pair: tuple[Annotation, Prediction] = field(compare=False)
+
+
+def fared(protocol: ScoringProtocol, truth: Annotation, found: Prediction) -> Fared:
+    """Judge one image by a protocol of boxes."""
+    table = judged(protocol, [(truth, found)], lambda _: True)
+    boxed = table.located
+    pairs = zip(boxed.flag("predicted"), boxed.right(protocol.known, "run"), strict=True)
+    ranks = (int(table.first_rank(column)[0]) for column in ("rank", "place"))
+    class_rank, box_rank = (None if rank == NEVER else rank for rank in ranks)
+    known = tuple(bool(right) if said else None for said, right in pairs)
+    return Fared(class_rank, box_rank, known, bool(table.images["complete"][0]), (truth, found))
 
 
 def _with_a_box(truth: Annotation) -> bool:

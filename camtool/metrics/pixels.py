@@ -120,10 +120,6 @@ class PixelCounts:
         """Add what `pixel_histogram` returned for an image, or the sum of several, (2, BINS)."""
         self._counts += histogram
 
-    def merge(self, other: PixelCounts) -> None:
-        """Add the pixels of another collection."""
-        self._counts += other._counts
-
     @property
     def foreground_share(self) -> float:
         """Foreground pixels in percent of those that count: PxAP of a map that is constant."""

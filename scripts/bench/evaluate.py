@@ -25,18 +25,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2, thresholds
+from camtool.metrics import MaxBoxAcc, MaxBoxAccV2
+from camtool.metrics.protocol import Material
+from camtool.metrics.trials import Trial
 from camtool.metrics.wsol_frame import eight_bit, map_to_frame
 
 CORES = len(os.sched_getaffinity(0))
 TRUTHS = np.array([[20, 30, 150, 180], [100, 100, 220, 200]])
 METRICS = {"single": MaxBoxAcc(), "multi": MaxBoxAccV2()}
+MATERIAL = Material(MaxBoxAcc().layout(None))
 
 
 def plain_loop(unit: NDArray[np.float32], *, multi: bool) -> None:
     """Boxes at every threshold, one mask after the other."""
     values = np.expand_dims((unit * 255).astype(np.uint8), 2)
-    for t in thresholds(0.001):
+    for t in np.arange(0, 1, 0.001):
         level = int(t * np.max(values))
         _, mask = cv2.threshold(values, level, 255, cv2.THRESH_BINARY)
         found, _ = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
@@ -54,17 +57,24 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def judged(unit: NDArray[np.float32], mode: str) -> Trial:
+    """Judge one map at all thresholds."""
+    protocol, trial, values = METRICS[mode], Trial(boxed=True), eight_bit(unit)
+    protocol.fill(trial, values, protocol.contours(values), TRUTHS, MATERIAL)
+    return trial
+
+
 def all_cores(units: list[NDArray[np.float32]], mode: str) -> None:
     """Judge all maps, a thread a core."""
     with ThreadPoolExecutor(CORES) as pool:
-        for _ in pool.map(lambda u: METRICS[mode].level_hits(eight_bit(u), TRUTHS), units):
+        for _ in pool.map(lambda unit: judged(unit, mode), units):
             pass
 
 
 def one_core(units: list[NDArray[np.float32]], mode: str) -> None:
     """Judge all maps in this thread."""
     for unit in units:
-        METRICS[mode].level_hits(eight_bit(unit), TRUTHS)
+        judged(unit, mode)
 
 
 def compare(cells: int, mode: str, maps: int, rounds: int) -> None:
@@ -72,7 +82,7 @@ def compare(cells: int, mode: str, maps: int, rounds: int) -> None:
     random = np.random.default_rng(cells)
     units = [map_to_frame(random.random((cells, cells))) for _ in range(maps)]
     many = units * max(1, 200 // maps)
-    one_core(units, mode)  # compile
+    one_core(units * 30, mode)  # compile
     rows = []
     for _ in range(rounds):
         loop = seconds(lambda: [plain_loop(u, multi=mode == "multi") for u in units[:2]]) / 2

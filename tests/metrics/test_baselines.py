@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from camtool.metrics.confidence import Bootstrap, Rate
 from hypothesis import given
 from hypothesis import strategies as st
 
 from camtool.geometry import iou
+from camtool.metrics import AdlFirstBox, Bootstrap, Criterion, Rate, TsCam
 from camtool.metrics.baselines import (
     SIDES,
     Baseline,
@@ -13,6 +14,7 @@ from camtool.metrics.baselines import (
     centred_box,
     score_baselines,
 )
+from camtool.metrics.intervals import Tally
 from camtool.structures import AnnotatedObject, Annotation, Box
 
 
@@ -97,7 +99,7 @@ def test_names_of_the_baselines_are_part_of_the_report():
 @pytest.mark.parametrize(("threshold", "right"), [(0.3, 1), (0.31, 0)])
 def test_threshold(threshold, right):
     truth = annotation(("x", Box(0, 0, 30, 80)))
-    assert score_baselines([truth], threshold)["whole_image"].right == right
+    assert score_baselines([truth], Criterion(threshold))["whole_image"].right == right
 
 
 def test_interval_is_that_of_the_images_with_all_their_classes():
@@ -105,7 +107,7 @@ def test_interval_is_that_of_the_images_with_all_their_classes():
     neither = annotation(("x", Box(0, 0, 9, 9)), ("y", Box(0, 0, 5, 5)))
     bootstrap = Bootstrap(samples=500, seed=2)
     found = score_baselines([both] * 6 + [neither] * 9, bootstrap=bootstrap)["whole_image"]
-    assert found.rate == bootstrap.rate({(2, 2): 6, (0, 2): 9})
+    assert found.rate == bootstrap.rate(Tally(np.array([2] * 6 + [0] * 9), np.full(15, 2)))
 
 
 def test_intervals_by_class():
@@ -121,3 +123,18 @@ def test_best_centred_box():
         "centred_0.7"
     )
     assert best_centred({"x": 99}) is None
+
+
+@given(st.lists(truths(), max_size=8), st.sampled_from([TsCam(), AdlFirstBox()]))
+def test_by_the_rule_of_a_protocol_box_by_box(images, protocol):
+    found = score_baselines(images, protocol.known, protocol.comparison)
+    for name, side in SIDES.items():
+        hits = []
+        for image in images:
+            box = centred_box(image.size, side)
+            overlaps = [
+                protocol.comparison.overlap(box, image.boxes(label), image.size)
+                for label in image.labels
+            ]
+            hits += [protocol.known.holds(overlap) for overlap in overlaps]
+        assert (counted(found[name]) if found else (0, 0)) == (sum(hits), len(hits))

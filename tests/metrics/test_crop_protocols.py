@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from camtool.metrics.box_rules import CropFrame, Hit, OriginalFrame, TrueBoxes
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.crop_protocols import AdlFirstBox, TsCam
-from camtool.metrics.ilsvrc import Ilsvrc
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from camtool.errors import EvaluationError
+from camtool.metrics import AdlFirstBox, Bootstrap, Criterion, Ilsvrc, TsCam
+from camtool.metrics.box_frames import BoxComparison, CropFrame, OriginalFrame, TrueBoxes
+from camtool.metrics.protocol import Figuring
 from camtool.structures import (
     AnnotatedObject,
     Annotation,
@@ -20,8 +20,17 @@ from camtool.structures import (
     Prediction,
     ScoredBox,
 )
+from tests.builders import fared, judged
 
 SIZE = (224, 224)
+
+
+def place(frame, box, size):
+    """The box in the frame; None where no pixel of it is left."""
+    corners = frame.place(np.array([box.xyxy]), np.array(size, np.float64))[0].tolist()
+    return Box(*corners) if corners[0] < corners[2] and corners[1] < corners[3] else None
+
+
 TRUE = Box(20, 20, 60, 60)
 HALF = Box(20, 20, 60, 40)  # intersection over union with TRUE: exactly one half
 FAR = Box(150, 150, 200, 200)
@@ -33,7 +42,7 @@ def guess(name, rank, *boxes, **rest):
 
 def judge(protocol, true_boxes, *guesses, size=SIZE):
     truth = Annotation("a", size, tuple(AnnotatedObject("x", box) for box in true_boxes))
-    return protocol.judge(truth, Prediction("a", "a.jpg", size, guesses))
+    return fared(protocol, truth, Prediction("a", "a.jpg", size, guesses))
 
 
 def test_an_overlap_of_exactly_one_half():
@@ -50,7 +59,8 @@ def test_an_overlap_of_exactly_one_half():
 
 def test_the_figures_of_one_half_by_name():
     outcome = judge(TsCam(), [TRUE], guess("x", 1, HALF))
-    found = TsCam().figures([outcome], [outcome], network_classes=2, bootstrap=Bootstrap())
+    table = judged(TsCam(), [outcome.pair])
+    found = TsCam().reduce(table, Figuring(Bootstrap(), 2))
     assert found.metrics["top1_localization_error"].value == 100.0
     assert found.metrics["gt_known_error"].value == 0.0
     assert found.metrics["top1_classification_error"].value == 0.0
@@ -81,11 +91,11 @@ def test_crop_frame_by_hand():
     # 512×128: x is halved, y doubled, and both lose 16.
     inclusive = Box.from_inclusive(100, 20, 199, 49)
     # 100/512·256 - 16 = 34; 199/512·256 - 16 = 83.5; 20/128·256 - 16 = 24; 49·2 - 16 = 82.
-    assert frame.place(inclusive, (512, 128)) == Box.from_inclusive(34, 24, 83, 82)
+    assert place(frame, inclusive, (512, 128)) == Box.from_inclusive(34, 24, 83, 82)
     # Cut off at both ends: 0/512 → -16 → 0; 511 → 239.5 → 223.
-    assert frame.place(Box(0, 0, 512, 128), (512, 128)) == Box(0, 0, 224, 224)
+    assert place(frame, Box(0, 0, 512, 128), (512, 128)) == Box(0, 0, 224, 224)
     # The last pixel of a true box counts by its own corner, not by its far edge.
-    assert frame.place(Box.from_inclusive(33, 33, 33, 33), (256, 256)) == Box(17, 17, 18, 18)
+    assert place(frame, Box.from_inclusive(33, 33, 33, 33), (256, 256)) == Box(17, 17, 18, 18)
 
 
 @pytest.mark.parametrize(
@@ -94,19 +104,19 @@ def test_crop_frame_by_hand():
 )
 def test_a_box_outside_the_crop_overlaps_nothing(outside):
     size = (256, 256)
-    assert CropFrame().place(outside, size) is None
-    assert AdlFirstBox().overlap(outside, [TRUE], size) == 0.0
-    assert AdlFirstBox().overlap(TRUE, [outside], size) == 0.0
-    assert AdlFirstBox().overlap(outside, [outside], size) == 0.0
+    assert place(CropFrame(), outside, size) is None
+    assert AdlFirstBox().comparison.overlap(outside, [TRUE], size) == 0.0
+    assert AdlFirstBox().comparison.overlap(TRUE, [outside], size) == 0.0
+    assert AdlFirstBox().comparison.overlap(outside, [outside], size) == 0.0
     # The image still counts, as one that cannot be right; the whole-image frame has its box.
     assert judge(AdlFirstBox(), [outside], guess("x", 1, outside), size=size).known == (False,)
-    assert TsCam().overlap(outside, [outside], size) == 1.0
+    assert TsCam().comparison.overlap(outside, [outside], size) == 1.0
 
 
 def test_a_part_outside_is_cut_off():
     half_out = Box(0, 16, 32, 240)
-    assert CropFrame().place(half_out, (256, 256)) == Box(0, 0, 16, 224)
-    assert AdlFirstBox().overlap(Box(16, 16, 32, 240), [half_out], (256, 256)) == 1.0
+    assert place(CropFrame(), half_out, (256, 256)) == Box(0, 0, 16, 224)
+    assert AdlFirstBox().comparison.overlap(Box(16, 16, 32, 240), [half_out], (256, 256)) == 1.0
 
 
 boxes = st.builds(
@@ -119,8 +129,8 @@ boxes = st.builds(
 @given(boxes, st.integers(800, 900), st.integers(800, 900), st.sampled_from([224, 256, 448]))
 def test_a_prediction_equal_to_the_true_box_overlaps_it_wholly(box, width, height, resize):
     protocol = AdlFirstBox(frame=CropFrame(resize=resize, crop=224))
-    placed = protocol.frame.place(box, (width, height))
-    assert protocol.overlap(box, [box], (width, height)) == (placed is not None)
+    placed = place(protocol.frame, box, (width, height))
+    assert protocol.comparison.overlap(box, [box], (width, height)) == (placed is not None)
     if placed is not None:
         assert min(placed.xyxy) >= 0
         assert max(placed.xyxy) <= 224
@@ -130,7 +140,8 @@ def test_a_prediction_equal_to_the_true_box_overlaps_it_wholly(box, width, heigh
 def test_the_frame_of_the_images_own_size_changes_nothing(one, two):
     size = (1024, 1024)
     whole = TsCam(frame=CropFrame(resize=1024, crop=1024))
-    assert whole.overlap(one, [two], size) == Ilsvrc().overlap(one, [two], size)
+    expected = Ilsvrc().comparison.overlap(one, [two], size)
+    assert whole.comparison.overlap(one, [two], size) == expected
 
 
 def test_the_crop_is_a_setting():
@@ -148,8 +159,8 @@ def test_without_the_size_of_the_image(protocol):
         "a: neither annotation nor prediction gives the image's size, which the frame of this "
         "protocol needs: image squashed to "
     )
-    with pytest.raises(ValueError, match="a crop needs the size of the image"):
-        protocol.overlap(TRUE, [TRUE], None)
+    with pytest.raises(ValueError, match="needs the size of the image"):
+        protocol.comparison.overlap(TRUE, [TRUE], None)
     assert judge(Ilsvrc(), [TRUE], guess("x", 1, TRUE), size=None).box_rank == 1
 
 
@@ -170,8 +181,21 @@ def test_each_states_its_convention():
     assert OriginalFrame().describe() == Ilsvrc().aspects(None)["frame"]
 
 
-@pytest.mark.parametrize(("hit", "holds"), [(Hit.AT_LEAST, True), (Hit.ABOVE, False)])
-def test_hit_rules(hit, holds):
-    assert hit.holds(0.5, 0.5) is holds
-    assert hit.holds(0.6, 0.5)
-    assert not hit.holds(0.4, 0.5)
+@pytest.mark.parametrize(("above", "holds"), [(False, True), (True, False)])
+def test_criteria(above, holds):
+    criterion = Criterion(0.5, above)
+    assert criterion.holds(0.5) is holds
+    assert criterion.holds(0.6)
+    assert not criterion.holds(0.4)
+    assert criterion.holds(np.array([0.4, 0.5, 0.6])).tolist() == [False, holds, True]
+
+
+@given(st.lists(boxes, max_size=4), st.lists(boxes, max_size=3), st.sampled_from(list(TrueBoxes)))
+def test_many_boxes_at_once_overlap_as_each_by_itself(found, true_boxes, which):
+    size = (900, 800)
+    corners = np.array([box.xyxy for box in found] + [(0.0,) * 4])
+    for frame in (OriginalFrame(), CropFrame(), CropFrame(resize=224, crop=224)):
+        comparison = BoxComparison(which, frame)
+        one_by_one = [comparison.overlap(box, true_boxes, size) for box in found]
+        # Zeros stand for no box, which overlaps nothing.
+        assert comparison.overlaps(corners, true_boxes, size).tolist() == [*one_by_one, 0.0]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.error_kinds import DiagnosisSettings, Kind
-from camtool.metrics.group_titles import aspect_title, instances_title, size_title
 
-from camtool.metrics.diagnosis import KINDS, Group, Objects, count_classes, diagnose
+from camtool.metrics.diagnosis import (
+    KINDS,
+    DiagnosisSettings,
+    Group,
+    Kind,
+    Objects,
+    _aspect_title,
+    _instances_title,
+    _size_title,
+    count_classes,
+    diagnose,
+)
+from camtool.metrics.intervals import Bootstrap, Tally
 
 BOOTSTRAP = Bootstrap(samples=500)
 
@@ -35,13 +44,15 @@ def test_counts_and_shares():
     assert list(found.counts) == list(found.kinds) == list(KINDS)
     assert found.counts == dict.fromkeys(KINDS, 0) | {"right": 5, "part": 3, "background": 2}
     assert found.kinds["part"].value == 30.0
-    assert found.kinds["part"] == BOOTSTRAP.rate({(1, 1): 3, (0, 1): 7})
+    assert found.kinds["part"] == BOOTSTRAP.rate(
+        Tally(np.array([1] * 3 + [0] * 7), np.ones(10, np.int64))
+    )
     assert sum(rate.value for rate in found.kinds.values()) == 100.0
 
 
 def test_pairs_of_one_image_are_resampled_together():
     found = diagnosed([Kind.RIGHT, Kind.PART, Kind.PART, Kind.RIGHT], images=[2, 1, 1])
-    expected = BOOTSTRAP.rate({(1, 2): 1, (1, 1): 1, (0, 1): 1})
+    expected = BOOTSTRAP.rate(Tally(np.array([1, 0, 1]), np.array([2, 1, 1])))
     assert found.kinds["right"] == expected
     assert found.kinds["right"].n == 4
 
@@ -97,17 +108,17 @@ def test_bars_of_all_and_by_group():
 @pytest.mark.parametrize(
     ("title", "low", "high", "expected"),
     [
-        (size_title, None, 0.07, "size under 7 % of the image"),
-        (size_title, 0.2, 0.4, "size 20 to 40 % of the image"),
-        (size_title, 0.67, None, "size from 67 % of the image"),
-        (size_title, None, None, "size of the image unknown"),
-        (aspect_title, None, 0.5, "width/height under 0.5"),
-        (aspect_title, 0.8, 1.25, "width/height 0.8 to 1.25"),
-        (aspect_title, 2, None, "width/height from 2"),
-        (instances_title, None, 2, "1 object"),
-        (instances_title, 2, 3, "2 objects"),
-        (instances_title, 3, 5, "3 to 4 objects"),
-        (instances_title, 5, None, "5 or more objects"),
+        (_size_title, None, 0.07, "size under 7 % of the image"),
+        (_size_title, 0.2, 0.4, "size 20 to 40 % of the image"),
+        (_size_title, 0.67, None, "size from 67 % of the image"),
+        (_size_title, None, None, "size of the image unknown"),
+        (_aspect_title, None, 0.5, "width/height under 0.5"),
+        (_aspect_title, 0.8, 1.25, "width/height 0.8 to 1.25"),
+        (_aspect_title, 2, None, "width/height from 2"),
+        (_instances_title, None, 2, "1 object"),
+        (_instances_title, 2, 3, "2 objects"),
+        (_instances_title, 3, 5, "3 to 4 objects"),
+        (_instances_title, 5, None, "5 or more objects"),
     ],
 )
 def test_titles_of_groups(title, low, high, expected):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from camtool.metrics.crop_protocols import AdlFirstBox
-from camtool.metrics.ilsvrc import Ilsvrc
 
 from camtool.boxes import TightLooseBoxes
+from camtool.metrics import AdlFirstBox, Ilsvrc
 from camtool.structures import (
     AnnotatedObject,
     Annotation,
@@ -15,6 +14,7 @@ from camtool.structures import (
     Prediction,
     ScoredBox,
 )
+from tests.builders import fared
 
 LOOSE, TIGHT = Box(0, 0, 80, 80), Box(10, 10, 30, 30)
 
@@ -34,7 +34,7 @@ def prediction(**numbers):
 
 def judge(label, box, protocol=None, **numbers):
     annotation = Annotation("a", (100, 100), (AnnotatedObject(label, box),))
-    return (protocol or Ilsvrc()).judge(annotation, prediction(**numbers))
+    return fared(protocol or Ilsvrc(), annotation, prediction(**numbers))
 
 
 def test_the_five_guesses():
@@ -80,5 +80,5 @@ def test_a_protocol_of_the_true_classs_box_goes_by_classes():
 def test_boxes_that_say_nothing_are_guesses_by_class():
     plain = ClassPrediction("1", None, (ScoredBox(TIGHT, 1.0), ScoredBox(LOOSE, 0.5)), 2)
     annotation = Annotation("a", (100, 100), (AnnotatedObject("1", TIGHT),))
-    outcome = Ilsvrc().judge(annotation, Prediction("a", "a.jpg", (100, 100), (plain,)))
+    outcome = fared(Ilsvrc(), annotation, Prediction("a", "a.jpg", (100, 100), (plain,)))
     assert outcome.box_rank == 2

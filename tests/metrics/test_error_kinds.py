@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from camtool.metrics.error_kinds import DiagnosisSettings, Kind, wrong_kind
 from pydantic import ValidationError
 
 from camtool.geometry import Box, iou
+from camtool.metrics.diagnosis import DiagnosisSettings, Kind, wrong_kind
 
 SETTINGS = DiagnosisSettings()
 OBJECT = Box(0, 0, 10, 10)

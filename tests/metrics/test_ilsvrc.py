@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from camtool.metrics.box_marks import DEPTHS
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.ilsvrc import Ilsvrc
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from camtool.metrics.box_protocol import matches
-from camtool.metrics.protocols import Protocol
+from camtool.metrics import Bootstrap, Ilsvrc, Protocol
+from camtool.metrics.box_protocol import DEPTHS
+from camtool.metrics.protocol import Figuring, matches
 from camtool.structures import (
     AnnotatedObject,
     Annotation,
@@ -18,6 +16,7 @@ from camtool.structures import (
     Prediction,
     ScoredBox,
 )
+from tests.builders import fared, judged
 
 FULL = Box(0, 0, 10, 10)
 FAR = Box(50, 50, 60, 60)
@@ -32,12 +31,13 @@ def truth(*objects):
 
 
 def judge(annotation, *guesses, **settings):
-    return Ilsvrc(**settings).judge(annotation, Prediction("a", "a.jpg", None, guesses))
+    return fared(Ilsvrc(**settings), annotation, Prediction("a", "a.jpg", None, guesses))
 
 
 def figures(*outcomes, located=None, classes=None):
-    located = outcomes if located is None else located
-    return Ilsvrc().figures(outcomes, located, network_classes=classes, bootstrap=Bootstrap())
+    kept = {id(one.pair[0]) for one in (outcomes if located is None else located)}
+    table = judged(Ilsvrc(), [o.pair for o in outcomes], lambda annotation: id(annotation) in kept)
+    return Ilsvrc().reduce(table, Figuring(Bootstrap(), classes))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from camtool.metrics.pointing import points_at
 
 from camtool.boxes.point import peak
 from camtool.geometry import Box
+from camtool.metrics.pair_metrics import points_at
 from camtool.structures import ScoreMap
 
 

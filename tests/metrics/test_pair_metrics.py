@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from camtool.metrics.confidence import Bootstrap
-from camtool.metrics.findings import NO_BOX, findings_table
-from camtool.metrics.further_figures import (
-    BINS,
-    box_figures,
-    class_means,
-    iou_histogram,
-    pointing_figures,
-)
 
-DTYPE = findings_table(b"").dtype
+from camtool.metrics import pair_metrics
+from camtool.metrics.intervals import Bootstrap, class_means
+from camtool.metrics.pair_metrics import BINS, iou_histogram
+from camtool.metrics.trials import NO_BOX, Layout, Trials
+
+DTYPE = Layout().row
 BOOTSTRAP = Bootstrap(samples=400)
+
+
+def table_of(table, labels, numbers, strata=None):
+    """Trials of these rows; images are of the strata where some are given."""
+    first = np.cumsum(numbers) - numbers
+    names = [str(label) for label in labels] if strata is None else [str(s) for s in strata]
+    truths = [Named(names[i]) for i in first]
+    images = np.zeros(len(numbers), [("located", "?")])
+    return Trials(Layout(), table, truths, images, labels.tolist(), [], numbers)
+
+
+class Named:
+    """An annotation of which only the first class is asked for."""
+
+    def __init__(self, label):
+        self.labels = (label,)
+
+
+def box_figures(table, labels, numbers, bootstrap, strata=None):
+    stratified = bootstrap.model_copy(update={"stratify": "class" if strata else "none"})
+    return pair_metrics.box_figures(table_of(table, labels, numbers, strata), stratified)
+
+
+def pointing_figures(table, labels, numbers, bootstrap, strata=None):
+    stratified = bootstrap.model_copy(update={"stratify": "class" if strata else "none"})
+    return pair_metrics.pointing_figures(table_of(table, labels, numbers, strata), stratified)
 
 
 def made(seed, images=60, classes=7):

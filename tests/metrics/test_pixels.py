@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from camtool.metrics.pxap import (
+from camtool.metrics.pixels import (
     BINS,
     IGNORED,
     PixelCounts,
@@ -76,17 +76,6 @@ def test_ignored_pixels_do_not_count():
     assert counts.compute() == 100.0
 
 
-def test_merged_parts_are_the_whole():
-    random = np.random.default_rng(1)
-    whole, parts = PixelCounts(), [PixelCounts(), PixelCounts()]
-    for i in range(4):
-        values, mask = random.random((9, 7)), random.integers(0, 2, (9, 7)).astype(np.uint8)
-        whole.update(values, mask)
-        parts[i % 2].update(values, mask)
-    parts[0].merge(parts[1])
-    assert parts[0].compute() == whole.compute()
-
-
 @pytest.mark.parametrize(
     ("values", "mask", "message"),
     [
@@ -133,7 +122,7 @@ def test_without_compiled_code_the_same(monkeypatch):
     found = []
     for body in ("compiled", "plain"):
         with monkeypatch.context() as patch:
-            take(patch, body, "camtool.metrics.pxap")
+            take(patch, body, "camtool.metrics.pixels")
             found.append(pixel_histogram(values, mask))
     compiled, plain = found
     assert (compiled == plain).all()

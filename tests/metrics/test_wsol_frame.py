@@ -3,7 +3,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from camtool.metrics.unit_frame import (
+
+from camtool.metrics.wsol_frame import (
     boxes_to_frame,
     eight_bit,
     map_to_frame,
