@@ -5,11 +5,13 @@ Nothing here imports torch; `tests/networks.py` makes networks.
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from camtool.annotations import AnnotationSet
@@ -36,6 +38,9 @@ SIZE = (100, 80)
 WNID = "n01440764"
 """A class of ImageNet, the first: annotations that name no other are of it."""
 
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+"""The folder with real data, which may be absent."""
+
 _SHAPES = Path(__file__).resolve().parent.parent / "scripts" / "draw_shapes.py"
 
 
@@ -48,6 +53,13 @@ def picture(seed: int) -> Image.Image:
     pixels = random.integers(0, 110, (6, 8, 3), dtype=np.uint8)
     pixels[1:4, seed % 5 : seed % 5 + 3] = random.integers(120, 255, 3)
     return Image.fromarray(pixels).resize((48, 36), Image.Resampling.NEAREST)
+
+
+def save_picture(path: Path, seed: int = 0) -> Path:
+    """Write a `picture` as PNG, whatever the ending of its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture(seed).save(path, "PNG")
+    return path
 
 
 def noise_picture(size: tuple[int, int] = (300, 200), seed: int = 0) -> Image.Image:
@@ -75,6 +87,26 @@ def draw_shapes(out: Path, train: int, val: int, size: int = 32) -> Path:
     spec.loader.exec_module(script)
     script.write(out, train, val, size)
     return out
+
+
+def awkward_files(kind: str) -> list[object]:
+    """Return the names of the awkward `images`, `annotations` or `lists` of the shared folder.
+
+    Cases for `parametrize`: where the folder is absent, one that is skipped.
+    """
+    rows = awkward_index(kind)
+    if not rows:
+        return [pytest.param("", marks=pytest.mark.skip("../shared with the bad inputs is absent"))]
+    return [row["file"].removeprefix(f"{kind}/") for row in rows]
+
+
+def awkward_index(kind: str) -> list[dict[str, str]]:
+    """Return the rows of the index that say how awkward files of a kind end; none without it."""
+    index = SHARED / "data" / "bad-inputs" / "index.csv"
+    if not index.is_file():
+        return []
+    with index.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["kind"] == kind]
 
 
 # Truths --------------------------------------------------------------------------------------

@@ -1,11 +1,10 @@
 """Every awkward annotation and list ends as its index says.
 
-Where the index leaves the choice, the tables below are the documentation of ours.
+Where the index leaves the choice, the tables below say what camtool does.
 """
 
 from __future__ import annotations
 
-import csv
 import time
 import tracemalloc
 from pathlib import Path
@@ -14,17 +13,7 @@ import pytest
 
 from camtool.annotations import VocXml, read_annotations, read_labels
 from camtool.errors import AnnotationError
-
-INDEX = Path(__file__).parents[2].parent / "shared" / "data" / "bad-inputs" / "index.csv"
-
-
-def cases(kind: str) -> list[object]:
-    if not INDEX.is_file():
-        return [pytest.param("", marks=pytest.mark.skip("../shared with the bad inputs is absent"))]
-    with INDEX.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["kind"] == kind]
-    return [row["file"] for row in rows]
-
+from tests.builders import awkward_files
 
 BOX = (90, 60, 220, 180)
 
@@ -107,9 +96,9 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize("file", cases("annotations"))
-def test_annotation_ends_as_the_index_says(file, bad_inputs):
-    path = bad_inputs / file
+@pytest.mark.parametrize("name", awkward_files("annotations"))
+def test_annotation_ends_as_the_index_says(name, bad_inputs):
+    path = bad_inputs / "annotations" / name
     start = time.perf_counter()
     if path.stem in REASONS:
         with pytest.raises(AnnotationError) as caught:
@@ -188,9 +177,11 @@ LIST_REASONS = {
 LIST_LINES = {"conflict": 3, "short_row": 2, "latin1": 2}
 
 
-@pytest.mark.parametrize("file", [f for f in cases("lists") if not str(f).endswith(".txt")])
-def test_list_ends_as_the_index_says(file, bad_inputs):
-    path = bad_inputs / file
+@pytest.mark.parametrize(
+    "name", [name for name in awkward_files("lists") if not str(name).endswith(".txt")]
+)
+def test_list_ends_as_the_index_says(name, bad_inputs):
+    path = bad_inputs / "lists" / name
     if path.stem in LIST_REASONS:
         with pytest.raises(AnnotationError) as caught:
             read_labels(path)

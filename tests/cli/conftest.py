@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from camtool.models import ModelSettings
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
 
 
 @pytest.fixture(scope="session")

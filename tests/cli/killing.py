@@ -24,7 +24,7 @@ import torch
 import camtool.pipelines.localize as pipeline
 from camtool.cli import main
 from camtool.models import ModelSettings
-from tests.cli.running import TINY_MODEL
+from tests.commands import TINY_MODEL
 
 PART_IMAGES = 8
 

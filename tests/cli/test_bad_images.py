@@ -5,7 +5,6 @@ The tables say what each ends as; `docs/inputs.md` tells users the same.
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -13,20 +12,13 @@ import numpy as np
 import pytest
 
 from camtool.runs import MapFiles, read_predictions
-from tests.cli.running import TINY, run_here
+from tests.builders import awkward_files
+from tests.commands import TINY, run_here
 
-INDEX = Path(__file__).parents[2].parent / "shared" / "data" / "bad-inputs" / "index.csv"
-SPECIAL = ("images/folder.JPEG", "images/broken_link.JPEG", "images/loop_link.JPEG",
-           "images/fifo.JPEG")  # fmt: skip
+SPECIAL = ("folder.JPEG", "broken_link.JPEG", "loop_link.JPEG", "fifo.JPEG")
 
 
-def cases() -> list[object]:
-    if not INDEX.is_file():
-        return [pytest.param("", marks=pytest.mark.skip("../shared with the bad inputs is absent"))]
-    with INDEX.open(newline="", encoding="utf-8") as file:
-        rows = [row["file"] for row in csv.DictReader(file) if row["kind"] == "images"]
-    return [*rows, *SPECIAL]
-
+FILES = [*awkward_files("images"), *SPECIAL]
 
 # Image → the reason in its row. Everything else is localized.
 SKIPPED = {
@@ -92,11 +84,9 @@ def run(bad_inputs, tmp_path_factory) -> Run:
     return Run(bad_inputs / "images", tmp_path_factory.mktemp("run") / "all")
 
 
-def test_the_run_over_the_folder_ends_well(run, bad_inputs):
+def test_the_run_over_the_folder_ends_well(run):
     assert run.ran.code == 0
-    with (bad_inputs / "index.csv").open(newline="", encoding="utf-8") as file:
-        names = [r["file"][len("images/") :] for r in csv.DictReader(file) if r["kind"] == "images"]
-    assert run.count == len(run.records) == len(names) - len(LEFT_OUT)
+    assert run.count == len(run.records) == len(FILES) - len(LEFT_OUT)
     assert len({r["image_id"] for r in run.records.values()}) == run.count
     skipped = [n for n, r in run.records.items() if "error" in r]
     assert sorted(skipped) == sorted(set(SKIPPED) - LEFT_OUT)
@@ -109,9 +99,8 @@ def test_the_run_over_the_folder_ends_well(run, bad_inputs):
     assert f"{run.count - len(skipped)} images localized, {len(skipped)} skipped" in run.ran.out
 
 
-@pytest.mark.parametrize("file", cases())
-def test_image_in_the_folder(file, run):
-    name = file.removeprefix("images/")
+@pytest.mark.parametrize("name", FILES)
+def test_image_in_the_folder(name, run):
     if name in LEFT_OUT:
         assert name not in run.records
         return
@@ -143,10 +132,9 @@ def _in_the_picture(record) -> None:
             assert 0 < box["score"] <= 1
 
 
-@pytest.mark.parametrize("file", cases())
-def test_image_alone(file, run, tmp_path):
+@pytest.mark.parametrize("name", FILES)
+def test_image_alone(name, run, tmp_path):
     """Named on the command line, an image ends as it does in a folder; hidden files count."""
-    name = file.removeprefix("images/")
     ran = run_here("localize", run.folder / name, "-o", tmp_path / "run", *TINY)
     if name == "folder.JPEG":
         assert (ran.code, ran.err) == (3, f"camtool: no images in {_clipped(run.folder / name)}\n")

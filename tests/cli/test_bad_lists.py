@@ -5,7 +5,6 @@ The tables say what each ends as; `docs/inputs.md` tells users the same.
 
 from __future__ import annotations
 
-import csv
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,8 @@ from pathlib import Path
 import pytest
 
 from camtool.runs import read_predictions
-from tests.cli.running import TINY, run_here
-
-INDEX = Path(__file__).parents[2].parent / "shared" / "data" / "bad-inputs" / "index.csv"
-
-
-def cases() -> list[object]:
-    if not INDEX.is_file():
-        return [pytest.param("", marks=pytest.mark.skip("../shared with the bad inputs is absent"))]
-    with INDEX.open(newline="", encoding="utf-8") as file:
-        rows = [row["file"] for row in csv.DictReader(file) if row["kind"] == "lists"]
-    return [Path(row).name for row in rows]
+from tests.builders import awkward_files
+from tests.commands import TINY, run_here
 
 
 @dataclass(frozen=True)
@@ -104,7 +94,7 @@ def beside(bad_inputs, tmp_path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", awkward_files("lists"))
 def test_list_of_images(name, bad_inputs, beside, tmp_path):
     shutil.copy(bad_inputs / "lists" / name, beside / name)
     before = sorted(tmp_path.rglob("*"))
@@ -114,7 +104,7 @@ def test_list_of_images(name, bad_inputs, beside, tmp_path):
     assert sorted(p for p in outside if "state" not in p.parts) == before
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", awkward_files("lists"))
 def test_list_of_labels(name, bad_inputs, beside, tmp_path):
     labels = ("--labels", bad_inputs / "lists" / name)
     picture = beside / "ok_rgb.JPEG"

@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from tests.cli.running import TINY, run_here
-from tests.cli.test_eval_command import ANNOTATION
+from tests.builders import draw_pictures, write_voc
 from tests.cli.test_imports import TORCH, imported
-from tests.drawn import draw_pictures
+from tests.commands import TINY, run_here
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +16,7 @@ def desk(tmp_path_factory):
     """Two runs over the same four pictures, which differ in the threshold of the box rule."""
     folder = tmp_path_factory.mktemp("compare")
     pictures = draw_pictures(folder / "pictures", 4)
-    (folder / "boxes").mkdir()
-    for number in range(4):
-        text = ANNOTATION.format(name=f"{number:05d}", x=12 * number)
-        (folder / "boxes" / f"{number:05d}.xml").write_text(text)
+    write_voc(folder / "boxes", {f"{n:05d}": [(12 * n, 0, 47, 35)] for n in range(4)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         for name, threshold in (("low", 0.1), ("high", 0.9)):

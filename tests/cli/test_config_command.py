@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.cli.running import run_here
+from tests.commands import run_here
 
 
 def test_describe_tells_every_meaning_whole():

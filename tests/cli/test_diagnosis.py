@@ -10,9 +10,8 @@ import pytest
 from camtool.annotations import read_annotations
 from camtool.geometry import scale
 from camtool.runs import MapFiles, read_predictions
-from tests.cli.running import TINY, run_here
-from tests.cli.test_eval_command import ANNOTATION
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures, write_voc
+from tests.commands import TINY, run_here
 
 KINDS = ["right", "wrong_class", "part", "too_large", "several_instances", "background", "other"]
 
@@ -22,10 +21,7 @@ def desk(tmp_path_factory):
     """A run over twelve pictures that all show the same class, in boxes of growing size."""
     folder = tmp_path_factory.mktemp("diagnosis")
     pictures = draw_pictures(folder / "pictures", 12)
-    (folder / "boxes").mkdir()
-    for number in range(12):
-        text = ANNOTATION.format(name=f"{number:05d}", x=4 * number)
-        (folder / "boxes" / f"{number:05d}.xml").write_text(text)
+    write_voc(folder / "boxes", {f"{n:05d}": [(4 * n, 0, 47, 35)] for n in range(12)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         ran = run_here(

@@ -7,55 +7,41 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import TINY, Ran, run_here
-from tests.drawn import draw_pictures
+from camtool.runs import read_predictions
+from camtool.structures import Box, Prediction
+from tests.builders import WNID, draw_pictures, guess, prediction, write_predictions, write_voc
+from tests.commands import TINY, Ran, run_here
 
-ANNOTATION = (
-    "<annotation><filename>{name}</filename><size><width>48</width><height>36</height></size>"
-    "<object><name>n01440764</name><bndbox><xmin>{x}</xmin><ymin>0</ymin><xmax>47</xmax>"
-    "<ymax>35</ymax></bndbox></object></annotation>"
-)
+SIZE = (48, 36)
+WHOLE = Box(0, 0, *SIZE)
 
 
-def predicted(image_id: str, *classes: tuple[str, tuple[int, int, int, int]], **more) -> str:
+def predicted(image_id: str, *classes: tuple[str, Box]) -> Prediction:
+    """Classes by rank, each with a box."""
     found = [
-        {
-            "index": rank,
-            "name": name,
-            "score": round(0.9 / rank, 3),
-            "boxes": [dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)) | {"score": 1}],
-        }
+        guess(name, box, rank=rank, index=rank, score=round(0.9 / rank, 3))
         for rank, (name, box) in enumerate(classes, 1)
     ]
-    record = {"image_id": image_id, "path": f"{image_id}.png", "width": 48, "height": 36}
-    return json.dumps({**record, "classes": found, **more}) + "\n"
-
-
-WHOLE = (0, 0, 48, 36)
+    return prediction(image_id, *found, size=SIZE)
 
 
 @pytest.fixture
 def boxes(tmp_path) -> Path:
     """Four images: true boxes are the whole picture, and its right quarter in `d`."""
-    folder = tmp_path / "boxes"
-    folder.mkdir()
-    for name in "abcd":
-        text = ANNOTATION.format(name=name, x=36 if name == "d" else 0)
-        (folder / f"{name}.xml").write_text(text)
-    return folder
+    corners = {name: [(36 if name == "d" else 0, 0, 47, 35)] for name in "abcd"}
+    return write_voc(tmp_path / "boxes", corners)
 
 
 @pytest.fixture
 def predictions(tmp_path) -> Path:
     """Right at once; right as second; never the class; the class but not the box."""
-    path = tmp_path / "predictions.jsonl"
-    path.write_text(
-        predicted("a", ("n01440764", WHOLE))
-        + predicted("b", ("n02119789", WHOLE), ("n01440764", (0, 0, 24, 36)))
-        + predicted("c", ("n02119789", WHOLE))
-        + predicted("d", ("n01440764", WHOLE))
-    )
-    return path
+    found = [
+        predicted("a", (WNID, WHOLE)),
+        predicted("b", ("n02119789", WHOLE), (WNID, Box(0, 0, 24, 36))),
+        predicted("c", ("n02119789", WHOLE)),
+        predicted("d", (WNID, WHOLE)),
+    ]
+    return write_predictions(tmp_path / "predictions.jsonl", found)
 
 
 def evaluated(*arguments: object) -> Ran:
@@ -155,9 +141,9 @@ def test_missing_predictions(boxes, predictions):
 
 
 def test_unreadable_images_and_unannotated_predictions_are_counted(boxes, predictions):
-    lines = predictions.read_text().splitlines(keepends=True)
-    broken = json.dumps({"image_id": "d", "path": "d.png", "error": "empty file (0 bytes)"})
-    predictions.write_text("".join(lines[:3]) + broken + "\n" + predicted("e", ("n1", WHOLE)))
+    *three, _ = read_predictions(predictions)
+    broken = prediction("d", size=None, error="empty file (0 bytes)")
+    write_predictions(predictions, [*three, broken, predicted("e", ("n1", WHOLE))])
     ran = evaluated("--predictions", predictions, "--boxes", boxes, "--format", "json")
     assert ran.code == 0
     report = json.loads(ran.out)
@@ -276,7 +262,7 @@ def test_mistake(mistake, predictions, tmp_path):
     (tmp_path / "odd.jsonl").write_text(first + "no record\n")
     (tmp_path / "short.jsonl").write_text('{"image_id": "a", "path": "a.png"}\n')
     (tmp_path / "twice.jsonl").write_text(first + first)
-    (tmp_path / "others.jsonl").write_text(predicted("other", ("n01440764", WHOLE)))
+    write_predictions(tmp_path / "others.jsonl", [predicted("other", (WNID, WHOLE))])
     for lines in (3, 5):
         (tmp_path / f"{lines}.txt").write_text("449 0 0 47 35\n" * lines)
     arguments, code, message = MISTAKES[mistake]

@@ -10,21 +10,15 @@ from PIL import Image
 
 from camtool.evaluation.result import EvalSettings
 from camtool.metrics.protocols import PROTOCOLS
-from tests.cli.running import TINY, run_here
-from tests.drawn import draw_pictures
+from camtool.structures import Box
+from tests.builders import WNID, draw_pictures, guess, prediction, write_predictions, write_voc
+from tests.commands import TINY, run_here
 
 NAMES = [kind.model_fields["name"].default for kind in PROTOCOLS]
 BOXES = ["ilsvrc", "ts-cam", "adl-first-box"]
 MAPS = ["maxboxacc", "maxboxacc-v2", "pxap"]
 
-ANNOTATION = (
-    "<annotation><filename>{name}</filename><size><width>224</width><height>224</height></size>"
-    "{objects}</annotation>"
-)
-OBJECT = (
-    "<object><name>n01440764</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax>"
-    "<ymax>{}</ymax></bndbox></object>"
-)
+SIZE = (224, 224)
 
 
 def report(*arguments, code=0):
@@ -36,32 +30,21 @@ def report(*arguments, code=0):
 @pytest.fixture
 def boxes(tmp_path):
     """Of `b` a network sees only the second of two true boxes."""
-    folder = tmp_path / "boxes"
-    folder.mkdir()
     corners = {
         "a": [(0, 0, 223, 223)],
         "b": [(30, 30, 49, 49), (0, 0, 223, 223)],
         "c": [(0, 0, 223, 111)],
         "d": [(200, 200, 223, 223)],
     }
-    for name, of_image in corners.items():
-        objects = "".join(OBJECT.format(*one) for one in of_image)
-        (folder / f"{name}.xml").write_text(ANNOTATION.format(name=name, objects=objects))
-    return folder
+    return write_voc(tmp_path / "boxes", corners, SIZE)
 
 
 @pytest.fixture
 def guesses(tmp_path):
     """The whole picture, whatever the image: right in `a`, in `b`, and just so in `c`."""
-    path = tmp_path / "predictions.jsonl"
-    box = {"x0": 0, "y0": 0, "x1": 224, "y1": 224, "score": 1}
-    found = [{"index": 0, "name": "n01440764", "score": 1, "boxes": [box]}]
-    records = [
-        {"image_id": name, "path": name, "width": 224, "height": 224, "classes": found}
-        for name in "abcd"
-    ]
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return path
+    whole = guess(WNID, Box(0, 0, *SIZE), score=1, index=0)
+    found = [prediction(name, whole, size=SIZE) for name in "abcd"]
+    return write_predictions(tmp_path / "predictions.jsonl", found)
 
 
 def values(record, *names):

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from tests.cli.test_eval_command import ANNOTATION, WHOLE, predicted
+from camtool.structures import Box
+from tests.builders import WNID, guess, prediction, write_predictions, write_voc
 
 HEAVY = ("torch", "torchvision", "timm", "cv2", "numpy", "pydantic", "PIL", "yaml")
 TORCH = ("torch", "torchvision", "timm")
@@ -50,8 +51,8 @@ def test_methods_without_torch():
 
 
 def test_eval_without_torch(tmp_path):
-    (tmp_path / "a.xml").write_text(ANNOTATION.format(name="a", x=0))
-    (tmp_path / "p.jsonl").write_text(predicted("a", ("n01440764", WHOLE)))
+    write_voc(tmp_path / "a.xml", {"a": [(0, 0, 47, 35)]})
+    write_predictions(tmp_path / "p.jsonl", [prediction("a", guess(WNID, Box(0, 0, 48, 36)))])
     modules = imported(
         "eval", "--predictions", tmp_path / "p.jsonl", "--boxes", tmp_path / "a.xml",
         "--format", "json",

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from camtool.runs import writing
-from tests.cli.running import TINY, run_alone, run_here
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
+from tests.commands import TINY, run_alone, run_here
 
 KILLING = Path(__file__).parent / "killing.py"
 PARTS = (

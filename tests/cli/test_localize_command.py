@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from camtool.runs import MapFiles, last_run, read_predictions
-from tests.cli.running import TINY, run_alone, run_here
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
+from tests.commands import TINY, run_alone, run_here
 
 
 @pytest.fixture(scope="module")

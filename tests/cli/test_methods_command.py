@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from camtool.cam import CAMS
-from tests.cli.running import run_here
+from tests.commands import run_here
 
 
 def test_every_method_with_paper_needs_and_cost():

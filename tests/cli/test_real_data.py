@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from camtool.runs import read_predictions
-from tests.cli.running import Ran, run_here
+from tests.commands import Ran, run_here
 
 pytestmark = pytest.mark.slow
 PLAIN = ("--set", "localize.overlays.enabled=false")

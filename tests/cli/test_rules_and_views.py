@@ -11,9 +11,9 @@ from camtool.boxes import BoxRule, Rule
 from camtool.images import BaseViews, Views
 from camtool.runs import MapFiles, read_predictions
 from camtool.settings import members
-from tests.cli.running import TINY as WITH_SCALE
-from tests.cli.running import run_here
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
+from tests.commands import TINY as WITH_SCALE
+from tests.commands import run_here
 
 FEW = 4
 

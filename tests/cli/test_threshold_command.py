@@ -7,9 +7,8 @@ import json
 import pytest
 
 from camtool.runs import read_manifest, read_predictions
-from tests.cli.running import TINY, run_here
-from tests.cli.test_eval_command import ANNOTATION
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures, write_voc
+from tests.commands import TINY, run_here
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +16,8 @@ def desk(tmp_path_factory):
     """A run of eight pictures; the boxes of four to choose the threshold on, of four to score."""
     folder = tmp_path_factory.mktemp("thresholds")
     draw_pictures(folder / "pictures", 8)
-    for part in ("boxes", "choose", "score"):
-        (folder / part).mkdir()
-    for number in range(8):
-        text = ANNOTATION.format(name=f"{number:05d}", x=12 * (number % 4))
-        for part in ("boxes", "choose" if number < 4 else "score"):
-            (folder / part / f"{number:05d}.xml").write_text(text)
+    for part, numbers in (("boxes", range(8)), ("choose", range(4)), ("score", range(4, 8))):
+        write_voc(folder / part, {f"{n:05d}": [(12 * (n % 4), 0, 47, 35)] for n in numbers})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         localized(folder, "run")

@@ -6,9 +6,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.cli.running import run_here
+from tests.builders import draw_shapes
 from tests.cli.test_train_command import history, weights
-from tests.shapes import SMALL, draw_shapes, shapes_data
+from tests.commands import SMALL, run_here, shapes_data
 
 
 @pytest.fixture(autouse=True, scope="module")

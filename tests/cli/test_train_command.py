@@ -18,8 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from camtool.runs import checkpoint_store as store
 from camtool.runs import writing
 from camtool.training.history import write_tensorboard
-from tests.cli.running import run_here
-from tests.shapes import SMALL, draw_shapes, shapes_data
+from tests.builders import draw_shapes
+from tests.commands import SMALL, run_here, shapes_data
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.builders import draw_shapes
 from tests.cli.test_train_command import history, timeless, weights
-from tests.cli.training import ranks, started, wait_for
-from tests.shapes import SMALL, draw_shapes, shapes_data
+from tests.commands import SMALL, ranks, shapes_data, started, wait_for
 
 pytestmark = pytest.mark.slow
 

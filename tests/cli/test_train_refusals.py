@@ -16,9 +16,9 @@ from camtool.pipelines.train import train
 from camtool.runs import checkpoint_store as store
 from camtool.settings import load_settings
 from camtool.training.loop import Loop
-from tests.cli.running import run_here
+from tests.builders import draw_shapes
 from tests.cli.test_train_command import failed, history, weights
-from tests.shapes import SMALL, draw_shapes, shapes_data
+from tests.commands import SMALL, run_here, shapes_data
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -15,10 +15,10 @@ from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.train import train
 from camtool.settings import load_settings
 from camtool.training.loop import Loop
+from tests.builders import draw_shapes
 from tests.cli.test_train_command import history, timeless, weights
-from tests.cli.training import started, wait_for
+from tests.commands import SMALL, shapes_data, started, wait_for
 from tests.networks import one_thread  # noqa: F401 (a fixture of this file)
-from tests.shapes import SMALL, draw_shapes, shapes_data
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from camtool.images.sources import FileSource
 from camtool.pipelines.checkpoint import with_model
 from camtool.pipelines.localizer import Localizer
-from tests.cli.running import run_here
+from tests.builders import draw_shapes
 from tests.cli.test_train_command import history
-from tests.shapes import SMALL, draw_shapes
+from tests.commands import SMALL, run_here
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,7 +14,7 @@ from camtool.errors import EvaluationError
 from camtool.metrics.confidence import Bootstrap
 from camtool.metrics.pxap_protocol import PxAP
 from camtool.pipelines.evaluate import EvalSettings, evaluate_files
-from tests.cli.running import run_here
+from tests.commands import run_here
 from tests.metrics.wsol_golden import ANNOTATIONS, GOLDEN, expected, needs_golden, truths
 
 FRAME = (224, 224)

@@ -16,7 +16,7 @@ from camtool.pipelines.experiment import RunSettings
 from camtool.report.evaluation_json import to_record
 from camtool.report.overlay import OverlaySettings
 from camtool.report.tables import to_markdown, to_table
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 TAGS = ("xmin", "ymin", "xmax", "ymax")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 import tracemalloc
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 from camtool.errors import ImageReadError
 from camtool.images.decode import ImageSettings, decode
 from camtool.images.sources import FileSource
+from tests.builders import awkward_files
 
-INDEX = Path(__file__).parents[2].parent / "shared" / "data" / "bad-inputs" / "index.csv"
 SPECIAL = ("folder.JPEG", "broken_link.JPEG", "loop_link.JPEG", "fifo.JPEG")
 LIMIT = ImageSettings().max_pixels
 
@@ -58,14 +57,6 @@ OTHER_PICTURE = {
 }  # fmt: skip
 
 
-def cases() -> list[object]:
-    if not INDEX.is_file():
-        return [pytest.param("", marks=pytest.mark.skip("../shared with the bad inputs is absent"))]
-    with INDEX.open(newline="", encoding="utf-8") as file:
-        rows = [r["file"] for r in csv.DictReader(file) if r["kind"] == "images"]
-    return [*(r.removeprefix("images/") for r in rows), *SPECIAL]
-
-
 def read(folder: Path, name: str, rotate: bool = True):
     return decode(FileSource(name, str(folder / "images" / name)), rotate, LIMIT)
 
@@ -74,7 +65,7 @@ def pixels(folder: Path, name: str) -> np.ndarray:
     return np.asarray(read(folder, name).image, np.int64)
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", [*awkward_files("images"), *SPECIAL])
 def test_image(name, bad_inputs):
     if name in REASONS:
         with pytest.raises(ImageReadError) as raised:

@@ -12,7 +12,7 @@ from PIL import Image
 from camtool.errors import ImageReadError
 from camtool.images.decode import ImageSettings, decode
 from camtool.images.sources import FileSource, ImageSource, TarSource, UrlSource
-from tests.drawn import draw
+from tests.builders import picture
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF")
 
@@ -32,18 +32,18 @@ def read(path, data: bytes | None = None, rotate: bool = True, max_pixels: int =
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_content_tells_the_format(kind, tmp_path):
     options = {"lossless": True} if kind == "WEBP" else {}
-    decoded = read(tmp_path / "wrong.name", encoded(draw(1), kind, **options))
+    decoded = read(tmp_path / "wrong.name", encoded(picture(1), kind, **options))
     assert (decoded.image.size, decoded.image.mode) == ((48, 36), "RGB")
     tolerance = 60 if kind in ("JPEG", "GIF", "AVIF") else 0
     np.testing.assert_allclose(
-        np.asarray(decoded.image, float), np.asarray(draw(1), float), atol=tolerance
+        np.asarray(decoded.image, float), np.asarray(picture(1), float), atol=tolerance
     )
     assert decoded.warnings == ()
 
 
 @pytest.mark.parametrize("kind", ["JPEG2000", "ICO", "PCX", "TGA", "SGI", "PDF"])
 def test_other_formats_are_not_even_tried(kind, tmp_path):
-    data = encoded(draw(1), kind)
+    data = encoded(picture(1), kind)
     with pytest.raises(ImageReadError, match=r"^\S+: (not an image|cannot be decoded)"):
         read(tmp_path / "a.jpg", data)
 
@@ -69,8 +69,8 @@ def test_all_exif_orientations(orientation, tmp_path):
 def test_undefined_orientations_are_ignored(value, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = value
-    decoded = read(tmp_path / "a.png", encoded(draw(2), "PNG", exif=exif))
-    np.testing.assert_array_equal(np.asarray(decoded.image), np.asarray(draw(2)))
+    decoded = read(tmp_path / "a.png", encoded(picture(2), "PNG", exif=exif))
+    np.testing.assert_array_equal(np.asarray(decoded.image), np.asarray(picture(2)))
 
 
 def test_the_limit_of_pixels(tmp_path):
@@ -132,13 +132,13 @@ def corrupted(random: np.random.Generator, data: bytes) -> bytes:
 def test_damaged_files_end_in_one_kind_of_error(kind, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    more = {"save_all": True, "append_images": [draw(6), draw(7)]}
+    more = {"save_all": True, "append_images": [picture(6), picture(7)]}
     data = {
-        "animated GIF": lambda: encoded(draw(5), "GIF", **more),
-        "animated WEBP": lambda: encoded(draw(5), "WEBP", **more),
-        "palette PNG": lambda: encoded(draw(5).quantize(16), "PNG", transparency=1),
-        "EXIF": lambda: encoded(draw(5), "JPEG", exif=exif),
-    }.get(kind, lambda: encoded(draw(5), kind))()
+        "animated GIF": lambda: encoded(picture(5), "GIF", **more),
+        "animated WEBP": lambda: encoded(picture(5), "WEBP", **more),
+        "palette PNG": lambda: encoded(picture(5).quantize(16), "PNG", transparency=1),
+        "EXIF": lambda: encoded(picture(5), "JPEG", exif=exif),
+    }.get(kind, lambda: encoded(picture(5), kind))()
     random = np.random.default_rng(len(kind))
     refused = 0
     start = time.perf_counter()
@@ -183,7 +183,7 @@ def test_a_name_with_a_nul_byte():
 
 def test_tar_members_are_read_in_place(tmp_path):
     path = tmp_path / "a.tar"
-    data = encoded(draw(3), "PNG")
+    data = encoded(picture(3), "PNG")
     with tarfile.open(path, "w") as tar:
         for name, content in (("first", b"x" * 700), ("a.png", data)):
             info = tarfile.TarInfo(name)
@@ -194,7 +194,7 @@ def test_tar_members_are_read_in_place(tmp_path):
     source = TarSource("a", f"{path}:a.png", (), str(path), member.offset_data, member.size)
     assert source.nbytes() == len(data)
     decoded = decode(source, True, 10**6)
-    np.testing.assert_array_equal(np.asarray(decoded.image), np.asarray(draw(3)))
+    np.testing.assert_array_equal(np.asarray(decoded.image), np.asarray(picture(3)))
 
 
 @pytest.mark.parametrize(

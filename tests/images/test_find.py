@@ -10,7 +10,7 @@ import pytest
 from camtool.errors import DataError, ImageReadError
 from camtool.images import find_images
 from camtool.images.decode import decode
-from tests.drawn import draw
+from tests.builders import picture, save_picture
 
 
 @pytest.fixture
@@ -20,9 +20,7 @@ def make(tmp_path, monkeypatch):
 
     def draw_at(*names: str):
         for number, name in enumerate(names):
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draw(number).save(path, "PNG")
+            save_picture(tmp_path / name, number)
         return tmp_path
 
     return draw_at
@@ -96,7 +94,7 @@ def test_a_pipe_is_a_row_with_its_reason(make):
 def test_names_that_are_not_utf8(make):
     folder = make("d/a.png")
     name = os.fsdecode(b"\xe9t\xe9.png")
-    draw(1).save(folder / "d" / name)
+    picture(1).save(folder / "d" / name)
     found = find_images(["d"]).sources
     assert [s.image_id for s in found] == ["a", name[:-4]]
     assert decode(found[1], True, 10**6).image.size == (48, 36)
@@ -247,7 +245,7 @@ def _remote():
     system = fsspec.filesystem("memory")
     system.store.clear()
     buffer = io.BytesIO()
-    draw(1).save(buffer, "PNG")
+    picture(1).save(buffer, "PNG")
     for name in ("/bucket/b.png", "/bucket/sub/a.PNG", "/bucket/notes.txt"):
         system.pipe_file(name, buffer.getvalue())
     yield system

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,8 @@ from camtool.errors import DataError, ImageReadError
 from camtool.images import find_images
 from camtool.images.decode import decode
 from camtool.images.find import read_list
+from tests.builders import awkward_files
 
-INDEX = Path(__file__).parents[2].parent / "shared" / "data" / "bad-inputs" / "index.csv"
 OK, GRAY = "ok_rgb.JPEG", "gray.JPEG"
 BANANA, FIG = "n07747607", "n07753592"
 
@@ -44,15 +43,7 @@ REFUSED = {
 }
 
 
-def cases() -> list[object]:
-    if not INDEX.is_file():
-        return [pytest.param("", marks=pytest.mark.skip("../shared with the bad inputs is absent"))]
-    with INDEX.open(newline="", encoding="utf-8") as file:
-        rows = [r["file"] for r in csv.DictReader(file) if r["kind"] == "lists"]
-    return [r.removeprefix("lists/") for r in rows]
-
-
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", awkward_files("lists"))
 def test_awkward_list(name, bad_inputs):
     path = bad_inputs / "lists" / name
     if name in READ:

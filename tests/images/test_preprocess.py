@@ -18,6 +18,7 @@ from camtool.images.preprocess import (
 )
 from camtool.settings import members
 from camtool.structures import InputSpec
+from tests.builders import noise_picture
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = [(640, 480), (480, 640), (500, 375), (333, 500), (227, 227), (1000, 300), (75, 51)]
@@ -46,13 +47,8 @@ def smooth(size) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8))
 
 
-def noise(size, seed=0) -> Image.Image:
-    random = np.random.default_rng(seed)
-    return Image.fromarray(random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
-
-
 def test_normalise_equals_torchvision():
-    image = noise((40, 30))
+    image = noise_picture((40, 30))
     expected = tv.normalize(tv.to_tensor(image), MEAN, STD)
     result = normalise(image, spec())
     assert (result.shape, result.dtype) == ((3, 30, 40), np.float32)
@@ -71,7 +67,7 @@ RESAMPLING = {
 @pytest.mark.parametrize("interpolation", RESAMPLING)
 @pytest.mark.parametrize("size", SIZES)
 def test_squeeze_is_a_plain_resize(size, interpolation):
-    image = noise(size)
+    image = noise_picture(size)
     result, region = levels(image, Squeeze(), interpolation, (160, 120))
     expected = image.resize((160, 120), RESAMPLING[interpolation])
     np.testing.assert_allclose(result, np.asarray(expected), atol=1e-3)
@@ -97,7 +93,7 @@ def test_center_crop_equals_torchvision(size, interpolation, resized):
 
 def test_center_crop_of_noise_equals_torchvision():
     """One resize from the picture itself, not two: even noise differs by rounding only."""
-    image = noise((640, 480))
+    image = noise_picture((640, 480))
     result, _ = levels(image, CenterCrop())
     expected = tv.center_crop(tv.resize(image, [256], antialias=True), [224])
     assert np.abs(result - np.asarray(expected, np.float32)).max() <= 1.001
@@ -119,7 +115,7 @@ def test_region_of_a_center_crop_by_hand(size, region):
 @pytest.mark.parametrize("size", [*SIZES, (1, 1), (1, 2000), (2000, 1), (3000, 2), (7, 5)])
 @pytest.mark.parametrize("preprocess", [Squeeze(), CenterCrop(), CenterCrop(crop_fraction=1.0)])
 def test_regions_lie_in_the_picture(size, preprocess):
-    pixels, (x0, y0, x1, y1) = prepare(noise(size), preprocess, spec())
+    pixels, (x0, y0, x1, y1) = prepare(noise_picture(size), preprocess, spec())
     assert pixels.shape == (3, 224, 224)
     assert np.isfinite(pixels).all()
     assert 0 <= x0 < x1 <= size[0] + 1e-9
@@ -127,7 +123,7 @@ def test_regions_lie_in_the_picture(size, preprocess):
 
 
 def test_a_whole_crop_of_a_square_picture_is_the_picture():
-    image = noise((300, 300))
+    image = noise_picture((300, 300))
     crop, region = levels(image, CenterCrop(crop_fraction=1.0))
     np.testing.assert_array_equal(crop, levels(image, Squeeze())[0])
     assert region == (0, 0, 300, 300)
@@ -139,7 +135,7 @@ def test_sizes_of_ones_own():
     assert Squeeze(size=96).input_size(wide) == (96, 96)
     assert CenterCrop().input_size(wide) == (320, 320)
     assert CenterCrop(size=96).input_size(wide) == (96, 96)
-    assert prepare(noise((50, 40)), CenterCrop(size=96), spec())[0].shape == (3, 96, 96)
+    assert prepare(noise_picture((50, 40)), CenterCrop(size=96), spec())[0].shape == (3, 96, 96)
 
 
 def test_a_crop_fraction_of_ones_own():
@@ -147,7 +143,7 @@ def test_a_crop_fraction_of_ones_own():
 
 
 def test_the_network_input_is_what_torch_takes():
-    pixels, _ = prepare(noise((50, 40)), Squeeze(), spec())
+    pixels, _ = prepare(noise_picture((50, 40)), Squeeze(), spec())
     assert torch.from_numpy(pixels).dtype == torch.float32
 
 

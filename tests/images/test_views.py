@@ -5,20 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pydantic
 import pytest
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from camtool.images import BaseViews, CenterCrop, MultiScale, One, Squeeze, TenCrop, Views
 from camtool.images.preprocess import prepare
 from camtool.images.views import View, merge_maps
 from camtool.settings import members
 from camtool.structures import InputSpec, ScoreMap
+from tests.builders import noise_picture
 
 SPEC = InputSpec((224, 224), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bilinear", 0.875)
 PREPROCESSES = [Squeeze(), CenterCrop(), Squeeze(size=96)]
-
-
-def noise(size=(300, 200)) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8))
 
 
 def random_maps(views, stride=32, classes=2):
@@ -32,8 +29,8 @@ def random_maps(views, stride=32, classes=2):
 @pytest.mark.parametrize("preprocess", PREPROCESSES)
 @pytest.mark.parametrize("views", [One(), MultiScale(scales=(1.0,), flip=False)])
 def test_one_view_is_what_the_preprocess_makes(views, preprocess):
-    (view,), region = views.of(noise(), preprocess, SPEC)
-    pixels, expected = prepare(noise(), preprocess, SPEC)
+    (view,), region = views.of(noise_picture(), preprocess, SPEC)
+    pixels, expected = prepare(noise_picture(), preprocess, SPEC)
     assert np.array_equal(view.pixels, pixels)
     assert view.region == region == expected
     (maps,) = random_maps([view])
@@ -42,7 +39,9 @@ def test_one_view_is_what_the_preprocess_makes(views, preprocess):
 
 @pytest.mark.parametrize("preprocess", PREPROCESSES)
 def test_scales_show_the_same_region_at_multiples_of_32(preprocess):
-    views, region = MultiScale(scales=(1.0, 0.25, 1.3), flip=True).of(noise(), preprocess, SPEC)
+    views, region = MultiScale(scales=(1.0, 0.25, 1.3), flip=True).of(
+        noise_picture(), preprocess, SPEC
+    )
     side = preprocess.input_size(SPEC)[0]
     sides = [side, side, *([64, 64, 288, 288] if side == 224 else [32, 32, 128, 128])]
     assert [v.pixels.shape for v in views] == [(3, n, n) for n in sides]
@@ -55,13 +54,13 @@ def test_scales_show_the_same_region_at_multiples_of_32(preprocess):
 
 def test_ten_crops_by_hand():
     """Of a picture of 512×256, squashed to 256×256: a crop of 224 is 448×224 pixels of it."""
-    views, region = TenCrop().of(noise((512, 256)), Squeeze(), SPEC)
+    views, region = TenCrop().of(noise_picture((512, 256)), Squeeze(), SPEC)
     assert region == (0, 0, 512, 256)
     regions = [(0, 0, 448, 224), (64, 0, 512, 224), (0, 32, 448, 256), (64, 32, 512, 256),
                (32, 16, 480, 240)]  # fmt: skip
     assert [v.region for v in views] == regions * 2
     assert [v.mirrored for v in views] == [False] * 5 + [True] * 5
-    whole, _ = prepare(noise((512, 256)), Squeeze(size=256), SPEC)
+    whole, _ = prepare(noise_picture((512, 256)), Squeeze(size=256), SPEC)
     offsets = [(0, 0), (32, 0), (0, 32), (32, 32), (16, 16)]
     for view, mirrored, (x, y) in zip(views[:5], views[5:], offsets, strict=True):
         assert np.array_equal(view.pixels, whole[:, y : y + 224, x : x + 224])
@@ -69,7 +68,7 @@ def test_ten_crops_by_hand():
 
 
 def test_ten_crops_of_a_centre_crop_lie_within_it():
-    views, region = TenCrop().of(noise(), CenterCrop(), SPEC)
+    views, region = TenCrop().of(noise_picture(), CenterCrop(), SPEC)
     assert region == CenterCrop().region((300, 200), SPEC)
     x0, y0, x1, y1 = (np.array(n) for n in zip(*(v.region for v in views), strict=True))
     assert (x0.min(), y0.min(), x1.max(), y1.max()) == pytest.approx(region)
@@ -78,7 +77,7 @@ def test_ten_crops_of_a_centre_crop_lie_within_it():
 
 def test_maps_of_ten_crops_by_hand():
     """Crops of 7×7 cells in a grid of 8×8: at the corners cell on cell, in the centre between."""
-    views, region = TenCrop().of(noise((512, 256)), Squeeze(), SPEC)
+    views, region = TenCrop().of(noise_picture((512, 256)), Squeeze(), SPEC)
     maps = random_maps(views)
     upright = [m[..., ::-1] if v.mirrored else m for m, v in zip(maps, views, strict=True)]
     total, number = np.zeros((2, 8, 8)), np.zeros((8, 8))
@@ -103,7 +102,7 @@ def test_maps_of_ten_crops_by_hand():
 
 
 def test_the_sum_of_absolute_values_favours_the_centre():
-    views, region = TenCrop().of(noise((256, 256)), Squeeze(), SPEC)
+    views, region = TenCrop().of(noise_picture((256, 256)), Squeeze(), SPEC)
     maps = [np.full((1, 7, 7), sign, np.float32) for sign in (1, -1) * 5]
     merged = merge_maps(maps, views, region, merge="abs-sum")[0]
     assert merged[0, 7] == 2.5  # one corner twice, and a quarter by the centre
@@ -116,7 +115,7 @@ def test_the_sum_of_absolute_values_favours_the_centre():
 
 
 def test_scales_meet_on_the_finest_grid():
-    views, region = MultiScale(scales=(1.0, 2.0), flip=False).of(noise(), Squeeze(), SPEC)
+    views, region = MultiScale(scales=(1.0, 2.0), flip=False).of(noise_picture(), Squeeze(), SPEC)
     coarse, fine = random_maps(views)
     merged = merge_maps([coarse, fine], views, region)
     assert merged.shape == (2, 14, 14)
@@ -133,7 +132,7 @@ def test_a_mirrored_view_is_mirrored_back():
 
 @pytest.mark.parametrize("ratio", [1.0, 1.1, 256 / 224, 1.5, 2.0])
 def test_crops_leave_no_gap(ratio):
-    views, region = TenCrop(ratio=ratio).of(noise((97, 61)), Squeeze(size=96), SPEC)
+    views, region = TenCrop(ratio=ratio).of(noise_picture((97, 61)), Squeeze(size=96), SPEC)
     ones = [np.ones((1, 3, 3), np.float32)] * 10
     assert (merge_maps(ones, views, region) == 1).all()
 
@@ -141,7 +140,7 @@ def test_crops_leave_no_gap(ratio):
 @pytest.mark.parametrize("views", [MultiScale(scales=(1.0, 1.5)), TenCrop(), TenCrop(relu=True)])
 def test_views_of_a_mirrored_picture_are_the_same_views(views):
     """Each view of the one is that of the other, mirrored; so are merged maps of pixel means."""
-    image = noise((256, 192))
+    image = noise_picture((256, 192))
     results = []
     for picture in (image, ImageOps.mirror(image)):
         seen, region = views.of(picture, Squeeze(), SPEC)
@@ -156,12 +155,12 @@ def test_views_of_a_mirrored_picture_are_the_same_views(views):
 
 
 def test_of_no_class_there_is_no_map():
-    views, region = MultiScale().of(noise(), Squeeze(), SPEC)
+    views, region = MultiScale().of(noise_picture(), Squeeze(), SPEC)
     assert merge_maps(random_maps(views, classes=0), views, region).shape == (0, 10, 10)
 
 
 def test_a_value_that_is_no_number_stays_one():
-    views, region = MultiScale(scales=(1.0,)).of(noise(), Squeeze(), SPEC)
+    views, region = MultiScale(scales=(1.0,)).of(noise_picture(), Squeeze(), SPEC)
     maps = random_maps(views, classes=1)
     maps[1][0, 2, 0] = np.nan
     merged = merge_maps(maps, views, region, relu=True)[0]
@@ -188,7 +187,7 @@ def test_wrong_settings_are_refused(part, wrong):
 
 
 def test_a_single_view_is_signed_like_several():
-    picture, spec = noise(), SPEC
+    picture, spec = noise_picture(), SPEC
     maps = np.float32([[[-2, 1], [3, -4]]])
     signed = {"relu": [[0, 1], [3, 0]], "abs-sum": [[2, 1], [3, 4]], "both": [[0, 1], [3, 0]]}
     settings = {

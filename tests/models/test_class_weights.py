@@ -16,7 +16,7 @@ from camtool import Localizer, LocalizeSettings, Squeeze
 from camtool.cam import Cam, GradCam
 from camtool.errors import ModelError
 from camtool.models import ExtraConv, Gap, Gmp, ModelSettings, PerClass
-from tests.drawn import draw
+from tests.builders import picture
 from tests.networks import save_weights
 
 SMALL = "timm/test_resnet"
@@ -165,7 +165,7 @@ def test_a_network_without_a_linear_end_gets_one(tmp_path):
 
 
 def test_the_localizer_knows_the_names(file, tmp_path):
-    draw(0).save(tmp_path / "a.png")
+    picture(0).save(tmp_path / "a.png")
     settings = LocalizeSettings(preprocess=Squeeze(size=64))
     model = ModelSettings(backbone=BACKBONE, weights="none", linear_weights=file[0])
     found = Localizer(model, settings)(tmp_path / "a.png", labels=["text"])

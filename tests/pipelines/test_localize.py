@@ -16,8 +16,8 @@ from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.localize import localize
 from camtool.runs import Shard, read_predictions
 from camtool.settings import load_settings
-from tests.cli.running import TINY, run_alone
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
+from tests.commands import TINY, run_alone
 
 BROKEN = (0, 7, 8, 29)
 

@@ -12,7 +12,7 @@ from camtool.images.sources import FileSource
 from camtool.pipelines.experiment import Labels, Listed, TopK
 from camtool.pipelines.localize import _run_batches
 from camtool.report.overlay import OverlaySettings
-from tests.drawn import draw
+from tests.builders import picture
 
 RANDOM = ModelSettings(backbone="torchvision/mobilenet_v2", weights="none")
 
@@ -33,7 +33,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     paths = [folder / f"{i}.png" for i in range(7)]
     for i, path in enumerate(paths):
-        draw(i).resize((48 + 13 * i, 36 + 5 * (i % 3))).save(path)
+        picture(i).resize((48 + 13 * i, 36 + 5 * (i % 3))).save(path)
     return paths
 
 
@@ -172,7 +172,7 @@ def test_other_methods_one_by_one_and_in_batches(files, method):
 
 def test_a_method_with_boxes_of_its_own(tmp_path):
     path = tmp_path / "wide.png"
-    draw(3).resize((200, 120)).save(path)
+    picture(3).resize((200, 120)).save(path)
     method = SelfTaught(scales=(50,), spaces=("rgb",), boxes=2)
     crop = CenterCrop(size=96)
     chosen = localizer(ModelSettings(), cam=method, preprocess=crop, classes=TopK(k=3))

@@ -11,8 +11,8 @@ from camtool.errors import ModelError, RunError, SettingsError
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.localize import localize
 from camtool.settings import load_settings
-from tests.cli.running import TINY, TINY_MODEL
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
+from tests.commands import TINY, TINY_MODEL
 
 BOX = (
     "<annotation><filename>00000</filename><object><name>n01440764</name><bndbox><xmin>1</xmin>"

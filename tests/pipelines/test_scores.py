@@ -6,7 +6,7 @@ from camtool import Experiment, LocalizeSettings, ModelSettings, Squeeze, locali
 from camtool.pipelines.experiment import RunSettings
 from camtool.pipelines.localizer import Localizer
 from camtool.report.overlay import OverlaySettings
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
 
 
 def test_scores_that_are_not_finite(tmp_path, monkeypatch):

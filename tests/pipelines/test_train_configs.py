@@ -10,7 +10,7 @@ from camtool.models import ModelSettings
 from camtool.pipelines.experiment import Experiment
 from camtool.pipelines.train import train
 from camtool.settings import load_settings
-from tests.shapes import draw_shapes
+from tests.builders import draw_shapes
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs" / "train").glob("*.yaml"))
 

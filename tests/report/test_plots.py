@@ -185,7 +185,7 @@ def test_files_that_cannot_be(tmp_path):
 
 
 def test_through_the_command_line(tmp_path):
-    from tests.cli.running import run_here
+    from tests.commands import run_here
 
     maps = {f"i{n}": np.random.default_rng(n).random((5, 7)) for n in range(3)}
     np.savez(tmp_path / "maps.npz", **maps)

@@ -17,19 +17,13 @@ from camtool.training.data import (
     ShardData,
     TinyImageNetData,
 )
-from tests.drawn import draw
-
-
-def picture(path, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw(seed).save(path, "PNG")
-    return path
+from tests.builders import save_picture
 
 
 def classes_folder(root, counts):
     for name, count in counts.items():
         for number in range(count):
-            picture(root / name / f"{name}_{number}.png", number)
+            save_picture(root / name / f"{name}_{number}.png", number)
     return root
 
 
@@ -78,7 +72,7 @@ def test_titles_of_wnids(tmp_path):
     [
         (lambda root: root.mkdir(), "no images in"),
         (lambda _: None, "no such file or folder; check the section data"),
-        (lambda root: picture(root / "loose.png"), "not in a class folder"),
+        (lambda root: save_picture(root / "loose.png"), "not in a class folder"),
         (lambda root: classes_folder(root, {"a": 3}), "one class only"),
     ],
 )
@@ -91,10 +85,10 @@ def test_bad_folders(make, message, tmp_path):
 def tiny(root):
     for wnid in ("n02395406", "n01443537"):
         for number in range(2):
-            picture(root / "train" / wnid / "images" / f"{wnid}_{number}.JPEG")
+            save_picture(root / "train" / wnid / "images" / f"{wnid}_{number}.JPEG")
     lines = ["val_0.JPEG\tn01443537\t0\t32\t44\t62", "val_1.JPEG\tn02395406\t5\t5\t5\t40"]
     for number in range(2):
-        picture(root / "val" / "images" / f"val_{number}.JPEG")
+        save_picture(root / "val" / "images" / f"val_{number}.JPEG")
     (root / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
     return root
 
@@ -136,7 +130,7 @@ def test_real_tiny_imagenet(shared):
 def imagenet(root):
     classes_folder(root / "train", {"n01440764": 2, "n01443537": 2})
     for number in (1, 2, 3):
-        picture(root / "val" / f"ILSVRC2012_val_0000000{number}.png")
+        save_picture(root / "val" / f"ILSVRC2012_val_0000000{number}.png")
     # The development kit's ids are not in the order of the wnids.
     from camtool.annotations import IMAGENET
 

@@ -28,7 +28,7 @@ from camtool.training.seeds import (
     own_random_state,
     set_random_state,
 )
-from tests.drawn import draw_pictures
+from tests.builders import draw_pictures
 
 
 class Small(nn.Module):
