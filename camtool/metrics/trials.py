@@ -96,8 +96,10 @@ class Columns:
         Raises:
             ValueError: there is no such column.
         """
-        if isinstance(column, str):
+        if isinstance(column, str) and column in self.named:
             return len(self.thresholds) + self.named.index(column)
+        if isinstance(column, str):
+            raise ValueError(f"no column {column} among {', '.join(self.named)}")
         place = int(np.searchsorted(self.thresholds, column))
         if place == len(self.thresholds) or self.thresholds[place] != column:
             raise ValueError(f"{column} is none of the thresholds")

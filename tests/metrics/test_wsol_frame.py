@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from camtool.metrics.wsol_frame import (
+    FRAME,
     boxes_to_frame,
+    centred_gaussian,
     eight_bit,
     map_to_frame,
     mask_to_frame,
@@ -68,3 +70,23 @@ def test_masks_are_resized_by_nearest_neighbour():
     assert found.dtype == np.bool_
     assert found.sum() == 112 * 56
     assert found[112:, 112:168].all()
+
+
+def test_the_map_is_centred_round_and_spans_all_sizes():
+    values = centred_gaussian()
+    assert (values.shape, values.dtype) == ((FRAME, FRAME), np.float32)
+    assert (values.min(), values.max()) == (0, 1)
+    for turned in (values[::-1], values[:, ::-1], values.T):
+        assert turned == pytest.approx(values, abs=1e-6)
+    eight = eight_bit(values)
+    widths = {int((eight[FRAME // 2] > level).sum()) for level in range(255)}
+    assert max(widths) == FRAME
+    assert min(widths) <= 20
+    assert max(np.diff(sorted(widths))) <= 10
+
+
+def test_another_shape_has_the_same_map_stretched():
+    wide = centred_gaussian((56, 224))
+    assert wide.shape == (56, 224)
+    assert wide[:, 100].argmax() in (27, 28)
+    assert wide[28].argmax() in (111, 112)
