@@ -281,7 +281,10 @@ def trials(
 ) -> Trials:
     """Return the table of outcomes that no protocol has judged; for `located` see `judged`."""
     packed = [(a, PackedOutcome.of(outcome, layout, a.labels)) for a, outcome in outcomes]
-    return Trials.of(layout, packed, _with_a_box if located is None else located)
+    if located is None:
+        located = _with_a_box
+    counts = located if callable(located) else lambda truth: truth.image_id in located
+    return Trials.of(layout, packed, counts)
 
 
 def judged(

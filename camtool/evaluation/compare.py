@@ -51,6 +51,14 @@ class _Run:
 def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
     """Compare the first run to each other one, by every metric that both allow.
 
+    Example:
+        >>> from pathlib import Path
+        >>> from camtool import EvalSettings, Experiment, localize
+        >>> run = localize(["examples/images"], Experiment()).folder
+        >>> settings = EvalSettings(annotations=Path("examples/val.xml"))
+        >>> compare_runs([run, run], settings).pairs[0].metrics["top1_localization_error"].better
+        0
+
     Args:
         runs: finished run folders of `camtool localize`, at least two.
         settings: what to score, and how. Maps are scored at the protocol's fixed threshold: the

@@ -52,8 +52,8 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
         >>> from pathlib import Path
         >>> settings = EvalSettings(annotations=Path("examples/val.xml"), baselines_only=True)
         >>> result = evaluate_files(settings)
-        >>> round(result.baselines["centred_0.8"].accuracy, 1)
-        71.4
+        >>> result.baselines["whole_image"].right, result.counts.scored
+        (4, 7)
 
     Args:
         settings: what to score, and how; `settings.predictions` goes before `run`.
@@ -98,7 +98,7 @@ def evaluate(
         >>> truth = Annotation("cat", (100, 80), (AnnotatedObject("tabby", box),))
         >>> guess = ClassPrediction("tabby", 0.9, (ScoredBox(box, 1.0),), rank=1)
         >>> found = Prediction("cat", "cat.jpg", (100, 80), (guess,))
-        >>> result = evaluate([found], AnnotationSet("memory", {"cat": truth}))
+        >>> result = evaluate([found], AnnotationSet("memory", "voc-xml", {"cat": truth}))
         >>> result.metrics["gt_known_error"].value
         0.0
 

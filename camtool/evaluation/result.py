@@ -43,6 +43,14 @@ class Counts:
 class Evaluation:
     """The result of an evaluation: figures, and all that a reader needs to compare them.
 
+    Example:
+        >>> from pathlib import Path
+        >>> from camtool import EvalSettings, evaluate_files
+        >>> boxes = Path("examples/val.xml")
+        >>> result = evaluate_files(EvalSettings(annotations=boxes, baselines_only=True))
+        >>> result.best_centred()
+        ('centred_0.7', 0.7)
+
     Attributes:
         protocol: name of the protocol.
         convention: how was scored, by aspect; sentences for human readers.
@@ -189,6 +197,11 @@ class RunPair:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Runs on the same images, the first against each other one.
+
+    Example:
+        >>> stated = {"hit": "IoU >= 0.5", "threshold": "boxes as stored"}
+        >>> Comparison("ilsvrc", "error", stated, pairs=()).measure
+        'error'
 
     Attributes:
         protocol: name of the protocol.

@@ -23,7 +23,12 @@ def _switch(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the u
 
 
 class EvalSettings(Settings):
-    """Scoring predictions against annotations."""
+    """Scoring predictions against annotations.
+
+    Example:
+        >>> EvalSettings(protocol="maxboxacc").protocol.whole
+        'max_box_acc'
+    """
 
     protocol: Protocol = Ilsvrc()
     """How predictions are scored; `all` for every protocol, side by side."""

@@ -46,6 +46,10 @@ _RESAMPLES_AT_ONCE: Final = 10
 class Rate:
     """A rate in percent, with its confidence interval.
 
+    Example:
+        >>> Rate(36.79, (33.68, 40.02), 867).value
+        36.79
+
     Attributes:
         value: the rate, in percent.
         ci95: lower and upper end of its 95 % interval, in percent.
