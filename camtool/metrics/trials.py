@@ -6,9 +6,8 @@ A protocol *judges* each image once, and everything else reads columns of the ta
 their intervals, rules for the threshold, the oracle, calibration, kinds of errors, the comparison
 of runs, and baselines, whose constant box or map is judged like any other.
 
-Whether a box is right is a bit: for each `Criterion` (which intersection over union is enough) and
-each of the `Columns` (which box: that of the run as it is stored, or that of the map at a
-threshold). A row of 100 thresholds and three criteria takes 90 bytes.
+Whether a box is right is a bit: for each `Criterion` (which overlap is enough) and each of the
+`Columns` (which box: the stored one, or that of the map at a threshold); some 90 bytes a row.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ NO_BOX: Final = 2
 
 GT_KNOWN: Final = 0
 """Stands for GT-known where a number n means top-n: every row counts, whatever its rank."""
-
 _HEAD: Final = struct.Struct("<iiBBBBBdd")
 _HEAD_TYPE: Final = [
     ("rank", "<i4"), ("place", "<i4"), ("flags", "u1"), ("kind", "u1"), ("largest", "u1"),
@@ -179,7 +177,7 @@ class Layout:
     Attributes:
         criteria: which overlaps are enough; bits of `hits`, first axis.
         columns: which boxes are judged; bits of `hits`, second axis, packed.
-        shown: the hits that stand in a table for users: name, criterion, column.
+        shown: hits that a table for users shows: name, criterion, column.
     """
 
     criteria: tuple[Criterion, ...] = ()
@@ -277,7 +275,7 @@ class Trials:
         )
 
     def __len__(self) -> int:
-        """Return the number of rows."""
+        """The number of rows."""
         return len(self.table)
 
     @property
