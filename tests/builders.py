@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -280,7 +281,7 @@ def trials(
     located: Collection[str] | Callable[[Annotation], bool] | None = None,
 ) -> Trials:
     """Return the table of outcomes that no protocol has judged; for `located` see `judged`."""
-    packed = [(a, PackedOutcome.of(outcome, layout, a.labels)) for a, outcome in outcomes]
+    packed = deque((a, PackedOutcome.of(outcome, layout, a.labels)) for a, outcome in outcomes)
     if located is None:
         located = _with_a_box
     counts = located if callable(located) else lambda truth: truth.image_id in located

@@ -6,7 +6,7 @@ What is kept of an image is small: the predictions never are in memory as a whol
 from __future__ import annotations
 
 import functools
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -256,21 +256,22 @@ def score_images(
         )
     judged = [by_prediction.pop(joined.pairs[i]) for i in selected if i in joined.pairs]
     del by_prediction
-    scored = [(j.truth, j.outcome) for j in judged if j.outcome is not None]
+    scored = deque((j.truth, j.outcome) for j in judged if j.outcome is not None)
     if not scored:
         raise EvaluationError(_nothing_scored(judged, judge.known))
-    boxes = settings.protocol.needs_boxes
-    trials = Trials.of(
-        judge.material.layout,
-        scored,
-        lambda truth: is_located(truth, blacklist, needs_boxes=boxes),
-    )
     warnings = [
         *_join_warnings(joined, missing),
         *blacklist_warnings(blacklist),
         *_judging_warnings(judged),
     ]
     left_out = [j for j in judged if j.outcome is None]
+    del judged
+    boxes = settings.protocol.needs_boxes
+    trials = Trials.of(
+        judge.material.layout,
+        scored,
+        lambda truth: is_located(truth, blacklist, needs_boxes=boxes),
+    )
     return Scoring(selected, blacklist, joined, missing, left_out, trials, warnings)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, NamedTuple, final
 
 import numpy as np
 from pydantic import Field
@@ -78,6 +78,22 @@ BOX_ACCURACY: Final = "box_accuracy"
 
 _CRITERIA: Final = tuple(Criterion(iou / 100) for iou in IOUS)
 _SHARES: Final = np.array([criterion.iou for criterion in _CRITERIA])
+
+
+class LevelBoxes(NamedTuple):
+    """The boxes of an 8-bit map at all levels; level n is the mask `map > n`.
+
+    Attributes:
+        boxes: inclusive corners, int32 of shape (n, 4).
+        levels: first and last level of each, int32 of shape (n, 2).
+        columns: level of each column of the table, int64.
+        peak: the map's maximum.
+    """
+
+    boxes: NDArray[np.int32]
+    levels: NDArray[np.int32]
+    columns: NDArray[np.int64]
+    peak: int
 
 
 class MapProtocol(ScoringProtocol):
@@ -144,40 +160,53 @@ class MapProtocol(ScoringProtocol):
             if unit is not None:
                 values = eight_bit(unit)
                 true = boxes_to_frame(boxes, size)
-                self.fill(trial, values, self.contours(values), true, by)
+                self.fill(trial, self.boxes_of(values, by), true, by)
             rows.append(trial)
         return Outcome(rows)
 
     def fill(
-        self,
-        trial: Trial,
-        values: NDArray[np.uint8],
-        found: Contours,
-        true_boxes: NDArray[np.int64],
-        by: Material,
+        self, trial: Trial, found: LevelBoxes, true_boxes: NDArray[np.int64], by: Material
     ) -> None:
         """Judge a map in all columns.
 
         Args:
             trial: where the result goes.
-            values: 8-bit map, shape (224, 224).
-            found: its contours that count.
+            found: the boxes of the map, from `boxes_of`.
             true_boxes: inclusive corners in the frame, int64 of shape (n, 4).
-            by: the columns, and a threshold that was chosen before.
+            by: a threshold that was chosen before.
         """
-        peak = int(values.max())
-        hits = _right_levels(found, values.shape, peak, true_boxes)
-        counts = np.bincount(values.ravel(), minlength=256)
-        own = [otsu_bin(counts), percentile_bin(counts, self.percentile)]
-        levels = np.append(
-            (by.layout.columns.thresholds * peak).astype(np.int64), [int(self.fixed * peak), *own]
-        )
-        columns = hits[:, levels]
+        hits = levels_with_overlap(found.boxes, found.levels, true_boxes, _SHARES)
+        columns = hits[:, found.columns]
         if by.chosen is not None:
             at = [by.chosen.at_iou.get(iou) for iou in IOUS]
-            chosen = [t is not None and hits[k, int(t * peak)] for k, t in enumerate(at)]
+            levels = [None if t is None else int(t * found.peak) for t in at]
+            chosen = [level is not None and hits[k, level] for k, level in enumerate(levels)]
             columns = np.column_stack((columns, chosen))
-        trial.mapped, trial.peak, trial.hits = True, peak, packed_hits(columns)
+        trial.mapped, trial.peak, trial.hits = True, found.peak, packed_hits(columns)
+
+    def boxes_of(self, values: NDArray[np.uint8], by: Material) -> LevelBoxes:
+        """Return the boxes of a map at all levels, as the benchmark has them.
+
+        The box of a contour is (x, y, min(x + w, width - 1), min(y + h, height - 1)), taken as
+        inclusive: a pixel too large on two sides unless at the border. At a level without contours
+        there is one box, (0, 0, 0, 0).
+
+        Args:
+            values: 8-bit map, shape (224, 224).
+            by: the columns.
+        """
+        found, peak = self.contours(values), int(values.max())
+        height, width = values.shape
+        boxes = np.zeros((len(found.boxes) + 1, 4), np.int32)
+        np.minimum(found.boxes, (width, height, width - 1, height - 1), out=boxes[:-1])
+        levels = np.empty((len(boxes), 2), np.int32)
+        # From the map's maximum on no pixel is above the level: there is no contour.
+        levels[:-1], levels[-1] = found.levels, (peak, 255)
+        counts = np.bincount(values.ravel(), minlength=256)
+        own = [otsu_bin(counts), percentile_bin(counts, self.percentile)]
+        swept = (by.layout.columns.thresholds * peak).astype(np.int64)
+        columns = np.concatenate((swept, [int(self.fixed * peak), *own]))
+        return LevelBoxes(boxes, levels, columns, peak)
 
     def values(self, right: NDArray[np.int64], rows: int) -> dict[str, float]:
         """Return the metrics at their best thresholds, in percent by name.
@@ -191,10 +220,18 @@ class MapProtocol(ScoringProtocol):
         by_iou = {f"max_box_acc_{iou}": value for iou, value in zip(IOUS, best, strict=True)}
         return {self.whole: sum(whole) / len(whole), **by_iou}
 
-    def rates(self, trials: Trials, bootstrap: Bootstrap) -> dict[str, Rate]:
-        """Return the metrics at their best thresholds; each resample chooses them anew."""
+    def rates(
+        self, trials: Trials, bootstrap: Bootstrap, counts: Sequence[NDArray[np.int64]] = ()
+    ) -> dict[str, Rate]:
+        """Return the metrics at their best thresholds; each resample chooses them anew.
+
+        Args:
+            trials: rows that count for localization.
+            bootstrap: how the intervals are drawn.
+            counts: what `Trials.counts` gives for each IoU, where it is known already.
+        """
         thresholds = len(trials.layout.columns.thresholds)
-        right = np.stack([trials.counts(c)[:thresholds] for c in _CRITERIA])
+        right = np.stack(counts or [trials.counts(c) for c in _CRITERIA])[:, :thresholds]
         values, strata = self.values(right, len(trials)), bootstrap.strata(trials.truths)
         ends = oracle_intervals(trials, distinct(trials), self.values, bootstrap, strata)
         return {name: Rate(value, ends[name], len(trials)) for name, value in values.items()}
@@ -211,7 +248,7 @@ class MapProtocol(ScoringProtocol):
         }
         baselines = self.baselines(located, by.bootstrap)
         return Figures(
-            self.rates(located, by.bootstrap),
+            self.rates(located, by.bootstrap, [of_iou.right for of_iou in swept.values()]),
             {},
             choices,
             {BOX_ACCURACY: self._curve(located, swept, choices, baselines)},
@@ -295,16 +332,14 @@ class MapProtocol(ScoringProtocol):
 
     def _gaussian(self, located: Trials, true_boxes: Sequence[NDArray[np.int64]]) -> Trials:
         """Return the trials of the centred Gaussian map, whose contours are found once."""
-        values = eight_bit(centred_gaussian())
-        found, by = self.contours(values), Material(self.layout(None))
-        rows = []
+        by = Material(self.layout(None))
+        found = self.boxes_of(eight_bit(centred_gaussian()), by)
+        rows = bytearray()
         for boxes in true_boxes:
             trial = Trial(boxed=True)
-            self.fill(trial, values, found, boxes, by)
-            rows.append(trial.packed(by.layout.hit_bytes))
-        return replace(
-            located, layout=by.layout, table=np.frombuffer(b"".join(rows), by.layout.row)
-        )
+            self.fill(trial, found, boxes, by)
+            rows += trial.packed(by.layout.hit_bytes)
+        return replace(located, layout=by.layout, table=np.frombuffer(rows, by.layout.row))
 
     def choose(self, trials: Trials) -> tuple[float, dict[int, float], float]:
         """Return the best threshold for each intersection over union; see `ScoringProtocol`."""
@@ -350,26 +385,6 @@ def distinct(trials: Trials) -> NDArray[np.int64]:
     levels = (thresholds * peaks[:, None]).astype(np.int64)
     _, first = np.unique(levels, axis=1, return_index=True)
     return np.sort(first)
-
-
-def _right_levels(
-    found: Contours, shape: tuple[int, ...], peak: int, true_boxes: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Tell at which of 256 levels a contour's box meets any true box, as the benchmark has it.
-
-    The box of a contour is (x, y, min(x + w, width - 1), min(y + h, height - 1)), taken as
-    inclusive: a pixel too large on two sides unless at the border. At a level without contours
-    there is one box, (0, 0, 0, 0). Intersection over union counts pixels, and `>=` is right.
-
-    Returns:
-        bool of shape (3, 256).
-    """
-    height, width = shape
-    boxes = np.minimum(found.boxes, np.array((width, height, width - 1, height - 1), np.int32))
-    # From the map's maximum on no pixel is above the level: there is no contour.
-    boxes = np.vstack((boxes, np.zeros((1, 4), np.int32)))
-    levels = np.vstack((found.levels, np.array([[peak, 255]], np.int32)))
-    return levels_with_overlap(boxes, levels, true_boxes, _SHARES)
 
 
 def _true_boxes(truths: Sequence[Annotation]) -> list[NDArray[np.int64]]:

@@ -7,6 +7,7 @@ without them: a fixed one, each map's own, one chosen on other images. All are c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Final, final
 
 import numpy as np
@@ -142,7 +143,7 @@ def shown_thresholds(
     return {"fixed": fixed, **own, **({chosen.rule: chosen.shown} if chosen else {})}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Swept:
     """One metric of a table of trials, to be read at all columns.
 
@@ -158,11 +159,25 @@ class Swept:
     n: int = GT_KNOWN
     error: bool = False
 
+    @cached_property
+    def right(self) -> NDArray[np.int64]:
+        """How many are right in each column; see `Trials.counts`."""
+        return self.trials.counts(self.criterion, self.n)
+
+    @property
     def percent(self) -> NDArray[np.float64]:
-        """Return the metric in each column, in percent."""
-        right, total = self.trials.counts(self.criterion, self.n), self.trials.total(self.n)
-        counted = total - right if self.error else right
-        return 100 * counted / total
+        """The metric in each column, in percent."""
+        total = self.trials.total(self.n)
+        result: NDArray[np.float64] = (
+            100 * (total - self.right if self.error else self.right) / total
+        )
+        return result
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """What is right in each column, in percent."""
+        result: NDArray[np.float64] = 100 * self.right / self.trials.total(self.n)
+        return result
 
     def choice(
         self, shown: Mapping[str, float | str], deployable: str, run: AtThreshold | None = None
@@ -174,7 +189,7 @@ class Swept:
             deployable: see `ThresholdChoice`.
             run: the metric of the boxes as stored, where there are such.
         """
-        percent, columns = self.percent(), self.trials.layout.columns
+        percent, columns = self.percent, self.trials.layout.columns
         swept = percent[: len(columns.thresholds)]
         best = int((swept.argmin if self.error else swept.argmax)())
         rules = {} if run is None else {"run": run}
@@ -203,10 +218,7 @@ def accuracy_curve(
     shown = np.arange(len(at)) if places is None else places
     return Curve(
         tuple(at[shown].tolist()),
-        {
-            label: tuple(Swept(s.trials, s.criterion, s.n).percent()[shown].tolist())
-            for label, s in lines.items()
-        },
+        {label: tuple(line.accuracy[shown].tolist()) for label, line in lines.items()},
         "threshold of the map, share of its maximum",
         y_label,
         tuple(points),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ _HEAD_TYPE: Final = [
     ("pointing", "u1"), ("peak", "u1"), ("iou", "<f8"), ("area", "<f8"),
 ]  # fmt: skip
 _FLAGS: Final = {"boxed": 1, "predicted": 2, "mapped": 4, "target": 8}
-_AT_ONCE: Final = 4096
+_AT_ONCE: Final = 1024
 """Images whose bits are unpacked together: some megabytes."""
 
 
@@ -243,36 +244,32 @@ class Trials:
     def of(
         cls,
         layout: Layout,
-        outcomes: Sequence[tuple[Annotation, PackedOutcome]],
+        outcomes: deque[tuple[Annotation, PackedOutcome]],
         located: Callable[[Annotation], bool],
     ) -> Trials:
-        """Build the table.
+        """Build the table; what it is built of is used up, which halves the memory.
 
         Args:
             layout: criteria and columns.
-            outcomes: annotation and packed outcome of each image.
+            outcomes: annotation and packed outcome of each image; empty afterwards.
             located: tells whether an image counts for localization.
         """
-        rows, images, numbers = [], [], []
+        rows, images, truths = bytearray(), [], []
         labels: list[str | int] = []
         names: list[str] = []
-        for truth, packed in outcomes:
-            own = truth.labels
-            rows.append(packed.rows)
+        extra: list[object] = []
+        while outcomes:
+            truth, packed = outcomes.popleft()
+            rows += packed.rows
             images.append((*packed.image, located(truth)))
-            labels += own
-            names += packed.names or map(str, own)
-            numbers.append(len(own))
-        return cls(
-            layout,
-            np.frombuffer(b"".join(rows), layout.row),
-            [truth for truth, _ in outcomes],
-            np.array(images, _IMAGE_TYPE),
-            labels,
-            names,
-            np.array(numbers, np.int64),
-            [packed.extra for _, packed in outcomes],
-        )
+            truths.append(truth)
+            labels += truth.labels
+            names += packed.names or map(str, truth.labels)
+            extra.append(packed.extra)
+        numbers = np.array([len(truth.labels) for truth in truths], np.int64)
+        table = np.frombuffer(rows, layout.row)
+        per_image = np.array(images, _IMAGE_TYPE)
+        return cls(layout, table, truths, per_image, labels, names, numbers, extra)
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -376,7 +373,9 @@ class Trials:
                 firsts = np.flatnonzero(np.diff(owners, prepend=-1))
                 within = self.table["rank"][rows] <= n
                 hits = np.maximum.reduceat(hits * within[:, None], firsts)
-            result += hits.sum(0, dtype=np.int64)
+            # In bytes, 255 rows at a time: several times as fast as in large numbers.
+            for first in range(0, len(hits), 255):
+                result += hits[first : first + 255].sum(0, dtype=np.uint8)
         return result
 
     def total(self, n: int = GT_KNOWN) -> int:

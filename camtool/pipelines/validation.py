@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, final
 
@@ -197,7 +198,7 @@ class Validator:
         judged = self._judge.judge(annotation, prediction)
         if judged.outcome is None:
             return
-        one = [(judged.truth, judged.outcome)]
+        one = deque([(judged.truth, judged.outcome)])
         trials = Trials.of(self._judge.material.layout, one, lambda _: True).located
         if len(trials):
             counts.boxed += 1

@@ -60,7 +60,7 @@ def seconds(function: Callable[[], object]) -> float:
 def judged(unit: NDArray[np.float32], mode: str) -> Trial:
     """Judge one map at all thresholds."""
     protocol, trial, values = METRICS[mode], Trial(boxed=True), eight_bit(unit)
-    protocol.fill(trial, values, protocol.contours(values), TRUTHS, MATERIAL)
+    protocol.fill(trial, protocol.boxes_of(values, MATERIAL), TRUTHS, MATERIAL)
     return trial
 
 

@@ -111,7 +111,8 @@ def test_intervals_choose_the_threshold_anew(tmp_path):
     truths = boxes_to_frame([BOX], (224, 224))
     for name in sorted(read_annotations(boxes).annotations):
         trial, bits = Trial(boxed=True), eight_bit(maps[name])
-        protocol.fill(trial, bits, protocol.contours(bits), truths, Material(protocol.layout(None)))
+        by = Material(protocol.layout(None))
+        protocol.fill(trial, protocol.boxes_of(bits, by), truths, by)
         packed = np.frombuffer(trial.hits, np.uint8).reshape(3, -1)
         hits.append(np.unpackbits(packed, axis=1, count=100).astype(int))
     hits = np.array(hits)  # (images, ious, thresholds)

@@ -43,7 +43,7 @@ def filled(metric, values, truths_, chosen=None):
     """The trial of one map."""
     trial = Trial(boxed=True)
     by = Material(metric.layout(None, chosen), chosen=chosen)
-    metric.fill(trial, values, metric.contours(values), truths_, by)
+    metric.fill(trial, metric.boxes_of(values, by), truths_, by)
     return trial
 
 

@@ -64,7 +64,7 @@ def test_counts_of_every_column(n, criterion, images, monkeypatch):
     expected = [counted(plain, n, criterion, column) for column in range(COLUMNS)]
     assert table.counts(CRITERIA[criterion], n).tolist() == expected
     assert table.total(n) == (len(plain) if n else sum(map(len, plain)))
-    percent = Swept(table, CRITERIA[criterion], n, error=True).percent()
+    percent = Swept(table, CRITERIA[criterion], n, error=True).percent
     assert percent == pytest.approx(100 - 100 * np.array(expected) / table.total(n))
 
 
