@@ -2,10 +2,11 @@
 
     python scripts/experiments/methods.py --data ilsvrc-val-227 [--out runs/methods]
         [--only cam grad-cam …] [--networks lite0 lite2]
+    python scripts/experiments/methods.py --list    what is run, as options of `camtool localize`
 
-Each file of `configs/methods/` is run on each network by `camtool localize`, its boxes and its
-stored maps are scored by `camtool eval`, and its speed is timed against CAM's, in turn on the same
-pictures and one core. Methods of more than 50 passes an image see one fixed sample of 50 images,
+Each row of `METHODS` is run on each network by `camtool localize`, its boxes and its stored maps
+are scored by `camtool eval`, and its speed is timed against CAM's, in turn on the same pictures and
+one core. Methods of more than 50 passes an image see one fixed sample of 50 images,
 where CAM's own figures stand beside them. Written are a .json for each network and `table.md`. What
 is finished is not done again: started anew after any kind of end, it goes on.
 
@@ -19,10 +20,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shlex
 import statistics
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from commands import camtool
@@ -32,17 +34,51 @@ from camtool.pipelines.localizer import Localizer
 from camtool.runs.writing import write_atomically
 from camtool.settings import load_settings
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "methods"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BASE = Path("configs", "methods", "cam.yaml")
+"""The settings of all rows: those of plain CAM."""
+ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {"lite0": "timm/tf_efficientnet_lite0", "lite2": "timm/tf_efficientnet_lite2"}
+BY_RANGE = "localize.boxes={name: paper, threshold: 0.2, scale: min-max}"
+"""The default boxes, of maps with a large common part: shares of the map's range."""
+METHODS = {
+    "cam": (),
+    "grad-cam": ("localize.cam={name: grad-cam}",),
+    "grad-cam++": ("localize.cam={name: grad-cam++}",),
+    "xgrad-cam": ("localize.cam={name: xgrad-cam}",),
+    "hires-cam": ("localize.cam={name: hires-cam}",),
+    "layer-cam": ("localize.cam={name: layer-cam}",),
+    # The last layer, and the one with the next finer grid.
+    "layer-cam-fused": ("localize.cam={name: layer-cam, layers: [blocks.4, bn2]}",),
+    "smooth-grad-cam++": ("localize.cam={name: smooth-grad-cam++}",),
+    # The largest over colours, mean of 8×8 pixels.
+    "backprop": ("localize.cam={name: backprop, stride: 8}",),
+    "eigen-cam": ("localize.cam={name: eigen-cam}",),
+    "recipro-cam": ("localize.cam={name: recipro-cam}", BY_RANGE),
+    "cam-multi-scale": ("localize.views={name: multi-scale}",),
+    # Merged as in the released program.
+    "cam-ten-crop": ("localize.views={name: ten-crop, merge: abs-sum}",),
+    # The loose one of the released program's boxes.
+    "cam-dt": ("localize.boxes={name: dt}",),
+    "cam-grabcut": ("localize.boxes={name: grabcut}",),
+    # All components at several thresholds; the first box counts.
+    "cam-multi": ("localize.boxes={name: multi}",),
+    "ablation-cam": ("localize.cam={name: ablation-cam}",),
+    "occlusion": ("localize.cam={name: occlusion}", BY_RANGE),
+    # Boxes of merged segments, best drop first.
+    "self-taught": ("localize.cam={name: self-taught}",),
+    "patches": ("localize.cam={name: patches}", BY_RANGE),
+    # Small chunks are quicker on a CPU.
+    "score-cam": ("localize.cam={name: score-cam, chunk: 8}",),
+    # The paper takes 4,000 masks for VGG16, which is the default.
+    "rise": ("localize.cam={name: rise, masks: 500, chunk: 8}", BY_RANGE),
+}
+"""By row: what differs from `BASE`, as `--set` takes it."""
 COSTLY = ("score-cam", "ablation-cam", "rise", "occlusion", "patches", "self-taught")
 """More than 50 passes an image."""
 SAMPLE = 50
-ORDER = (
-    "cam", "grad-cam", "grad-cam++", "xgrad-cam", "hires-cam", "layer-cam", "layer-cam-fused",
-    "smooth-grad-cam++", "backprop", "eigen-cam", "recipro-cam", "cam-multi-scale", "cam-ten-crop",
-    "cam-dt", "cam-grabcut", "cam-multi", "ablation-cam", "occlusion", "self-taught", "patches",
-    "score-cam", "rise",
-)  # fmt: skip
 ROUNDS = 3
 PICTURES = 8
 
@@ -108,19 +144,30 @@ def one(name: str, network: str, which: str, pictures: Pictures, out: Path) -> d
     figures = folder / f"{name}.json"
     if not figures.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        backbone = f"model.backbone={NETWORKS[network]}"
-        camtool(
-            "localize", pictures.lists[which], "-c", CONFIGS / f"{name}.yaml", "--set", backbone,
-            "-o", folder / name,
-        )  # fmt: skip
+        sets = [part for text in overrides(name, network) for part in ("--set", text)]
+        camtool("localize", pictures.lists[which], "-c", ROOT / BASE, *sets, "-o", folder / name)
         write_atomically(figures, json.dumps(scored(folder / name, pictures), indent=1))
     return json.loads(figures.read_text())
 
 
+def overrides(name: str, network: str) -> tuple[str, ...]:
+    """Return how the settings of a row differ from those of `BASE`."""
+    return (f"model.backbone={NETWORKS[network]}", *METHODS[name])
+
+
+def listing(names: Sequence[str], networks: Sequence[str]) -> str:
+    """Return the rows of each network, as options of `camtool localize`."""
+    lines = []
+    for network in networks:
+        for name in names:
+            sets = " ".join(f"--set {shlex.quote(text)}" for text in overrides(name, network))
+            lines.append(f"{network}/{name}: -c {BASE} {sets}")
+    return "\n".join(lines)
+
+
 def localizer(name: str, network: str) -> Localizer:
     """Return what `camtool localize` would use."""
-    override = f"model.backbone={NETWORKS[network]}"
-    experiment = load_settings(Experiment, CONFIGS / f"{name}.yaml", [override])
+    experiment = load_settings(Experiment, ROOT / BASE, overrides(name, network))
     return Localizer(experiment.model, experiment.localize, device="cpu", rotate=False)
 
 
@@ -182,11 +229,17 @@ def _cell(figure: list[float] | None) -> str:
 def main() -> None:
     """Run what is missing, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, metavar="DATA")
+    parser.add_argument("--list", action="store_true", help="only say what would be run")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
-    parser.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, metavar="METHOD")
+    parser.add_argument("--only", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     options = parser.parse_args()
+    if options.list:
+        print(listing(options.only, options.networks))
+        return
+    if options.data is None:
+        parser.error("--data is needed")
     options.out.mkdir(parents=True, exist_ok=True)
     pictures = Pictures(options.data.resolve(), options.out)
     told = ""
