@@ -6,8 +6,8 @@ https://arxiv.org/abs/2001.07437. Everything happens in a 224×224 frame
 
     map > int(t · max(map))          of the 8-bit map, floor(255 · map)
 
-so 256 masks answer for any number of thresholds. The best threshold is chosen on the scored images:
-an oracle. Beside it stands the accuracy at a threshold that was fixed before, and the gap.
+so 256 masks answer for any number of thresholds. The best one is chosen on the scored images: an
+oracle. Beside it stands a threshold that was fixed before.
 """
 
 from __future__ import annotations
@@ -135,7 +135,6 @@ class MapProtocol(ScoringProtocol):
     def layout(self, sweep: Sweep | None, chosen: Chosen | None = None) -> Layout:
         """Return what is judged; see `ScoringProtocol`."""
         del sweep
-        # Every whole multiple of the interval below 1.
         columns = ("fixed", *EACH_MAPS_OWN, *([chosen.rule] if chosen else []))
         shown = tuple((f"right_{iou}", c, "fixed") for iou, c in zip(IOUS, _CRITERIA, strict=True))
         return Layout(_CRITERIA, Columns(np.arange(0, 1, self.interval), columns), shown)
@@ -227,7 +226,7 @@ class MapProtocol(ScoringProtocol):
 
         Args:
             trials: rows that count for localization.
-            bootstrap: how the intervals are drawn.
+            bootstrap: how intervals are drawn.
             counts: what `Trials.counts` gives for each IoU, where it is known already.
         """
         thresholds = len(trials.layout.columns.thresholds)
