@@ -1,45 +1,26 @@
-"""Writes what the documentation shows from the code: the file tree, the command table, the picture.
+"""Writes what the README shows from the code: tables of commands, methods, protocols; the picture.
 
-python scripts/readme.py            rewrite the generated parts of README.md and docs/structure.md
+python scripts/readme.py            rewrite the generated parts of README.md
 python scripts/readme.py --picture  also docs/overview.jpg, with the bundled network
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import re
 from pathlib import Path
 
 from PIL import Image
 
+from camtool.cam import CamMethod, MapMethod
 from camtool.cli.group import COMMANDS
+from camtool.metrics import PROTOCOLS
+from camtool.settings import Settings, members
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "structure.md")
+PAGES = (ROOT / "README.md",)
 PICTURES = ("cat", "red_panda", "photographer", "jaguars", "coffee", "macaw")
 WIDTH, GAP = 1100, 6
-
-
-def tree() -> str:
-    """The package's files, each with the first sentence of its docstring."""
-    lines = ["camtool/"]
-    for path in sorted((ROOT / "camtool").rglob("*.py"), key=_place):
-        parts = path.relative_to(ROOT / "camtool").parts
-        doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-        phrase = re.split(r"(?<=[a-z\d)`])\.(?:\s|$)", doc.replace("\n", " "), maxsplit=1)[0]
-        indent = "  " * len(parts)
-        if len(parts) > 1 and parts[-1] == "__init__.py":
-            lines.append(f"{indent[2:]}{parts[-2]}/".ljust(28) + phrase)
-        else:
-            lines.append(f"{indent}{parts[-1]}".ljust(28) + phrase)
-    return "```\n" + "\n".join(line.rstrip() for line in lines) + "\n```"
-
-
-def _place(path: Path) -> tuple[tuple[bool, str], ...]:
-    """Files before folders, `__init__.py` first."""
-    *folders, name = path.relative_to(ROOT / "camtool").parts
-    return (*((True, f) for f in folders), (False, "" if name == "__init__.py" else name))
 
 
 def commands() -> str:
@@ -48,9 +29,30 @@ def commands() -> str:
     return "\n".join(["| command | what it does |", "|---|---|", *rows])
 
 
+def methods() -> str:
+    """The table of localizers."""
+    rows = [
+        f"| `{_name(cam)}` | {cam.paper} | {cam.needs} | {cam.passes} |"
+        for cam in members(CamMethod, MapMethod)
+    ]
+    return "\n".join(["| method | paper | needs | passes |", "|---|---|---|---|", *rows])
+
+
+def protocols() -> str:
+    """The table of protocols."""
+    rows = [f"| `{_name(one)}` | {one.measure} | {one.paper} |" for one in PROTOCOLS]
+    return "\n".join(["| protocol | measures | paper |", "|---|---|---|", *rows])
+
+
+def _name(part: type[Settings]) -> str:
+    return str(part.model_fields["name"].default)
+
+
 def generated(text: str) -> str:
     """A page's text with its generated parts made anew."""
-    for name, part in (("tree", tree()), ("commands", commands())):
+    for name, part in (
+        ("commands", commands()), ("methods", methods()), ("protocols", protocols()),
+    ):  # fmt: skip
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
             lambda m, p=part: f"{m[1]}{p}\n{m[2]}",
