@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from camtool.annotations import AnnotationSet
+from camtool.metrics.outcome import NEVER, PackedOutcome
 from camtool.metrics.protocol import Material
-from camtool.metrics.trials import NEVER, PackedOutcome, Trials
+from camtool.metrics.trials import Trials
 from camtool.runs import RunFolder, Shard
 from camtool.runs.predictions import to_json, to_line
 from camtool.structures import (
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from camtool.metrics.outcome import Layout, Outcome
     from camtool.metrics.protocol import ScoringProtocol
     from camtool.metrics.thresholds import Chosen, Sweep
-    from camtool.metrics.trials import Layout, Outcome
 
 SIZE = (100, 80)
 """Width and height of images that are not said to have others."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from camtool.evaluation.judging import Scoring
     from camtool.evaluation.score_maps import SweptMaps
     from camtool.evaluation.settings import EvalSettings
-    from camtool.metrics.trials import Criterion, Trials
+    from camtool.metrics.outcome import Criterion
+    from camtool.metrics.trials import Trials
 
 
 @dataclass(frozen=True, slots=True)

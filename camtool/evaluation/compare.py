@@ -20,7 +20,7 @@ from camtool.evaluation.result import Comparison, KindChanges, PairedMetric, Run
 from camtool.evaluation.sources import load_predictions
 from camtool.metrics.diagnosis import KINDS
 from camtool.metrics.intervals import EXACT_BELOW, mcnemar, paired_difference
-from camtool.metrics.trials import ABSENT
+from camtool.metrics.outcome import ABSENT
 from camtool.runs import read_manifest
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 from camtool.metrics.curves import Histogram
 from camtool.metrics.diagnosis import Objects, count_classes, diagnose
 from camtool.metrics.intervals import MOST_RESAMPLES
+from camtool.metrics.outcome import ABSENT
 from camtool.metrics.pair_metrics import (
     BINS,
     CORLOC_IOU,
@@ -18,7 +19,6 @@ from camtool.metrics.pair_metrics import (
     iou_histogram,
     pointing_figures,
 )
-from camtool.metrics.trials import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -29,9 +29,10 @@ from camtool.evaluation.truths import (
     named_by_target,
     to_frame,
 )
+from camtool.metrics.outcome import PackedOutcome
 from camtool.metrics.pair_metrics import points_at
 from camtool.metrics.protocol import Material
-from camtool.metrics.trials import PackedOutcome, Trials
+from camtool.metrics.trials import Trials
 from camtool.parallel import cores_here, ordered_map
 from camtool.progress import progress
 
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
     from camtool.evaluation.matching import BlackList
     from camtool.evaluation.score_maps import SweptMaps
     from camtool.evaluation.settings import EvalSettings
+    from camtool.metrics.outcome import Outcome
     from camtool.metrics.protocol import MapSource
     from camtool.metrics.thresholds import Chosen
-    from camtool.metrics.trials import Outcome
     from camtool.structures import Annotation, Prediction
 
 UNREADABLE: Final = "image could not be read"

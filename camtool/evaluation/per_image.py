@@ -11,8 +11,8 @@ import numpy as np
 
 from camtool.errors import SettingsError
 from camtool.metrics.diagnosis import KINDS
+from camtool.metrics.outcome import ABSENT, NEVER
 from camtool.metrics.pair_metrics import TOLERANCES
-from camtool.metrics.trials import ABSENT, NEVER
 from camtool.runs import write_atomically
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from camtool.metrics.intervals import Bootstrap, Rate
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
+from camtool.metrics.outcome import Criterion
 from camtool.metrics.protocols import PROTOCOLS, AdlFirstBox, Ilsvrc, Protocol, TsCam
 from camtool.metrics.pxap import PxAP
-from camtool.metrics.trials import Criterion, Trials
+from camtool.metrics.trials import Trials
 
 __all__ = [
     "PROTOCOLS",

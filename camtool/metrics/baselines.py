@@ -13,7 +13,7 @@ import numpy as np
 
 from camtool.metrics.box_frames import BoxComparison
 from camtool.metrics.intervals import Bootstrap, Tally
-from camtool.metrics.trials import Criterion
+from camtool.metrics.outcome import Criterion
 from camtool.structures import Box
 
 if TYPE_CHECKING:

@@ -18,6 +18,17 @@ from camtool.metrics.box_frames import BoxComparison, BoxFrame, OriginalFrame, T
 from camtool.metrics.curves import Curve, Point
 from camtool.metrics.diagnosis import Kind, wrong_kind
 from camtool.metrics.intervals import Tally
+from camtool.metrics.outcome import (
+    ABSENT,
+    NEVER,
+    NO_BOX,
+    Columns,
+    Criterion,
+    Layout,
+    Outcome,
+    Trial,
+    packed_hits,
+)
 from camtool.metrics.protocol import (
     Figures,
     Figuring,
@@ -37,20 +48,7 @@ from camtool.metrics.thresholds import (
     line_label,
     shown_thresholds,
 )
-from camtool.metrics.trials import (
-    ABSENT,
-    GT_KNOWN,
-    NEVER,
-    NO_BOX,
-    Columns,
-    Criterion,
-    Layout,
-    Outcome,
-    Trial,
-    Trials,
-    packed_hits,
-    stored_for,
-)
+from camtool.metrics.trials import GT_KNOWN, Trials, stored_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

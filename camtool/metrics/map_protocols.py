@@ -25,6 +25,7 @@ from camtool.kernels import Contours, all_contours, largest_contours, levels_wit
 from camtool.metrics.baselines import GAUSSIAN, SIDES, best_centred, centred_box
 from camtool.metrics.curves import Curve, Level, Point
 from camtool.metrics.intervals import MOST_RESAMPLES, Rate, Tally
+from camtool.metrics.outcome import Columns, Criterion, Layout, Outcome, Trial, packed_hits
 from camtool.metrics.protocol import (
     Figures,
     Figuring,
@@ -43,16 +44,7 @@ from camtool.metrics.thresholds import (
     oracle_intervals,
     shown_thresholds,
 )
-from camtool.metrics.trials import (
-    Columns,
-    Criterion,
-    Layout,
-    Outcome,
-    Trial,
-    Trials,
-    maps_missing,
-    packed_hits,
-)
+from camtool.metrics.trials import Trials, maps_missing
 from camtool.metrics.wsol_frame import (
     FRAME,
     SIGMA,
@@ -86,13 +78,13 @@ class LevelBoxes(NamedTuple):
     Attributes:
         boxes: inclusive corners, int32 of shape (n, 4).
         levels: first and last level of each, int32 of shape (n, 2).
-        columns: level of each column of the table, int64.
+        named: level of the fixed threshold, and of each of the map's own rules.
         peak: the map's maximum.
     """
 
     boxes: NDArray[np.int32]
     levels: NDArray[np.int32]
-    columns: NDArray[np.int64]
+    named: list[int]
     peak: int
 
 
@@ -137,7 +129,7 @@ class MapProtocol(ScoringProtocol):
         del sweep
         columns = ("fixed", *EACH_MAPS_OWN, *([chosen.rule] if chosen else []))
         shown = tuple((f"right_{iou}", c, "fixed") for iou, c in zip(IOUS, _CRITERIA, strict=True))
-        return Layout(_CRITERIA, Columns(np.arange(0, 1, self.interval), columns), shown)
+        return Layout(_CRITERIA, Columns(np.arange(0, 1, self.interval), columns, 256), shown)
 
     def judge(self, truth: Annotation, prediction: Prediction, by: Material) -> Outcome:
         """Return at which thresholds the maps of an image's true classes are right."""
@@ -159,7 +151,7 @@ class MapProtocol(ScoringProtocol):
             if unit is not None:
                 values = eight_bit(unit)
                 true = boxes_to_frame(boxes, size)
-                self.fill(trial, self.boxes_of(values, by), true, by)
+                self.fill(trial, self.boxes_of(values), true, by)
             rows.append(trial)
         return Outcome(rows)
 
@@ -175,15 +167,15 @@ class MapProtocol(ScoringProtocol):
             by: a threshold that was chosen before.
         """
         hits = levels_with_overlap(found.boxes, found.levels, true_boxes, _SHARES)
-        columns = hits[:, found.columns]
+        bits = np.concatenate((hits, hits[:, found.named]), axis=1)
         if by.chosen is not None:
             at = [by.chosen.at_iou.get(iou) for iou in IOUS]
             levels = [None if t is None else int(t * found.peak) for t in at]
             chosen = [level is not None and hits[k, level] for k, level in enumerate(levels)]
-            columns = np.column_stack((columns, chosen))
-        trial.mapped, trial.peak, trial.hits = True, found.peak, packed_hits(columns)
+            bits = np.column_stack((bits, chosen))
+        trial.mapped, trial.peak, trial.hits = True, found.peak, packed_hits(bits)
 
-    def boxes_of(self, values: NDArray[np.uint8], by: Material) -> LevelBoxes:
+    def boxes_of(self, values: NDArray[np.uint8]) -> LevelBoxes:
         """Return the boxes of a map at all levels, as the benchmark has them.
 
         The box of a contour is (x, y, min(x + w, width - 1), min(y + h, height - 1)), taken as
@@ -192,7 +184,6 @@ class MapProtocol(ScoringProtocol):
 
         Args:
             values: 8-bit map, shape (224, 224).
-            by: the columns.
         """
         found, peak = self.contours(values), int(values.max())
         height, width = values.shape
@@ -202,10 +193,8 @@ class MapProtocol(ScoringProtocol):
         # From the map's maximum on no pixel is above the level: there is no contour.
         levels[:-1], levels[-1] = found.levels, (peak, 255)
         counts = np.bincount(values.ravel(), minlength=256)
-        own = [otsu_bin(counts), percentile_bin(counts, self.percentile)]
-        swept = (by.layout.columns.thresholds * peak).astype(np.int64)
-        columns = np.concatenate((swept, [int(self.fixed * peak), *own]))
-        return LevelBoxes(boxes, levels, columns, peak)
+        own = otsu_bin(counts), percentile_bin(counts, self.percentile)
+        return LevelBoxes(boxes, levels, [int(self.fixed * peak), *own], peak)
 
     def values(self, right: NDArray[np.int64], rows: int) -> dict[str, float]:
         """Return the metrics at their best thresholds, in percent by name.
@@ -332,7 +321,7 @@ class MapProtocol(ScoringProtocol):
     def _gaussian(self, located: Trials, true_boxes: Sequence[NDArray[np.int64]]) -> Trials:
         """Return the trials of the centred Gaussian map, whose contours are found once."""
         by = Material(self.layout(None))
-        found = self.boxes_of(eight_bit(centred_gaussian()), by)
+        found = self.boxes_of(eight_bit(centred_gaussian()))
         rows = bytearray()
         for boxes in true_boxes:
             trial = Trial(boxed=True)

@@ -22,7 +22,7 @@ import numpy as np
 
 from camtool.boxes.point import peak
 from camtool.metrics.intervals import Rate, Tally, class_means, pair_mean
-from camtool.metrics.trials import NO_BOX
+from camtool.metrics.outcome import NO_BOX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

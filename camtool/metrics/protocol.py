@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from camtool.metrics.box_frames import BoxComparison
 from camtool.metrics.diagnosis import DiagnosisSettings
-from camtool.metrics.trials import Criterion, Layout, Outcome, Trials
+from camtool.metrics.outcome import Criterion, Layout, Outcome
+from camtool.metrics.trials import Trials
 from camtool.settings import Settings
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from pydantic import Field
 from camtool.errors import EvaluationError, shorten
 from camtool.metrics.baselines import GAUSSIAN, SIDES
 from camtool.metrics.intervals import MOST_RESAMPLES, Rate
+from camtool.metrics.outcome import Layout, Outcome, Trial
 from camtool.metrics.pixels import (
     PixelCounts,
     PixelDraws,
@@ -27,7 +28,7 @@ from camtool.metrics.pixels import (
     pixel_histogram,
 )
 from camtool.metrics.protocol import Figures, Figuring, Material, ScoringProtocol, Tallies
-from camtool.metrics.trials import Layout, Outcome, Trial, Trials, stored_for
+from camtool.metrics.trials import Trials, stored_for
 from camtool.metrics.wsol_frame import FRAME, boxes_to_frame, centred_gaussian
 from camtool.parallel import cores_here
 

@@ -16,7 +16,8 @@ from pydantic import Field
 from camtool.boxes.thresholds import Share
 from camtool.metrics.curves import Curve, Point
 from camtool.metrics.intervals import numbered
-from camtool.metrics.trials import GT_KNOWN, Columns, Criterion, Trials
+from camtool.metrics.outcome import Columns, Criterion
+from camtool.metrics.trials import GT_KNOWN, Trials
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -337,8 +338,7 @@ def _changes(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64]]]:
     """Yield row, sign and column of the steps of some rows after the other."""
     for k, criterion in enumerate(trials.layout.criteria):
-        for rows, bits in trials.blocks(criterion, _BLOCK):
-            hits = bits[:, places]
+        for rows, hits in trials.blocks(criterion, places, _BLOCK):
             change = hits.astype(np.int8)
             change[:, 1:] -= hits[:, :-1].view(np.int8)
             row, place = np.nonzero(change)

@@ -5,19 +5,16 @@
 A protocol *judges* each image once, and everything else reads columns of the table: figures and
 their intervals, rules for the threshold, the oracle, calibration, kinds of errors, the comparison
 of runs, and baselines, whose constant box or map is judged like any other.
-
-Whether a box is right is a bit: for each `Criterion` (which overlap is enough) and each of the
-`Columns` (which box: the stored one, or that of the map at a threshold); some 90 bytes a row.
 """
 
 from __future__ import annotations
 
-import math
-import struct
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from camtool.metrics.outcome import FLAGS, NEVER, Criterion, Layout, PackedOutcome
 
 if TYPE_CHECKING:
     from collections import deque
@@ -27,180 +24,11 @@ if TYPE_CHECKING:
 
     from camtool.structures import Annotation
 
-NEVER: Final = int(np.iinfo(np.int32).max)
-"""Rank of a class that is not stored, and place of a guess that there is not."""
-ABSENT: Final = 255
-"""In columns of one byte: the predictions do not say."""
-NO_BOX: Final = 2
-"""In the column `largest`: the class has no box."""
-
 GT_KNOWN: Final = 0
 """Stands for GT-known where a number n means top-n: every row counts, whatever its rank."""
-_HEAD: Final = struct.Struct("<iiBBBBBdd")
-_HEAD_TYPE: Final = [
-    ("rank", "<i4"), ("place", "<i4"), ("flags", "u1"), ("kind", "u1"), ("largest", "u1"),
-    ("pointing", "u1"), ("peak", "u1"), ("iou", "<f8"), ("area", "<f8"),
-]  # fmt: skip
-_FLAGS: Final = {"boxed": 1, "predicted": 2, "mapped": 4, "target": 8}
+
 _AT_ONCE: Final = 1024
-"""Images whose bits are unpacked together: some megabytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """Which intersection over union is enough for a box to be right.
-
-    Example:
-        >>> Criterion(0.5).holds(0.5), Criterion(0.5, above=True).holds(0.5)
-        (True, False)
-
-    Attributes:
-        iou: the threshold on it, in (0, 1].
-        above: an overlap of exactly the threshold is not enough.
-    """
-
-    iou: float
-    above: bool = False
-
-    def holds(self, overlap: Any) -> Any:  # noqa: ANN401 (a number, or an array of them)
-        """Return whether an overlap is enough; of an array, each of them."""
-        return overlap > self.iou if self.above else overlap >= self.iou
-
-    @property
-    def sign(self) -> str:
-        """`>` or `>=`."""
-        return ">" if self.above else ">="
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Columns:
-    """Which boxes of an image and class are judged: a column of bits each.
-
-    Attributes:
-        thresholds: thresholds on the map, ascending, float64 of shape (n,).
-        named: boxes of another origin, behind them: `run` (as stored), `otsu`, `percentile`,
-            `fixed`, `calibrated`, `stored`.
-    """
-
-    thresholds: NDArray[np.float64]
-    named: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        """Return how many columns there are."""
-        return len(self.thresholds) + len(self.named)
-
-    def place(self, column: str | float) -> int:
-        """Return the place of a named column, or of a threshold.
-
-        Raises:
-            ValueError: there is no such column.
-        """
-        if isinstance(column, str) and column in self.named:
-            return len(self.thresholds) + self.named.index(column)
-        if isinstance(column, str):
-            raise ValueError(f"no column {column} among {', '.join(self.named)}")
-        place = int(np.searchsorted(self.thresholds, column))
-        if place == len(self.thresholds) or self.thresholds[place] != column:
-            raise ValueError(f"{column} is none of the thresholds")
-        return place
-
-
-@dataclass(slots=True)
-class Trial:
-    """One image and one of its true classes, judged: a row of `Trials`.
-
-    Attributes:
-        boxed: the class has true boxes; all else but ranks is of such classes only.
-        rank: place of the class in the network's order, 1 = most probable; `NEVER` if not stored.
-        place: first place among the image's guesses at which class and box are right; `NEVER`.
-        predicted: the predictions say what the box of the class is, or that there is none.
-        mapped: the class's map is stored, and the columns of thresholds are filled.
-        target: the class is stored because it is true (`camtool localize --labels`).
-        kind: `Kind` of the box of the class, or `ABSENT`.
-        largest: 1 where the largest box of the class is right, 0 where not, `NO_BOX` or `ABSENT`.
-        pointing: bit i is set where the map points at an object within the i-th tolerance.
-        peak: maximum of the class's map in 8 bits, where a protocol of maps judged it; 0: flat.
-        iou: best intersection over union of the class's box with its true boxes; 0 without a box,
-            NaN where the predictions do not say.
-        area: pixels of that box, in the frame of the annotation; NaN without one.
-        hits: which boxes are right: for each criterion the packed bits of all columns.
-        name: the class as the network names it; as the annotation does where that is unknown.
-    """
-
-    boxed: bool
-    rank: int = NEVER
-    place: int = NEVER
-    predicted: bool = False
-    mapped: bool = False
-    target: bool = False
-    kind: int = ABSENT
-    largest: int = ABSENT
-    pointing: int = ABSENT
-    peak: int = 0
-    iou: float = math.nan
-    area: float = math.nan
-    hits: bytes = b""
-    name: str = ""
-
-    def packed(self, hit_bytes: int) -> bytes:
-        """Return the row as the bytes of the table, `hit_bytes` of them for hits."""
-        flags = sum(bit for name, bit in _FLAGS.items() if getattr(self, name))
-        head = _HEAD.pack(
-            self.rank, self.place, flags, self.kind, self.largest, self.pointing, self.peak,
-            self.iou, self.area,
-        )  # fmt: skip
-        return head + (self.hits or bytes(hit_bytes))
-
-
-@dataclass(slots=True)
-class Outcome:
-    """One image, judged: its rows, and what concerns the image as a whole.
-
-    Attributes:
-        rows: a trial for each true class, in the order of the annotation.
-        ranks: how many of the image's best classes are stored without a gap.
-        guesses: the same, less a last one that may be stored only because it is true.
-        top1: `Kind` of the image's top-1 guess, or `ABSENT`.
-        extra: what a protocol wants to find again when it makes its figures.
-    """
-
-    rows: list[Trial]
-    ranks: int = 0
-    guesses: int = 0
-    top1: int = ABSENT
-    extra: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Shape of a table of trials: what is judged of every row.
-
-    Attributes:
-        criteria: which overlaps are enough; bits of `hits`, first axis.
-        columns: which boxes are judged; bits of `hits`, second axis, packed.
-        shown: hits that a table for users shows: name, criterion, column.
-    """
-
-    criteria: tuple[Criterion, ...] = ()
-    columns: Columns = field(default_factory=lambda: Columns(np.zeros(0)))
-    shown: tuple[tuple[str, Criterion, str], ...] = ()
-
-    @property
-    def width(self) -> int:
-        """Bytes of a row's hits by one criterion."""
-        return -(-len(self.columns) // 8)
-
-    @property
-    def hit_bytes(self) -> int:
-        """Bytes of a row's hits."""
-        return len(self.criteria) * self.width
-
-    @property
-    def row(self) -> np.dtype[np.void]:
-        """The type of a row."""
-        return np.dtype([*_HEAD_TYPE, ("hits", "u1", (len(self.criteria), self.width))])
-
-
+"""Images whose bits are unpacked together: about a megabyte."""
 _IMAGE_TYPE: Final = np.dtype(
     [("ranks", "<i4"), ("guesses", "<i4"), ("top1", "u1"), ("complete", "?"), ("located", "?")]
 )
@@ -288,7 +116,7 @@ class Trials:
 
     def flag(self, name: str) -> NDArray[np.bool_]:
         """Return one of `boxed`, `predicted`, `mapped`, `target`, of each row."""
-        result: NDArray[np.bool_] = (self.table["flags"] & _FLAGS[name]) > 0
+        result: NDArray[np.bool_] = (self.table["flags"] & FLAGS[name]) > 0
         return result
 
     def of_images(self, kept: NDArray[np.bool_], *, boxed: bool = False) -> Trials:
@@ -334,29 +162,51 @@ class Trials:
         """Return whether the box of one column is right, bool of shape (rows,)."""
         place = self.layout.columns.place(column)
         row = self.layout.criteria.index(criterion)
-        bits = self.table["hits"][:, row, place >> 3] >> (7 - (place & 7)) & 1
-        result: NDArray[np.bool_] = bits.astype(np.bool_)
+        result = np.zeros(len(self), np.bool_)
+        for peak, same in self._by_peak(self.table):
+            bit = int(self.layout.columns.of_row(peak)[place])
+            result[same] = self.table["hits"][same, row, bit >> 3] >> (7 - (bit & 7)) & 1
         return result
 
-    def blocks(
-        self, criterion: Criterion, at_once: int = _AT_ONCE
-    ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-        """Yield some rows, whole images, and which of their boxes are right.
+    def _by_peak(self, rows: NDArray[np.void]) -> Iterator[tuple[int, NDArray[np.bool_] | slice]]:
+        """Yield rows whose columns are read from the same bits, and the maximum of their maps."""
+        if not self.layout.columns.levels:
+            yield 0, slice(None)
+            return
+        for peak in np.unique(rows["peak"]):
+            same = rows["peak"] == peak
+            yield int(peak), slice(None) if same.all() else same
 
-        Yields:
-            The rows, and 0 or 1 for each of their columns, uint8 of shape (rows, columns).
-        """
+    def _bits(
+        self, criterion: Criterion, at_once: int
+    ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+        """Yield some rows, whole images, and their unpacked bits."""
         row = self.layout.criteria.index(criterion)
         ends = np.cumsum(self.numbers)
         for first in range(0, len(ends), at_once):
             last = min(first + at_once, len(ends)) - 1
             rows = slice(int(ends[first] - self.numbers[first]), int(ends[last]))
-            yield (
-                rows,
-                np.unpackbits(
-                    self.table["hits"][rows, row], axis=1, count=len(self.layout.columns)
-                ),
-            )
+            hits = self.table["hits"][rows, row]
+            yield rows, np.unpackbits(hits, axis=1, count=self.layout.columns.bits)
+
+    def blocks(
+        self, criterion: Criterion, places: NDArray[np.int64], at_once: int = _AT_ONCE
+    ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+        """Yield some rows, whole images, and which of their boxes are right.
+
+        Args:
+            criterion: when a box is right.
+            places: which columns are asked for, int64 of shape (n,).
+            at_once: how many images a block has.
+
+        Yields:
+            The rows, and 0 or 1 for each of the columns, uint8 of shape (rows, n).
+        """
+        for rows, bits in self._bits(criterion, at_once):
+            hits = np.empty((len(bits), len(places)), np.uint8)
+            for peak, same in self._by_peak(self.table[rows]):
+                hits[same] = bits[same][:, self.layout.columns.of_row(peak)[places]]
+            yield rows, hits
 
     def counts(self, criterion: Criterion, n: int = GT_KNOWN) -> NDArray[np.int64]:
         """Return how many are right in each column, int64 of shape (columns,).
@@ -366,16 +216,18 @@ class Trials:
             n: `GT_KNOWN` counts rows; a number n counts images that have a right box of a class
                 within the first n ranks (top-n localization).
         """
-        result = np.zeros(len(self.layout.columns), np.int64)
-        for rows, hits in self.blocks(criterion):
-            if n != GT_KNOWN and len(hits):
-                owners = self.image[rows]
-                firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-                within = self.table["rank"][rows] <= n
-                hits = np.maximum.reduceat(hits * within[:, None], firsts)
-            # In bytes, 255 rows at a time: several times as fast as in large numbers.
-            for first in range(0, len(hits), 255):
-                result += hits[first : first + 255].sum(0, dtype=np.uint8)
+        columns = self.layout.columns
+        result = np.zeros(len(columns), np.int64)
+        if n != GT_KNOWN:
+            for rows, hits in self.blocks(criterion, np.arange(len(columns))):
+                firsts = np.flatnonzero(np.diff(self.image[rows], prepend=-1))
+                within = hits * (self.table["rank"][rows] <= n)[:, None]
+                if len(within):
+                    result += _summed(np.maximum.reduceat(within, firsts))
+            return result
+        for rows, bits in self._bits(criterion, _AT_ONCE):
+            for peak, same in self._by_peak(self.table[rows]):
+                result += _summed(bits[same])[columns.of_row(peak)]
         return result
 
     def total(self, n: int = GT_KNOWN) -> int:
@@ -396,34 +248,13 @@ class Trials:
         return [str(name) for name in names], np.array([places[i] for i in self.labels], np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class PackedOutcome:
-    """An `Outcome` in a few bytes, since all images are kept until the figures are made.
-
-    Attributes:
-        rows: the rows as bytes of the table.
-        image: ranks, guesses, kind of the top-1 guess, and whether every top-n is known exactly.
-        names: names of the classes; empty where they are the annotation's own.
-        extra: as it came.
-    """
-
-    rows: bytes
-    image: tuple[int, int, int, bool]
-    names: tuple[str, ...] = ()
-    extra: object = None
-
-    @classmethod
-    def of(cls, outcome: Outcome, layout: Layout, labels: Sequence[str | int]) -> PackedOutcome:
-        """Pack the outcome of an image of these labels."""
-        rows = outcome.rows
-        names = tuple(row.name or str(label) for row, label in zip(rows, labels, strict=True))
-        complete = all(row.target for row in rows)
-        return cls(
-            b"".join([row.packed(layout.hit_bytes) for row in rows]),
-            (outcome.ranks, outcome.guesses, outcome.top1, complete),
-            () if names == tuple(map(str, labels)) else names,
-            outcome.extra,
-        )
+def _summed(hits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the sum of the rows, each 0 or 1."""
+    result = np.zeros(hits.shape[1], np.int64)
+    # In bytes, 255 rows at a time: several times as fast as in large numbers.
+    for first in range(0, len(hits), 255):
+        result += hits[first : first + 255].sum(0, dtype=np.uint8)
+    return result
 
 
 def maps_missing(located: Trials) -> str | None:
@@ -442,8 +273,3 @@ def stored_for(what: str, stored: int, images: int) -> str:
         f"the true class's {what} is stored for {stored:,} of {images:,} images;"
         " `camtool localize --labels` stores it for all"
     )
-
-
-def packed_hits(hits: NDArray[np.bool_]) -> bytes:
-    """Return hits, bool of shape (criteria, columns), as `Trial.hits`."""
-    return np.packbits(hits, axis=1).tobytes()

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camtool.metrics import MaxBoxAcc, MaxBoxAccV2
+from camtool.metrics.outcome import Trial
 from camtool.metrics.protocol import Material
-from camtool.metrics.trials import Trial
 from camtool.metrics.wsol_frame import eight_bit, map_to_frame
 
 CORES = len(os.sched_getaffinity(0))
@@ -60,7 +60,7 @@ def seconds(function: Callable[[], object]) -> float:
 def judged(unit: NDArray[np.float32], mode: str) -> Trial:
     """Judge one map at all thresholds."""
     protocol, trial, values = METRICS[mode], Trial(boxed=True), eight_bit(unit)
-    protocol.fill(trial, protocol.boxes_of(values, MATERIAL), TRUTHS, MATERIAL)
+    protocol.fill(trial, protocol.boxes_of(values), TRUTHS, MATERIAL)
     return trial
 
 

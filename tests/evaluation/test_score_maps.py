@@ -92,8 +92,8 @@ def test_maps_in_files(tmp_path, kind, protocol):
 def test_intervals_choose_the_threshold_anew(tmp_path):
     """Against a plain loop: resample the images, take the best threshold of each resample."""
     from camtool.annotations import read_annotations
+    from camtool.metrics.outcome import Trial
     from camtool.metrics.protocol import Material
-    from camtool.metrics.trials import Trial
     from camtool.metrics.wsol_frame import boxes_to_frame, eight_bit
 
     random = np.random.default_rng(0)
@@ -112,9 +112,10 @@ def test_intervals_choose_the_threshold_anew(tmp_path):
     for name in sorted(read_annotations(boxes).annotations):
         trial, bits = Trial(boxed=True), eight_bit(maps[name])
         by = Material(protocol.layout(None))
-        protocol.fill(trial, protocol.boxes_of(bits, by), truths, by)
+        protocol.fill(trial, protocol.boxes_of(bits), truths, by)
         packed = np.frombuffer(trial.hits, np.uint8).reshape(3, -1)
-        hits.append(np.unpackbits(packed, axis=1, count=100).astype(int))
+        levels = (np.arange(0, 1, 0.01) * trial.peak).astype(int)
+        hits.append(np.unpackbits(packed, axis=1, count=256)[:, levels].astype(int))
     hits = np.array(hits)  # (images, ious, thresholds)
     more = np.random.Generator(np.random.PCG64(3))
     drawn = np.concatenate([more.integers(0, 30, (100, 30)) for _ in range(2)])

@@ -12,9 +12,9 @@ from camtool.kernels import all_contours, largest_contours, levels_with_overlap
 from camtool.metrics import Bootstrap, MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.baselines import GAUSSIAN, SIDES
 from camtool.metrics.map_protocols import IOUS, distinct
+from camtool.metrics.outcome import Outcome, Trial, packed_hits
 from camtool.metrics.protocol import Figuring, Material
 from camtool.metrics.thresholds import Chosen
-from camtool.metrics.trials import Outcome, Trial, packed_hits
 from camtool.metrics.wsol_frame import FRAME, boxes_to_frame, centred_gaussian, eight_bit
 from camtool.structures import AnnotatedObject, Annotation, Box
 from tests.builders import trials
@@ -43,22 +43,15 @@ def filled(metric, values, truths_, chosen=None):
     """The trial of one map."""
     trial = Trial(boxed=True)
     by = Material(metric.layout(None, chosen), chosen=chosen)
-    metric.fill(trial, metric.boxes_of(values, by), truths_, by)
+    metric.fill(trial, metric.boxes_of(values), truths_, by)
     return trial
 
 
 def right_levels(metric, values, truths_):
     """For each IoU the levels below the map's maximum at which the image is right, and it."""
-    peak = int(values.max())
-    every = metric.model_copy(update={"interval": 0.0005})
-    trial = filled(every, values, truths_)
-    layout = every.layout(None)
-    bits = np.frombuffer(trial.hits, np.uint8).reshape(3, -1)
-    hits = np.unpackbits(bits, axis=1, count=len(layout.columns))[
-        :, : len(layout.columns.thresholds)
-    ]
-    levels = (layout.columns.thresholds * peak).astype(int)
-    return [sorted(set(levels[row.astype(bool)].tolist())) for row in hits]
+    trial = filled(metric, values, truths_)
+    hits = np.unpackbits(np.frombuffer(trial.hits, np.uint8).reshape(3, -1), axis=1, count=256)
+    return [np.flatnonzero(row[: max(trial.peak, 1)]).tolist() for row in hits]
 
 
 def table(metric, classes, chosen=None):
@@ -324,8 +317,7 @@ def drawn_trials(images, seed=0, labels=None):
             for k in range(3):
                 levels[k, low + 9 * k : high - 9 * k] = True
             peak = int(random.choice([255, 200, 3]))
-            at = np.append((layout.columns.thresholds * peak).astype(int), [int(0.2 * peak), 7, 9])
-            hits = packed_hits(levels[:, at])
+            hits = packed_hits(np.hstack((levels, levels[:, [int(0.2 * peak), 7, 9]])))
             rows.append(Trial(boxed=True, mapped=True, peak=peak, hits=hits))
         names = [f"{(labels or '_' * images)[number]}{k}" for k in range(len(rows))]
         objects = tuple(AnnotatedObject(name, BOX) for name in names)

@@ -7,8 +7,9 @@ import pytest
 
 from camtool.metrics import pair_metrics
 from camtool.metrics.intervals import Bootstrap, class_means
+from camtool.metrics.outcome import NO_BOX, Layout
 from camtool.metrics.pair_metrics import BINS, iou_histogram
-from camtool.metrics.trials import NO_BOX, Layout, Trials
+from camtool.metrics.trials import Trials
 
 DTYPE = Layout().row
 BOOTSTRAP = Bootstrap(samples=400)

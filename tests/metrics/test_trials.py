@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 
 from camtool.metrics import Criterion
+from camtool.metrics.outcome import ABSENT, NEVER, Columns, Layout, Outcome, Trial, packed_hits
 from camtool.metrics.thresholds import Sweep, Swept, best_plateau
-from camtool.metrics.trials import (
-    ABSENT,
-    GT_KNOWN,
-    NEVER,
-    Columns,
-    Layout,
-    Outcome,
-    Trial,
-    packed_hits,
-)
+from camtool.metrics.trials import GT_KNOWN
 from camtool.structures import AnnotatedObject, Annotation, Box
 from tests.builders import trials
 
@@ -174,3 +166,31 @@ def test_thresholds_are_the_numbers_as_written():
     thresholds = Sweep(fixed=0.25).thresholds(0.333)
     assert thresholds.tolist() == sorted([*(k / 100 for k in range(100)), 0.333])
     assert Sweep(step=0.3).thresholds().tolist() == [0.0, 0.2, 0.3, 0.6, 0.9]
+
+
+@pytest.mark.parametrize("n", [GT_KNOWN, 1, 3])
+def test_bits_by_level_are_read_at_each_rows_own_peak(n, monkeypatch):
+    monkeypatch.setattr("camtool.metrics.trials._AT_ONCE", 5)
+    random = np.random.default_rng(n)
+    layout = Layout(CRITERIA, Columns(np.arange(0, 1, 0.001), ("fixed", "otsu"), 256))
+    objects, outcomes, plain = (AnnotatedObject("x", BOX), AnnotatedObject("y", BOX)), [], []
+    for number in range(17):
+        rows, of_image = [], []
+        for _ in objects:
+            bits, peak = random.random((3, 258)) < 0.4, int(random.choice([0, 3, 200, 255]))
+            rank = int(random.integers(1, 6))
+            hits = packed_hits(bits)
+            rows.append(Trial(boxed=True, mapped=True, rank=rank, peak=peak, hits=hits))
+            levels = (layout.columns.thresholds * peak).astype(int)
+            of_image.append(("", rank, None, np.hstack((bits[:, levels], bits[:, 256:]))))
+        outcomes.append((Annotation(f"i{number:03}", (100, 80), objects), Outcome(rows)))
+        plain.append(of_image)
+    table = trials(layout, outcomes)
+    expected = [counted(plain, n, 1, column) for column in range(1002)]
+    assert table.counts(CRITERIA[1], n).tolist() == expected
+    for column, place in ((0.5, 500), (0.0, 0), ("otsu", 1001)):
+        hits = [bool(h[1, place]) for image in plain for *_, h in image]
+        assert table.right(CRITERIA[1], column).tolist() == hits
+    places = np.array([3, 999, 1000])
+    read = np.concatenate([hits for _, hits in table.blocks(CRITERIA[2], places, 4)])
+    assert read.tolist() == [h[2, places].astype(int).tolist() for im in plain for *_, h in im]
