@@ -187,14 +187,16 @@ class BoxProtocol(ScoringProtocol):
         if found:
             self._describe(trial, found[0], overlaps[0], truth, label, size, by)
         reached = -1.0 if not overlaps or overlaps[0] is None else overlaps[0]
-        at_columns = np.array([reached])
-        if by.swept is not None:
-            swept = by.swept.boxes(prediction, label, trial.name)
-            trial.mapped = swept is not None
-            of_maps = np.full(len(by.layout.columns) - 1, -1.0)
-            if swept is not None:
-                of_maps = self._of_columns(*swept, true_boxes, truth.size or swept[1])
-            at_columns = np.concatenate((of_maps, at_columns))
+        if by.swept is None:
+            # A single column is the first bit of a byte, which needs no array.
+            trial.hits = bytes(128 * c.holds(reached) for c in by.layout.criteria)
+            return trial
+        swept = by.swept.boxes(prediction, label, trial.name)
+        trial.mapped = swept is not None
+        at_columns = np.full(len(by.layout.columns), -1.0)
+        at_columns[-1] = reached
+        if swept is not None:
+            at_columns[:-1] = self._of_columns(*swept, true_boxes, truth.size or swept[1])
         trial.hits = packed_hits(np.array([c.holds(at_columns) for c in by.layout.criteria]))
         return trial
 

@@ -30,6 +30,7 @@ _HEAD_TYPE: Final = [
     ("rank", "<i4"), ("place", "<i4"), ("flags", "u1"), ("kind", "u1"), ("largest", "u1"),
     ("pointing", "u1"), ("peak", "u1"), ("iou", "<f8"), ("area", "<f8"),
 ]  # fmt: skip
+# In the order of `Trial.packed`.
 FLAGS: Final = {"boxed": 1, "predicted": 2, "mapped": 4, "target": 8}
 
 
@@ -146,7 +147,7 @@ class Trial:
 
     def packed(self, hit_bytes: int) -> bytes:
         """Return the row as the bytes of the table, `hit_bytes` of them for hits."""
-        flags = sum(bit for name, bit in FLAGS.items() if getattr(self, name))
+        flags = self.boxed + 2 * self.predicted + 4 * self.mapped + 8 * self.target
         head = _HEAD.pack(
             self.rank, self.place, flags, self.kind, self.largest, self.pointing, self.peak,
             self.iou, self.area,
@@ -223,12 +224,13 @@ class PackedOutcome:
     def of(cls, outcome: Outcome, layout: Layout, labels: Sequence[str | int]) -> PackedOutcome:
         """Pack the outcome of an image of these labels."""
         rows = outcome.rows
-        names = tuple(row.name or str(label) for row, label in zip(rows, labels, strict=True))
-        complete = all(row.target for row in rows)
+        own = all(row.name == label for row, label in zip(rows, labels, strict=True))
+        names = () if own else tuple([row.name for row in rows])
+        complete = all([row.target for row in rows])
         return cls(
             b"".join([row.packed(layout.hit_bytes) for row in rows]),
             (outcome.ranks, outcome.guesses, outcome.top1, complete),
-            () if names == tuple(map(str, labels)) else names,
+            names,
             outcome.extra,
         )
 

@@ -82,7 +82,7 @@ class Trials:
             outcomes: annotation and packed outcome of each image; empty afterwards.
             located: tells whether an image counts for localization.
         """
-        rows, images, truths = bytearray(), [], []
+        rows, images, truths, numbers = bytearray(), [], [], []
         labels: list[str | int] = []
         names: list[str] = []
         extra: list[object] = []
@@ -91,13 +91,16 @@ class Trials:
             rows += packed.rows
             images.append((*packed.image, located(truth)))
             truths.append(truth)
-            labels += truth.labels
-            names += packed.names or map(str, truth.labels)
+            own = truth.labels
+            numbers.append(len(own))
+            labels += own
+            names += [str(n or i) for n, i in zip(packed.names or own, own, strict=True)]
             extra.append(packed.extra)
-        numbers = np.array([len(truth.labels) for truth in truths], np.int64)
         table = np.frombuffer(rows, layout.row)
         per_image = np.array(images, _IMAGE_TYPE)
-        return cls(layout, table, truths, per_image, labels, names, numbers, extra)
+        return cls(
+            layout, table, truths, per_image, labels, names, np.array(numbers, np.int64), extra
+        )
 
     def __len__(self) -> int:
         """The number of rows."""
