@@ -217,7 +217,7 @@ class Scoring:
         left_out["prediction without annotation"] = len(self.joined.unannotated)
         left_out["annotation could not be used"] = unusable
         scored, black = len(self.trials.truths), self.black
-        located = int(self.trials.images["located"].sum())
+        located = int(self.trials.counting.sum())
         left_out["black-listed (localization only)"] = black
         left_out["no true box (localization only)"] = scored - located - black
         return Counts(

@@ -97,7 +97,7 @@ def _columns(trials: Trials) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "image": [trials.truths[image].image_id for image in owners.tolist()],
         "class": list(trials.labels),
-        "located": (trials.images["located"][owners] & boxed).tolist(),
+        "located": (trials.counting[owners] & boxed).tolist(),
         "rank": _or_none(table["rank"], table["rank"] < NEVER),
     }
     told = boxed & (trials.flag("predicted") | trials.flag("mapped"))

@@ -1,6 +1,6 @@
 """Metrics: protocols that judge images into `Trials`, and what is read from that table.
 
-To read: `trials` (the table), `protocol` (the two verbs), `box_protocol` and `map_protocols`
+To read: `outcome` and `trials` (the table), `protocol` (the two verbs), `box_protocol` and `map_protocols`
 (judging), `thresholds`, `intervals`, `diagnosis`, `pair_metrics` (reading columns), `protocols`
 (all that there are).
 """

@@ -30,6 +30,10 @@ _HEAD_TYPE: Final = [
     ("rank", "<i4"), ("place", "<i4"), ("flags", "u1"), ("kind", "u1"), ("largest", "u1"),
     ("pointing", "u1"), ("peak", "u1"), ("iou", "<f8"), ("area", "<f8"),
 ]  # fmt: skip
+_IMAGE: Final = struct.Struct("<iiB?")
+IMAGE_TYPE: Final = np.dtype(
+    [("ranks", "<i4"), ("guesses", "<i4"), ("top1", "u1"), ("complete", "?")]
+)
 # In the order of `Trial.packed`.
 FLAGS: Final = {"boxed": 1, "predicted": 2, "mapped": 4, "target": 8}
 
@@ -210,13 +214,14 @@ class PackedOutcome:
 
     Attributes:
         rows: the rows as bytes of the table.
-        image: ranks, guesses, kind of the top-1 guess, and whether every top-n is known exactly.
+        image: ranks, guesses, kind of the top-1 guess, and whether every top-n is known exactly, as
+            bytes of `IMAGE_TYPE`.
         names: names of the classes; empty where they are the annotation's own.
         extra: as it came.
     """
 
     rows: bytes
-    image: tuple[int, int, int, bool]
+    image: bytes
     names: tuple[str, ...] = ()
     extra: object = None
 
@@ -229,7 +234,7 @@ class PackedOutcome:
         complete = all([row.target for row in rows])
         return cls(
             b"".join([row.packed(layout.hit_bytes) for row in rows]),
-            (outcome.ranks, outcome.guesses, outcome.top1, complete),
+            _IMAGE.pack(outcome.ranks, outcome.guesses, outcome.top1, complete),
             names,
             outcome.extra,
         )

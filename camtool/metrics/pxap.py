@@ -227,7 +227,7 @@ class PxAP(ScoringProtocol):
             EvaluationError: a map cannot be scored, or no image has a foreground pixel.
             DataError: a mask cannot be read, is no mask, or is of another size.
         """
-        kept = trials.of_images(trials.images["located"])
+        kept = trials.of_images(trials.counting)
         located = [pairs for pairs in kept.extra if isinstance(pairs, PixelPairs)]
         if not located:
             what = "box" if self.needs_boxes else "mask"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from camtool.metrics.outcome import FLAGS, NEVER, Criterion, Layout, PackedOutcome
+from camtool.metrics.outcome import FLAGS, IMAGE_TYPE, NEVER, Criterion, Layout, PackedOutcome
 
 if TYPE_CHECKING:
     from collections import deque
@@ -29,9 +29,6 @@ GT_KNOWN: Final = 0
 
 _AT_ONCE: Final = 1024
 """Images whose bits are unpacked together: about a megabyte."""
-_IMAGE_TYPE: Final = np.dtype(
-    [("ranks", "<i4"), ("guesses", "<i4"), ("top1", "u1"), ("complete", "?"), ("located", "?")]
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +48,8 @@ class Trials:
             `iou`, `area`, `hits`, and `flag` for the others.
         truths: what of the annotation of each image counts, images in name order.
         images: a row an image: `ranks`, `guesses`, `top1` as in `Outcome`; `complete`: all its true
-            classes are stored because they are true, so every top-n is known exactly; `located`:
-            it counts for localization.
+            classes are stored because they are true, so every top-n is known exactly.
+        counting: whether each image counts for localization.
         labels: class of each row, as the annotation writes it.
         names: class of each row, as the network names it.
         numbers: how many rows each image has.
@@ -63,6 +60,7 @@ class Trials:
     table: NDArray[np.void]
     truths: Sequence[Annotation]
     images: NDArray[np.void]
+    counting: NDArray[np.bool_]
     labels: Sequence[str | int]
     names: Sequence[str]
     numbers: NDArray[np.int64]
@@ -82,24 +80,32 @@ class Trials:
             outcomes: annotation and packed outcome of each image; empty afterwards.
             located: tells whether an image counts for localization.
         """
-        rows, images, truths, numbers = bytearray(), [], [], []
+        rows, images = bytearray(), bytearray()
+        truths, counting, numbers = [], [], []
         labels: list[str | int] = []
         names: list[str] = []
         extra: list[object] = []
         while outcomes:
             truth, packed = outcomes.popleft()
             rows += packed.rows
-            images.append((*packed.image, located(truth)))
+            images += packed.image
+            counting.append(located(truth))
             truths.append(truth)
             own = truth.labels
             numbers.append(len(own))
             labels += own
             names += [str(n or i) for n, i in zip(packed.names or own, own, strict=True)]
             extra.append(packed.extra)
-        table = np.frombuffer(rows, layout.row)
-        per_image = np.array(images, _IMAGE_TYPE)
         return cls(
-            layout, table, truths, per_image, labels, names, np.array(numbers, np.int64), extra
+            layout,
+            np.frombuffer(rows, layout.row),
+            truths,
+            np.frombuffer(images, IMAGE_TYPE),
+            np.array(counting, np.bool_),
+            labels,
+            names,
+            np.array(numbers, np.int64),
+            extra,
         )
 
     def __len__(self) -> int:
@@ -142,6 +148,7 @@ class Trials:
             table=self.table[rows],
             truths=[self.truths[i] for i in chosen],
             images=self.images[kept],
+            counting=self.counting[kept],
             labels=[self.labels[i] for i in places],
             names=[self.names[i] for i in places],
             numbers=numbers.astype(np.int64),
@@ -151,7 +158,7 @@ class Trials:
     @property
     def located(self) -> Trials:
         """The rows that localization is scored on: classes with boxes, of images that count."""
-        return self.of_images(self.images["located"], boxed=True)
+        return self.of_images(self.counting, boxed=True)
 
     def first_rank(self, column: str) -> NDArray[np.int32]:
         """Return the smallest `rank` or `place` of each image; `NEVER` if there is none."""

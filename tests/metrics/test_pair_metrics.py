@@ -7,7 +7,7 @@ import pytest
 
 from camtool.metrics import pair_metrics
 from camtool.metrics.intervals import Bootstrap, class_means
-from camtool.metrics.outcome import NO_BOX, Layout
+from camtool.metrics.outcome import IMAGE_TYPE, NO_BOX, Layout
 from camtool.metrics.pair_metrics import BINS, iou_histogram
 from camtool.metrics.trials import Trials
 
@@ -20,8 +20,9 @@ def table_of(table, labels, numbers, strata=None):
     first = np.cumsum(numbers) - numbers
     names = [str(label) for label in labels] if strata is None else [str(s) for s in strata]
     truths = [Named(names[i]) for i in first]
-    images = np.zeros(len(numbers), [("located", "?")])
-    return Trials(Layout(), table, truths, images, labels.tolist(), [], numbers)
+    images = np.zeros(len(numbers), IMAGE_TYPE)
+    counting = np.ones(len(numbers), np.bool_)
+    return Trials(Layout(), table, truths, images, counting, labels.tolist(), [], numbers)
 
 
 class Named:
