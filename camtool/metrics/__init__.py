@@ -1,8 +1,8 @@
 """Metrics: protocols that judge images into `Trials`, and what is read from that table.
 
-To read: `outcome` and `trials` (the table), `protocol` (the two verbs), `box_protocol` and `map_protocols`
-(judging), `thresholds`, `intervals`, `diagnosis`, `pair_metrics` (reading columns), `protocols`
-(all that there are).
+To read: `outcome` and `trials` (the table), `protocol` (the two verbs), `box_protocol` and
+`map_protocols` (judging), `thresholds`, `intervals`, `diagnosis`, `pair_metrics` (reading columns),
+`protocols` (all that there are).
 """
 
 from __future__ import annotations
