@@ -10,6 +10,7 @@ from camtool.cli.options import (
     PATH,
     check_out,
     load_experiment,
+    report_options,
     settings_options,
     show_messages,
     show_report,
@@ -25,9 +26,7 @@ from camtool.cli.options import (
 @click.option("--images", metavar="RANGE", help="Only these images in name order, e.g. 1-10000.")
 @click.option("--blacklist", type=PATH, metavar="FILE", help="Images localization leaves out.")
 @click.option("--allow-missing", is_flag=True, help="Compare the images that count in both runs.")
-@click.option("--details", is_flag=True, help="Changed images, kinds of errors, the convention.")
-@click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
-@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
+@report_options
 @settings_options
 def command(
     runs: tuple[Path, ...],

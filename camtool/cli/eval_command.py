@@ -11,6 +11,7 @@ from camtool.cli.options import (
     PATH,
     check_out,
     load_experiment,
+    report_options,
     settings_options,
     show_messages,
     show_report,
@@ -43,13 +44,11 @@ if TYPE_CHECKING:
 )
 @click.option("--allow-missing", is_flag=True, help="Score the rest if predictions are missing.")
 @click.option("--baselines-only", is_flag=True, help="Only centred boxes, no predictions.")
-@click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), help="[table]")
-@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there instead of stdout.")
+@report_options
 @click.option("--plots", type=PATH, metavar="DIR", help="Draw the curves there, PNG and SVG.")
 @click.option(
     "--per-image", type=PATH, metavar="FILE", help="Write the table of images, .csv or .jsonl."
 )
-@click.option("--details", is_flag=True, help="All tables and the whole convention.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if an annotation could not be used.")
 @settings_options
 def command(

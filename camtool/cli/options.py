@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from camtool.errors import RunError
+from camtool.report.document import ENDINGS, RENDERERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +33,17 @@ def settings_options(command: F) -> F:
         "--set", "overrides", multiple=True, metavar="KEY=VALUE",
         help="One setting, e.g. localize.boxes.threshold=0.3; wins over the file.",
     )(command)  # fmt: skip
+
+
+def report_options(command: F) -> F:
+    """Add `--details`, `--format` and `--out`."""
+    for option in (
+        click.option("-o", "--out", type=PATH, metavar="FILE", help="Write there, not to stdout."),
+        click.option("--format", "form", type=click.Choice(list(RENDERERS)), help="[table]"),
+        click.option("--details", is_flag=True, help="All tables and the whole convention."),
+    ):
+        command = option(command)
+    return command
 
 
 def load_experiment(
@@ -108,8 +120,6 @@ def check_out(out: Path | None) -> None:
 
 def show_report(document: Document, form: str | None, out: Path | None) -> None:
     """Print a report, or write it to a file, whose ending names the form where none is given."""
-    from camtool.report.document import ENDINGS, RENDERERS
-
     ending = out.suffix.lower() if out else ""
     text = RENDERERS[form or ENDINGS.get(ending, "table")](document)
     if out is None:
