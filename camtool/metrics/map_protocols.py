@@ -16,6 +16,7 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, NamedTuple, final
 
+import cv2
 import numpy as np
 from pydantic import Field
 
@@ -176,7 +177,22 @@ class MapProtocol(ScoringProtocol):
         trial.mapped, trial.peak, trial.hits = True, found.peak, packed_hits(bits)
 
     def boxes_of(self, values: NDArray[np.uint8]) -> LevelBoxes:
-        """Return the boxes of a map at all levels, as the benchmark has them.
+        """Return the boxes of a map at all levels, and the levels of the rules that look at it.
+
+        Args:
+            values: 8-bit map, shape (224, 224).
+        """
+        boxes, levels = self.contour_boxes(values)
+        peak = int(values.max())
+        # A float holds these counts exactly; np.bincount would take five times as long.
+        counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+        own = otsu_bin(counts), percentile_bin(counts, self.percentile)
+        return LevelBoxes(boxes, levels, [int(self.fixed * peak), *own], peak)
+
+    def contour_boxes(
+        self, values: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return the boxes and levels of `LevelBoxes`, as the benchmark has them.
 
         The box of a contour is (x, y, min(x + w, width - 1), min(y + h, height - 1)), taken as
         inclusive: a pixel too large on two sides unless at the border. At a level without contours
@@ -185,16 +201,14 @@ class MapProtocol(ScoringProtocol):
         Args:
             values: 8-bit map, shape (224, 224).
         """
-        found, peak = self.contours(values), int(values.max())
+        found = self.contours(values)
         height, width = values.shape
         boxes = np.zeros((len(found.boxes) + 1, 4), np.int32)
         np.minimum(found.boxes, (width, height, width - 1, height - 1), out=boxes[:-1])
         levels = np.empty((len(boxes), 2), np.int32)
         # From the map's maximum on no pixel is above the level: there is no contour.
-        levels[:-1], levels[-1] = found.levels, (peak, 255)
-        counts = np.bincount(values.ravel(), minlength=256)
-        own = otsu_bin(counts), percentile_bin(counts, self.percentile)
-        return LevelBoxes(boxes, levels, [int(self.fixed * peak), *own], peak)
+        levels[:-1], levels[-1] = found.levels, (values.max(), 255)
+        return boxes, levels
 
     def values(self, right: NDArray[np.int64], rows: int) -> dict[str, float]:
         """Return the metrics at their best thresholds, in percent by name.

@@ -25,15 +25,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from camtool.kernels import levels_with_overlap
 from camtool.metrics import MaxBoxAcc, MaxBoxAccV2
-from camtool.metrics.outcome import Trial
-from camtool.metrics.protocol import Material
 from camtool.metrics.wsol_frame import eight_bit, map_to_frame
 
 CORES = len(os.sched_getaffinity(0))
 TRUTHS = np.array([[20, 30, 150, 180], [100, 100, 220, 200]])
 METRICS = {"single": MaxBoxAcc(), "multi": MaxBoxAccV2()}
-MATERIAL = Material(MaxBoxAcc().layout(None))
+SHARES = np.array([0.3, 0.5, 0.7])
 
 
 def plain_loop(unit: NDArray[np.float32], *, multi: bool) -> None:
@@ -57,11 +56,10 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def judged(unit: NDArray[np.float32], mode: str) -> Trial:
-    """Judge one map at all thresholds."""
-    protocol, trial, values = METRICS[mode], Trial(boxed=True), eight_bit(unit)
-    protocol.fill(trial, protocol.boxes_of(values), TRUTHS, MATERIAL)
-    return trial
+def judged(unit: NDArray[np.float32], mode: str) -> None:
+    """Compare the boxes of one map at all thresholds with the true ones."""
+    boxes, levels = METRICS[mode].contour_boxes(eight_bit(unit))
+    levels_with_overlap(boxes, levels, TRUTHS, SHARES)
 
 
 def all_cores(units: list[NDArray[np.float32]], mode: str) -> None:
