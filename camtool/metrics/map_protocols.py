@@ -177,11 +177,7 @@ class MapProtocol(ScoringProtocol):
         trial.mapped, trial.peak, trial.hits = True, found.peak, packed_hits(bits)
 
     def boxes_of(self, values: NDArray[np.uint8]) -> LevelBoxes:
-        """Return the boxes of a map at all levels, and the levels of the rules that look at it.
-
-        Args:
-            values: 8-bit map, shape (224, 224).
-        """
+        """Return the boxes of an 8-bit map (224, 224) at all levels, and the rules' own levels."""
         boxes, levels = self.contour_boxes(values)
         peak = int(values.max())
         # A float holds these counts exactly; np.bincount would take five times as long.
