@@ -373,7 +373,7 @@ def write_run(
     pairs = list(found)
     rows = [{"index": i, "name": name, "title": None} for i, name in enumerate(classes)]
     folder = RunFolder(path, Shard(0, 1), len(pairs), dict(identity or {}))
-    with folder.open("a: 1\n"):
+    with folder.open("a: 1\n", lambda *_: []):
         folder.append([p for p, _ in pairs], [list(maps) for _, maps in pairs])
         if finish:
             folder.assemble({"schema_version": 1, "classes": rows, **manifest})

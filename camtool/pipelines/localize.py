@@ -138,13 +138,15 @@ def localize(
             return _whole(folder, folder.images)
     job = _job(folder, experiment, found, known, stop)
     # Only now: a wrong setting must neither leave a folder behind nor cost the run that is there.
-    if overwrite:
-        folder.clear()
-    with folder.open(dump_settings(experiment)):
+    with folder.open(dump_settings(experiment), changed_keys, overwrite=overwrite):
+        if folder.is_finished():  # another process ended it meanwhile
+            folder.tidy()
+            return _whole(folder, folder.images)
         done = folder.done()
         _work(job, done)
         if folder.is_complete():
-            folder.assemble(manifest_of(job.localizer, experiment))
+            ids = (source.image_id for source in found.sources)
+            folder.assemble(manifest_of(job.localizer, experiment), ids)
             return _whole(folder, done)
     return LocalizeResult(folder.path, folder.images, tuple(job.skipped), False, done)
 

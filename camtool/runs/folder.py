@@ -1,9 +1,11 @@
 """Writes a run: opened for an experiment, filled part by part, assembled at the end.
 
-A shard appends parts: `parts/SHARD/START.jsonl` holds the records from START on, and the `.npz`
-of the same name their maps. A part exists once its `.jsonl` does, which is renamed into place
-last; what a kill leaves behind without one is written again. Whoever completes the last part of
-the last shard assembles the run, in the order of the images; doing so twice gives the same bytes.
+A shard appends parts; see `camtool.runs.parts`. Whoever completes the last part of the last shard
+assembles the run, in the order of the images; doing so twice gives the same bytes.
+
+Several processes may come to one folder at any moment. Who writes a run holds `parts/lock`, with
+all others that write it; who clears it for another holds that lock alone. The first to come names
+the run in `parts/run.json`, which is made once and never replaced; all others must be of that run.
 """
 
 from __future__ import annotations
@@ -14,27 +16,38 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from camtool.errors import RunError
-from camtool.runs.maps import pack, unpack
-from camtool.runs.predictions import to_json, to_line
-from camtool.runs.writing import atomic_file, make_folder, run_errors, write_atomically
+from camtool.errors import RunError, shorten
+from camtool.runs.locks import FileLock
+from camtool.runs.maps import pack
+from camtool.runs.parts import Parts, damaged, run_mark
+from camtool.runs.predictions import to_line
+from camtool.runs.writing import atomic_file, make_folder, run_errors, umask, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import IO, Self
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Self
 
     from camtool.structures import Prediction, ScoreMap
 
+    Differences = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
+    """Names what differs between the identity of a folder's run and that of another."""
+
 
 _MAP_FILE_IMAGES: Final = 512
-# In the order in which they are removed: the last tells to the end that this was a run.
-_OWN: Final = ("manifest.json", "predictions.jsonl", "maps", "overlays", "parts", "experiment.yaml")
-
+# In the order in which they are removed: the first two say which run this is and how far, the last
+# tells to the end that it was one. `parts/lock` stays, which is held meanwhile.
+_OWN: Final = (
+    "manifest.json", "parts/run.json", "predictions.jsonl", "maps", "overlays", "parts",
+    "experiment.yaml",
+)  # fmt: skip
+_LOCK: Final = "lock"
 _MARKS: Final = ("manifest.json", "parts/run.json", "experiment.yaml")
 
 
@@ -69,12 +82,12 @@ class Shard:
 
 @final
 class RunFolder:
-    """A run that is being written; a context manager, which holds the shard's lock.
+    """A run that is being written; a context manager, which holds the run's and shard's locks.
 
     Example:
         >>> from camtool.structures import Prediction
         >>> run = RunFolder(Path("run"), Shard(), images=1, identity={"seed": 0})
-        >>> with run.open("run: {seed: 0}"):
+        >>> with run.open("run: {seed: 0}", lambda held, own: []):
         ...     run.append([Prediction("cat", "cat.jpg", (500, 300))], [[]])
         ...     run.assemble({"classes": []})
         >>> run.is_finished(), sorted(path.name for path in run.path.iterdir())
@@ -101,16 +114,19 @@ class RunFolder:
         self.shard = shard
         self.images = images
         self.identity = json.loads(json.dumps(dict(identity)))
-        self._parts = path / "parts" / shard.name
-        self._lock: IO[bytes] | None = None
+        self._named = {**self.identity, "shards": shard.count}
+        self._mark = run_mark(self._named)
+        self._parts = self._parts_of(shard)
+        self._locks = contextlib.ExitStack()
+
+    def _parts_of(self, shard: Shard) -> Parts:
+        return Parts(self.path / "parts" / shard.name, self._mark)
 
     def is_finished(self) -> bool:
         """Tell whether the run is complete, its manifest written."""
         return (self.path / "manifest.json").is_file()
 
-    def check(
-        self, differences: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
-    ) -> None:
+    def check(self, differences: Differences) -> None:
         """Refuse a folder that holds something else.
 
         Raises:
@@ -150,71 +166,74 @@ class RunFolder:
                     f"{self.path}: not empty, and not a run folder: choose another --out"
                 )
 
-    def clear(self) -> None:
-        """Remove what a run has written there, and nothing else.
+    def open(self, experiment: str, differences: Differences, *, overwrite: bool = False) -> Self:
+        """Lock the run and this shard, name the run, and write `experiment.yaml`.
+
+        Args:
+            experiment: the content of `experiment.yaml`.
+            differences: as for `check`; whoever came first has named the run.
+            overwrite: remove what another run has written there, and nothing else.
 
         Raises:
-            RunError: the folder holds files, but no run; or they cannot be removed.
+            RunError: another process is writing this run or clearing it; the folder holds another
+                run, or files but no run; it cannot be written. Nothing has changed then.
         """
         if not any((self.path / name).is_file() for name in _MARKS):
             self._refuse_foreign()
-        with run_errors(self.path):
-            for name in _OWN:
-                target = self.path / name
-                if target.is_dir() and not target.is_symlink():
-                    shutil.rmtree(target)
-                else:
-                    target.unlink(missing_ok=True)
-
-    def open(self, experiment: str) -> Self:
-        """Create the folder, write `experiment.yaml`, and lock this shard.
-
-        Raises:
-            RunError: it cannot be written, or another process is writing this shard.
-        """
-        make_folder(self._parts)
+        make_folder(self.path / "parts")
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
-            self._take_lock()
-            self._write_head(experiment)
+            run_lock = self._taken(self.path / "parts" / _LOCK, shared=not overwrite)
+            if overwrite:
+                self._clear()
+            else:
+                self.check(differences)
+            self._write_head(experiment, differences)
+            if overwrite and not run_lock.take(shared=True):
+                raise self._busy()
+            make_folder(self._parts.folder)
+            self._taken(self._parts.folder / _LOCK, shared=False)
             undo.pop_all()
         return self
 
-    def _take_lock(self) -> None:
-        with run_errors(self._parts):
-            self._lock = (self._parts / "lock").open("wb")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(f"{self.path}: another process is writing this run") from error
-        except OSError:
-            # A file system without locks, as some clusters have: nothing to hold on to.
-            self.close()
+    def _taken(self, path: Path, *, shared: bool) -> FileLock:
+        lock = self._locks.enter_context(FileLock(path))
+        if not lock.take(shared=shared):
+            raise self._busy()
+        return lock
 
-    def _write_head(self, experiment: str) -> None:
-        # Before all else: what identifies the run must be there once anything else is.
-        write_atomically(
-            self.path / "parts" / "run.json",
-            json.dumps({"identity": {**self.identity, "shards": self.shard.count}}),
-        )
-        write_atomically(self.path / "experiment.yaml", experiment)
+    def _busy(self) -> RunError:
+        return RunError(f"{self.path}: another process is writing this run")
+
+    def _clear(self) -> None:
+        with run_errors(self.path):
+            for name in _OWN:
+                _remove(self.path / name, keep=self.path / "parts" / _LOCK)
+
+    def _write_head(self, experiment: str, differences: Differences) -> None:
+        """Name the run where nobody has yet; otherwise it must be this one."""
+        with run_errors(self.path):
+            named = _write_once(self.path / "parts" / "run.json", {"identity": self._named})
+        if not named:
+            self.check(differences)
+        if named or not (self.path / "experiment.yaml").exists():
+            write_atomically(self.path / "experiment.yaml", experiment)
 
     def close(self) -> None:
-        """Release the lock."""
-        if self._lock is not None:
-            self._lock.close()
+        """Release the locks."""
+        self._locks.close()
 
     def __enter__(self) -> Self:
         """Enter the block in which the run is written."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release the lock."""
+        """Release the locks."""
         self.close()
 
     def done(self) -> int:
         """Return how many of the shard's images are in finished parts."""
-        return length_of(self._parts)
+        return self._parts.length()
 
     def append(self, predictions: Sequence[Prediction], maps: Sequence[Sequence[ScoreMap]]) -> None:
         """Add a part: predictions in order, and for each the maps of its classes.
@@ -222,30 +241,29 @@ class RunFolder:
         Raises:
             RunError: it cannot be written.
         """
-        start = self._parts / f"{self.done():08d}"
-        write_atomically(start.with_suffix(".npz"), pack([m for each in maps for m in each]))
-        records = b"".join(to_line(to_json(p)) for p in predictions)
-        write_atomically(start.with_suffix(".jsonl"), records)
+        self._parts.append(predictions, maps)
 
     def is_complete(self) -> bool:
         """Tell whether every shard has all its parts."""
-        count = self.shard.count
-        return all(
-            length_of(self.path / "parts" / s.name) == s.share(self.images)
-            for s in (Shard(i, count) for i in range(count))
-        )
+        shards = (Shard(i, self.shard.count) for i in range(self.shard.count))
+        return all(self._parts_of(s).length() == s.share(self.images) for s in shards)
 
-    def assemble(self, manifest: Mapping[str, Any]) -> None:
+    def assemble(self, manifest: Mapping[str, Any], ids: Iterable[str] | None = None) -> None:
         """Join the parts of all shards into `predictions.jsonl` and `maps/`; manifest last.
 
         Of shards that end at the same time, one assembles and the others wait for it.
 
+        Args:
+            manifest: what it says beside the run's identity and its counts.
+            ids: of all images of the run, in order; None takes the records as they come.
+
         Raises:
-            RunError: it cannot be written, or a part cannot be read.
+            RunError: it cannot be written, a part cannot be read, or the records are not those of
+                the images.
         """
         with run_errors(self.path), self._assembly_lock():
             if not self.is_finished():
-                self._assemble(manifest)
+                self._assemble(manifest, ids)
         self.tidy()
 
     @contextlib.contextmanager
@@ -266,18 +284,22 @@ class RunFolder:
     def tidy(self) -> None:
         """Remove from a finished run its parts and the temporary files that kills left behind."""
         with run_errors(self.path):
-            for folder in (self.path, self.path / "maps", self.path / "overlays"):
-                for file in folder.glob(".*.tmp"):
-                    file.unlink(missing_ok=True)
+            left = (
+                self.path.glob(".*.tmp"),
+                self.path.glob("maps/.*.tmp"),
+                self.path.glob("overlays/**/.*.tmp"),
+            )
+            for file in chain.from_iterable(left):
+                file.unlink(missing_ok=True)
         shutil.rmtree(self.path / "parts", ignore_errors=True)
 
-    def _assemble(self, manifest: Mapping[str, Any]) -> None:
+    def _assemble(self, manifest: Mapping[str, Any], ids: Iterable[str] | None) -> None:
         make_folder(self.path / "maps")
         skipped: list[dict[str, Any]] = []
         pending: list[ScoreMap] = []
         with atomic_file(self.path / "predictions.jsonl") as file:
             number = 0
-            for number, (record, maps) in enumerate(self._in_order(), 1):
+            for number, (record, maps) in enumerate(self._in_order(ids), 1):
                 if "error" in record:
                     skipped.append({k: record[k] for k in ("image_id", "path", "error")})
                 else:
@@ -297,17 +319,22 @@ class RunFolder:
             self.path / "manifest.json", json.dumps(whole, indent=1, ensure_ascii=True) + "\n"
         )
 
-    def _in_order(self) -> Iterator[tuple[dict[str, Any], list[ScoreMap]]]:
-        count = self.shard.count
-        shards = [read_parts(self.path / "parts" / Shard(i, count).name) for i in range(count)]
+    def _in_order(
+        self, ids: Iterable[str] | None
+    ) -> Iterator[tuple[dict[str, Any], list[ScoreMap]]]:
+        count, parts = self.shard.count, self.path / "parts"
+        shards = [self._parts_of(Shard(i, count)).read() for i in range(count)]
+        expected = iter(ids) if ids is not None else repeat(None)
         for number in range(self.images):
             found = next(shards[number % count], None)
             if found is None:
-                raise RunError(
-                    f"{self.path}/parts: damaged (records are missing): start again with"
-                    " --overwrite"
-                )
+                raise damaged(parts, "records are missing")
+            image = next(expected, None)
+            if image is not None and found[0].get("image_id") != image:
+                raise damaged(parts, f"record {number + 1:,} is not that of {shorten(image)}")
             yield found
+        if any(next(shard, None) is not None for shard in shards):
+            raise damaged(parts, "more records than images")
 
     def _place_maps(
         self, record: dict[str, Any], maps: list[ScoreMap], number: int, pending: list[ScoreMap]
@@ -335,34 +362,42 @@ def _map_name(number: int) -> str:
     return f"maps/{number // _MAP_FILE_IMAGES:05d}.npz"
 
 
-def _part_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.jsonl"))
+def _remove(target: Path, keep: Path) -> None:
+    """Remove a file, or a folder with all in it but the file `keep`."""
+    if not target.is_dir() or target.is_symlink():
+        target.unlink(missing_ok=True)
+    elif keep.parent != target:
+        shutil.rmtree(target)
+    else:
+        for inside in target.iterdir():
+            if inside != keep:
+                _remove(inside, keep)
 
 
-def length_of(folder: Path) -> int:
-    """Return the number of records in the parts of one shard."""
-    files = _part_files(folder)
-    if not files:
-        return 0
-    with files[-1].open("rb") as file:
-        return int(files[-1].stem) + sum(1 for _ in file)
-
-
-def read_parts(folder: Path) -> Iterator[tuple[dict[str, Any], list[ScoreMap]]]:
-    """Yield the records of one shard in order, each with the maps of its classes.
-
-    Raises:
-        RunError: a part cannot be read.
-    """
-    for path in _part_files(folder):
-        maps = iter(unpack(path.with_suffix(".npz")))
+def _write_once(path: Path, content: Mapping[str, Any]) -> bool:
+    """Write a file unless it is there; tell whether it was written. Of several, one writes it."""
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~umask())
         try:
-            with path.open("rb") as file:
-                for line in file:
-                    record = json.loads(line)
-                    yield record, [next(maps) for _ in record.get("classes", ())]
-        except (OSError, ValueError, AttributeError, StopIteration) as error:
-            raise RunError(f"{path}: damaged ({error}): start again with --overwrite") from error
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:
+            # A file system without links: whoever makes the file first, writes it.
+            try:
+                with path.open("x") as file:
+                    json.dump(content, file)
+            except FileExistsError:
+                return False
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _pointer() -> Path:

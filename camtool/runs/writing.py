@@ -68,7 +68,7 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
                     file.flush()
                     os.fsync(file.fileno())
             # mkstemp makes private files; a run folder is shared like any other output.
-            Path(name).chmod(0o666 & ~_umask())
+            Path(name).chmod(0o666 & ~umask())
             Path(name).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -91,15 +91,16 @@ def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> 
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def _read_umask() -> int:
+def _readumask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
 
 
-_UMASK = _read_umask()
+_UMASK = _readumask()
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the permission bits that new files do not get."""
     # Read once at import: reading it means setting it, which threads must not do.
     return _UMASK

@@ -45,7 +45,7 @@ def write_run(path, images: int, shards: int = 1, part: int = 4) -> None:
         folder.check(different)
         if folder.is_finished():
             continue
-        with folder.open("a: 1\n"):
+        with folder.open("a: 1\n", different):
             own = list(range(index, images, shards))
             for start in range(0, len(own), part):
                 append(folder, own[start : start + part])

@@ -54,7 +54,7 @@ def test_shards_and_parts_do_not_show(images, tmp_path):
 
 def test_a_run_of_unreadable_images_only(tmp_path):
     folder = RunFolder(tmp_path / "run", Shard(), 1, IDENTITY)
-    with folder.open(""):
+    with folder.open("", different):
         append(folder, [4])
         folder.assemble({})
     assert [p.error for p in read_predictions(tmp_path / "run")] == ["empty file (0 bytes)"]
@@ -63,7 +63,7 @@ def test_a_run_of_unreadable_images_only(tmp_path):
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):
     run = tmp_path / "run"
-    with RunFolder(run, Shard(), 9, IDENTITY).open("a: 1\n") as folder:
+    with RunFolder(run, Shard(), 9, IDENTITY).open("a: 1\n", different) as folder:
         append(folder, [0, 1, 2])
     # What a kill between the two files of a part, or in the middle of one, leaves behind.
     parts = run / "parts" / "00000-of-00001"
@@ -71,7 +71,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
     (parts / ".x.tmp").write_bytes(b"half")
     folder = RunFolder(run, Shard(), 9, IDENTITY)
     folder.check(different)
-    with folder.open("a: 1\n"):
+    with folder.open("a: 1\n", different):
         assert folder.done() == 3
         assert not folder.is_complete()
         append(folder, range(3, 9))
@@ -91,7 +91,7 @@ def test_assembling_twice_changes_nothing(tmp_path):
 def test_a_kill_during_assembly_is_made_good(tmp_path, monkeypatch):
     run = tmp_path / "run"
     folder = RunFolder(run, Shard(), 6, IDENTITY)
-    with folder.open("a: 1\n"):
+    with folder.open("a: 1\n", different):
         append(folder, range(6))
         with monkeypatch.context() as patch:
             patch.setattr("camtool.runs.folder.pack", lambda _: 1 / 0)
@@ -99,7 +99,7 @@ def test_a_kill_during_assembly_is_made_good(tmp_path, monkeypatch):
                 folder.assemble({"schema_version": 1})
     assert not folder.is_finished()
     assert not (run / "predictions.jsonl").exists()
-    with RunFolder(run, Shard(), 6, IDENTITY).open("a: 1\n") as again:
+    with RunFolder(run, Shard(), 6, IDENTITY).open("a: 1\n", different) as again:
         assert again.is_complete()
         again.assemble({"schema_version": 1})
     write_run(tmp_path / "whole", 6)
@@ -117,10 +117,10 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_part(damage, tmp_path):
     run = tmp_path / "run"
-    with RunFolder(run, Shard(), 5, IDENTITY).open("") as folder:
+    with RunFolder(run, Shard(), 5, IDENTITY).open("", different) as folder:
         append(folder, [0, 1, 2])
         append(folder, [3, 4])
-        part = run / "parts" / "00000-of-00001" / "00000000.jsonl"
+        (part,) = (run / "parts" / "00000-of-00001").glob("00000000-*.jsonl")
         part.write_bytes(b"".join(DAMAGES[damage](part.read_bytes().splitlines(keepends=True))))
         with pytest.raises(RunError, match=r"damaged \(.*\): start again with --overwrite$"):
             folder.assemble({})
@@ -130,16 +130,17 @@ def test_a_damaged_part(damage, tmp_path):
 
 def test_damaged_maps_of_a_part(tmp_path):
     run = tmp_path / "run"
-    with RunFolder(run, Shard(), 3, IDENTITY).open("") as folder:
+    with RunFolder(run, Shard(), 3, IDENTITY).open("", different) as folder:
         append(folder, [0, 1, 2])
-        (run / "parts" / "00000-of-00001" / "00000000.npz").write_bytes(b"")
-        with pytest.raises(RunError, match=r"00000000\.npz: not a readable map file"):
+        (maps,) = (run / "parts" / "00000-of-00001").glob("*.npz")
+        maps.write_bytes(b"")
+        with pytest.raises(RunError, match=r"00000000-\w{8}\.npz: not a readable map file"):
             folder.assemble({})
 
 
 def test_a_full_disk(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    with RunFolder(run, Shard(), 6, IDENTITY).open("a: 1\n") as folder:
+    with RunFolder(run, Shard(), 6, IDENTITY).open("a: 1\n", different) as folder:
         append(folder, [0, 1, 2])
 
         def fail(_):

@@ -14,7 +14,11 @@ from tests.runs.sample_run import IDENTITY, append, contents, different, write_r
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path):
     (tmp_path / "precious.txt").write_text("x")
     folder = RunFolder(tmp_path, Shard(), 1, IDENTITY)
-    for action in (lambda: folder.check(different), folder.clear):
+    for action in (
+        lambda: folder.check(different),
+        lambda: folder.open("", different),
+        lambda: folder.open("", different, overwrite=True),
+    ):
         with pytest.raises(RunError) as raised:
             action()
         assert str(raised.value) == (
@@ -29,9 +33,15 @@ def test_clearing_removes_what_is_the_runs_own(tmp_path):
     (run / "overlays").mkdir()
     (run / "overlays" / "a.jpg").write_bytes(b"x")
     (run / "notes.txt").write_text("mine")
-    RunFolder(run, Shard(), 6, IDENTITY).clear()
-    assert contents(run) == {"notes.txt": b"mine"}
-    assert [p.name for p in run.iterdir()] == ["notes.txt"]
+    with RunFolder(run, Shard(), 6, IDENTITY).open("b: 2\n", different, overwrite=True):
+        assert sorted(contents(run)) == [
+            "experiment.yaml",
+            "notes.txt",
+            "parts/00000-of-00001/lock",
+            "parts/lock",
+            "parts/run.json",
+        ]
+    assert (run / "experiment.yaml").read_text() == "b: 2\n"
 
 
 def test_an_empty_or_missing_folder_is_fine(tmp_path):
@@ -48,7 +58,7 @@ def test_another_experiment_is_refused(finished, tmp_path):
     if finished:
         write_run(run, 3)
     else:
-        with RunFolder(run, Shard(), 3, IDENTITY).open("") as folder:
+        with RunFolder(run, Shard(), 3, IDENTITY).open("", different) as folder:
             append(folder, [0])
     before = contents(run)
     other = RunFolder(run, Shard(), 3, {**IDENTITY, "localize": {"cam": {"name": "other"}}})
@@ -61,7 +71,7 @@ def test_another_experiment_is_refused(finished, tmp_path):
 
 
 def test_another_number_of_shards_is_refused(tmp_path):
-    with RunFolder(tmp_path, Shard(0, 2), 3, IDENTITY).open(""):
+    with RunFolder(tmp_path, Shard(0, 2), 3, IDENTITY).open("", different):
         pass
     with pytest.raises(RunError) as raised:
         RunFolder(tmp_path, Shard(0, 3), 3, IDENTITY).check(different)
@@ -87,14 +97,14 @@ def test_a_second_process_is_refused(tmp_path):
     program = (
         "import sys; from pathlib import Path; from camtool.runs import RunFolder, Shard;"
         "folder = RunFolder(Path(sys.argv[1]), Shard(int(sys.argv[2]), 2), 3, {});"
-        "folder.open('').close()"
+        "folder.open('', lambda *_: []).close()"
     )
 
     def other(index: int) -> str:
         arguments = [sys.executable, "-c", program, tmp_path, str(index)]
         return subprocess.run(arguments, capture_output=True, text=True, check=False).stderr
 
-    with RunFolder(tmp_path, Shard(0, 2), 3, {}).open(""):
+    with RunFolder(tmp_path, Shard(0, 2), 3, {}).open("", different):
         assert other(0).endswith(
             f"camtool.errors.RunError: {tmp_path}: another process is writing this run\n"
         )
@@ -105,7 +115,7 @@ def test_a_second_process_is_refused(tmp_path):
 def test_identities_are_compared_as_json(tmp_path):
     """A tuple is written as a list: the same run must not differ from itself."""
     identity = {"classes": ("a", "b")}
-    with RunFolder(tmp_path, Shard(), 3, identity).open(""):
+    with RunFolder(tmp_path, Shard(), 3, identity).open("", different):
         pass
     again = RunFolder(tmp_path, Shard(), 3, identity)
     again.check(different)
