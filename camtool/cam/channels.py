@@ -10,7 +10,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.cam.gradient import ratio
-from camtool.cam.method import Chunk, LayerMethod, Score, check_call, check_probabilities
+from camtool.cam.method import Chunk, LayerMethod, Score, check_call
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -267,12 +267,6 @@ class ReciproCam(ImageByImage):
     score: Score = "probability"
     """The paper's score is the probability."""
 
-    def check(self, classifier: Classifier) -> None:
-        """Refuse one class, whose probability says nothing, and a network without the layer."""
-        if self.score == "probability":
-            check_probabilities(classifier, "score: logit")
-        super().check(classifier)
-
     def one(
         self, captured: Capture, image: Tensor, features: Tensor, logits: Tensor, classes: Tensor
     ) -> Tensor:
@@ -287,7 +281,8 @@ class ReciproCam(ImageByImage):
             left = features * masks[start:stop, None]
             return captured.rescored(image.expand(stop - start, -1, -1, -1), left)
 
-        scores = score_in_chunks(run, len(masks), self.chunk, classes, self.score)
+        asked = captured.classifier.probabilities if self.score == "probability" else None
+        scores = score_in_chunks(run, len(masks), self.chunk, classes, asked)
         return scores.T.reshape(-1, height, width)
 
 

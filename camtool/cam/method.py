@@ -25,7 +25,7 @@ Chunk = Annotated[int, Field(ge=1, le=4096)]
 """Setting: how many variants of an image pass the network at once; the bound on memory."""
 
 Score = Literal["probability", "logit"]
-"""Setting: the class score after softmax, or before."""
+"""Setting: the probability of the class (see `model.scores`), or its score before that."""
 
 
 class MapMethod(Settings, ABC):
@@ -116,18 +116,6 @@ class LayerMethod(MapMethod):
         from camtool.cam.capture import check_layers
 
         check_layers(classifier, self.layers)
-
-
-def check_probabilities(classifier: Classifier, remedy: str) -> None:
-    """Refuse a network of one class for a method that looks at probabilities.
-
-    Raises:
-        ModelError: it has one class.
-    """
-    if classifier.num_classes == 1:
-        raise ModelError(
-            f"{classifier.name} has one class, whose probability is 1 whatever it sees: {remedy}"
-        )
 
 
 def check_mode(classifier: Classifier) -> None:

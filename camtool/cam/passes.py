@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from camtool.cam.method import Score
-
 
 def score_in_chunks(
     run: Callable[[int, int], Tensor],
     count: int,
     chunk: int,
     classes: Tensor,
-    score: Score = "logit",
+    probabilities: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return the scores of some classes for many variants of one image.
 
@@ -33,7 +31,7 @@ def score_in_chunks(
         count: number of variants.
         chunk: largest number of variants in one call.
         classes: class indices, int64 of shape (n,).
-        score: which score.
+        probabilities: makes them of logits; None returns logits.
 
     Returns:
         Scores, float32 of shape (count, n). Chunks only split the batch: what is computed of a
@@ -42,7 +40,8 @@ def score_in_chunks(
     parts = []
     for start in range(0, count, chunk):
         logits = run(start, min(count, start + chunk)).float()
-        parts.append((logits.softmax(1) if score == "probability" else logits)[:, classes])
+        scores = logits if probabilities is None else probabilities(logits)
+        parts.append(scores[:, classes])
     return torch.cat(parts)
 
 

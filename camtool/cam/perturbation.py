@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field, model_validator
 
-from camtool.cam.method import Chunk, MapMethod, Score, check_call, check_probabilities
+from camtool.cam.method import Chunk, MapMethod, Score, check_call
 from camtool.errors import ModelError
 
 if TYPE_CHECKING:
@@ -63,10 +63,6 @@ class Rise(MapMethod):
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the masks, which are the same for every image."""
 
-    def check(self, classifier: Classifier) -> None:
-        """Refuse one class, whose probability says nothing."""
-        check_probabilities(classifier, "use another method")
-
     def maps(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
     ) -> Tensor:
@@ -95,7 +91,7 @@ class Rise(MapMethod):
             logits: Tensor = classifier(image * masks(start, stop)).logits
             return logits
 
-        scores = score_in_chunks(run, self.masks, self.chunk, classes, "probability")
+        scores = score_in_chunks(run, self.masks, self.chunk, classes, classifier.probabilities)
         cells = [max(1, round(n / self.stride)) for n in image.shape[1:]]
         total = scores.new_zeros(len(classes), *cells, dtype=torch.float64)
         # One mask after the other into a sum of doubles: the order of sums is the same whatever
@@ -182,15 +178,13 @@ class Occlusion(MapMethod):
         return self
 
     def check(self, classifier: Classifier) -> None:
-        """Refuse one class, whose probability says nothing, and a square that hides all."""
+        """Refuse a square that hides all."""
         width, height = classifier.spec.size
         if self.side >= max(width, height):
             raise ModelError(
                 f"{classifier.name}: a square of side {self.side} hides its whole input of"
                 f" {width}×{height}: set cam.side to less"
             )
-        if self.score == "probability":
-            check_probabilities(classifier, "score: logit")
 
     def maps(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
@@ -202,7 +196,7 @@ class Occlusion(MapMethod):
 
         check_call(classifier, images, classes)
         logits = forward.logits.float()
-        before = logits.softmax(1) if self.score == "probability" else logits
+        before = classifier.probabilities(logits) if self.score == "probability" else logits
         with torch.no_grad():
             drops = [
                 self._one(classifier, image, c, s[c])
@@ -226,7 +220,8 @@ class Occlusion(MapMethod):
             logits: Tensor = classifier(occluded).logits
             return logits
 
-        after = score_in_chunks(run, len(squares), self.chunk, classes, self.score)
+        asked = classifier.probabilities if self.score == "probability" else None
+        after = score_in_chunks(run, len(squares), self.chunk, classes, asked)
         return spread(before - after, squares, image_hw)
 
 
@@ -288,11 +283,6 @@ class Patches(MapMethod):
                 " score to probability"
             )
         return self
-
-    def check(self, classifier: Classifier) -> None:
-        """Refuse one class, whose probability says nothing."""
-        if self.score == "probability":
-            check_probabilities(classifier, "score: logit")
 
     def maps(
         self, classifier: Classifier, images: Tensor, forward: Forward, classes: Tensor
@@ -367,4 +357,5 @@ class Patches(MapMethod):
                 logits: Tensor = classifier(torch.cat(cut)).logits
             return logits
 
-        return score_in_chunks(run, len(squares), self.chunk, classes, self.score) ** self.power
+        asked = classifier.probabilities if self.score == "probability" else None
+        return score_in_chunks(run, len(squares), self.chunk, classes, asked) ** self.power

@@ -149,7 +149,7 @@ class MaskedBoxes:
         self._classifier = classifier
         self._image = image
         self._chunk = chunk
-        self._before = logits.detach().float().softmax(0)
+        self._before = classifier.probabilities(logits.detach().float())
         self._best = self._before.topk(min(_BEST, len(logits))).indices
         self._after: dict[Bounds, Tensor] = {}
         self.area = image.shape[1] * image.shape[2]
@@ -173,7 +173,8 @@ class MaskedBoxes:
             for one, (y0, x0, y1, x1) in zip(masked, part, strict=True):
                 one[:, y0:y1, x0:x1] = 0
             with torch.no_grad():
-                after = self._classifier(masked).logits.float().softmax(1)
+                logits = self._classifier(masked).logits.float()
+                after = self._classifier.probabilities(logits)
             self._after |= dict(zip(part, after, strict=True))
 
     def drop(self, box: Bounds, index: int | None) -> float:

@@ -194,8 +194,24 @@ def _with_end(settings: ModelSettings, parts: NetworkParts, spec: InputSpec) -> 
         head.dropout = settings.dropout
     classifier = Classifier(settings.backbone, features, head, spec, parts.untrainable)
     if settings.linear_weights is not None:
-        return with_linear_weights(classifier, settings.linear_weights)
+        classifier = with_linear_weights(classifier, settings.linear_weights)
+    set_scores(classifier, settings)
     return classifier
+
+
+def set_scores(classifier: Classifier, settings: ModelSettings) -> None:
+    """Let the network's scores become probabilities as the settings say, where they say it.
+
+    Raises:
+        ModelError: a network of one class with softmax.
+    """
+    if settings.scores == "softmax" and classifier.num_classes == 1:
+        raise ModelError(
+            f"{classifier.name}: model.scores: softmax of one class is 1 whatever it sees: set it"
+            " to sigmoid"
+        )
+    if settings.scores is not None:
+        classifier.scores = settings.scores
 
 
 def _has_new_end(settings: ModelSettings) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING, Literal, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from camtool.models.heads import Head
+
+
+Probabilities = Literal["softmax", "sigmoid"]
+"""How scores become probabilities: one class an image, or each class by itself."""
 
 
 def modules_with_weights(module: nn.Module) -> list[nn.Module]:
@@ -55,6 +59,7 @@ class Classifier(nn.Module):
         self.features = features
         self.head = head
         self.spec = spec
+        self.scores: Probabilities = "softmax" if self.num_classes > 1 else "sigmoid"
         self.class_names: tuple[str, ...] | None = None
         """Names of the classes in the order of the logits, where the weights came with them."""
 
@@ -62,6 +67,14 @@ class Classifier(nn.Module):
         """Return features and logits of `images`, float of shape (B, 3, H, W), normalised."""
         features: Tensor = self.features(images)
         return Forward(features, self.head(features))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the probabilities of classes, of the shape of their `logits` (…, C).
+
+        Softmax, or the sigmoid of each class where the network says by `scores` that an image may
+        have several classes or none.
+        """
+        return logits.softmax(-1) if self.scores == "softmax" else logits.sigmoid()
 
     def train(self, mode: bool = True) -> Classifier:
         """Go into training mode, or out of it.

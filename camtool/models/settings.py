@@ -98,6 +98,11 @@ class ModelSettings(Settings):
     """The end of the network. Null: its own. With one given, any backbone that ends in a grid will
     do, whatever it has behind it."""
 
+    scores: Literal["softmax", "sigmoid"] | None = None
+    """How the network's scores become probabilities: `softmax` for one class an image, `sigmoid`
+    for each class by itself. Null: as its checkpoint was trained (loss `logistic`: sigmoid);
+    otherwise softmax, and sigmoid for a network of one class."""
+
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Probability that training drops an input of the last linear layer. Null: the network's own;
     0 where the end is new."""

@@ -109,6 +109,11 @@ def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> No
     autocast(train.precision, peers.device)
     _check_batch_norm(experiment, peers)
     _check_end(experiment)
+    if experiment.model.scores not in (None, train.loss.scores):
+        raise SettingsError(
+            f"model.scores: {experiment.model.scores}, but train.loss {train.loss.name} trains"
+            f" scores for {train.loss.scores}: leave it out"
+        )
     parts = peers.world * train.accumulate
     if train.batch_size % parts:
         raise SettingsError(

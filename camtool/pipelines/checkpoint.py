@@ -36,6 +36,7 @@ from camtool.runs.checkpoint_store import (
 from camtool.settings import differences, load_settings
 from camtool.settings.yaml_text import to_yaml
 from camtool.training.loop import EpochSums, Position
+from camtool.training.losses import Loss
 from camtool.training.methods import Method, TrainingMethod
 from camtool.training.seeds import get_random_state, set_random_state
 from camtool.training.settings import TrainSettings
@@ -327,7 +328,8 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
 
     description = read_checkpoint(folder)
     bare = model.model_copy(update={"weights": "none", "linear_weights": None})
-    classifier = _method(description, folder).prepare(bare.build(seed, len(read_classes(folder))))
+    method: TrainingMethod = _trained(description, folder, "method", Method)
+    classifier = method.prepare(bare.build(seed, len(read_classes(folder))))
     path = folder / WEIGHTS
     try:
         state = safetensors.torch.load_file(path)
@@ -343,19 +345,20 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
             )
     classifier.load_state_dict(state)
     classifier.spec = _input_of(description, folder, classifier.spec)
+    if model.scores is None:
+        classifier.scores = _trained(description, folder, "loss", Loss).scores
     if model.linear_weights is not None:
         with_linear_weights(classifier.eval(), model.linear_weights)
     return classifier.eval()
 
 
-def _method(description: dict[str, Any], folder: Path) -> TrainingMethod:
-    """The training method, which may have given the network a head of its own."""
+def _trained(description: dict[str, Any], folder: Path, part: str, union: Any) -> Any:  # noqa: ANN401
+    """Return a part of the settings of training, which the network goes on to depend on."""
     try:
-        given = json.dumps(description["experiment"]["train"]["method"])
-        method: TrainingMethod = TypeAdapter(Method).validate_json(given)
+        given = json.dumps(description["experiment"]["train"][part])
+        return TypeAdapter(union).validate_json(given)
     except (KeyError, TypeError, ValidationError) as error:
-        raise ModelError(f"{folder}: damaged: no training method in it ({error})") from error
-    return method
+        raise ModelError(f"{folder}: damaged: no train.{part} in it ({error})") from error
 
 
 def _input_of(description: dict[str, Any], folder: Path, spec: InputSpec) -> InputSpec:

@@ -46,12 +46,17 @@ class BaseClassChoice(Settings, ABC):
 
     @abstractmethod
     def choose(
-        self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
+        self,
+        order: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        targets: Sequence[int],
+        names: NetworkClasses,
     ) -> list[int]:
         """Return the class indices of one image, most probable first.
 
         Args:
             order: all class indices, most probable first.
+            scores: the probability of each class, by its index.
             targets: indices of the true classes.
             names: the network's classes.
         """
@@ -69,11 +74,45 @@ class TopK(BaseClassChoice):
     """Number of classes; the protocols need 5."""
 
     def choose(
-        self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
+        self,
+        order: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        targets: Sequence[int],
+        names: NetworkClasses,
     ) -> list[int]:
         """Return the most probable classes, then the true ones that are not among them."""
-        del names
+        del scores, names
         best = [int(i) for i in order[: self.k]]
+        return best + [t for t in targets if t not in best]
+
+
+@final
+class Above(BaseClassChoice):
+    """The classes above a probability, and the true ones (`--labels`) that are not among them.
+
+    For networks of several classes an image (`model.scores: sigmoid`): an image may have none.
+    """
+
+    summary: ClassVar[str] = "the classes above a probability, and the true ones of --labels"
+
+    name: Literal["above"] = "above"
+
+    probability: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Classes of at least this probability; see `model.scores`."""
+
+    most: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Of more classes, only the most probable."""
+
+    def choose(
+        self,
+        order: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        targets: Sequence[int],
+        names: NetworkClasses,
+    ) -> list[int]:
+        """Return the classes above the probability, then the true ones not among them."""
+        del names
+        best = [int(i) for i in order[: self.most] if scores[i] >= self.probability]
         return best + [t for t in targets if t not in best]
 
 
@@ -99,10 +138,14 @@ class Labels(BaseClassChoice):
             )
 
     def choose(
-        self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
+        self,
+        order: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        targets: Sequence[int],
+        names: NetworkClasses,
     ) -> list[int]:
         """Return the true classes, most probable first."""
-        del names
+        del scores, names
         return [int(i) for i in order if i in targets]
 
 
@@ -128,9 +171,14 @@ class Listed(BaseClassChoice):
             self._index(name, names)
 
     def choose(
-        self, order: NDArray[np.int64], targets: Sequence[int], names: NetworkClasses
+        self,
+        order: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        targets: Sequence[int],
+        names: NetworkClasses,
     ) -> list[int]:
         """Return the listed classes, most probable first."""
+        del scores
         wanted = {self._index(c, names) for c in self.classes} | set(targets)
         return [int(i) for i in order if i in wanted]
 
@@ -146,7 +194,7 @@ class Listed(BaseClassChoice):
         return index
 
 
-ClassChoice = Annotated[TopK | Labels | Listed, Field(discriminator="name")]
+ClassChoice = Annotated[TopK | Above | Labels | Listed, Field(discriminator="name")]
 """Every way to choose classes."""
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from camtool.models.classifier import Classifier, Forward
+    from camtool.models.classifier import Classifier, Forward, Probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,17 +210,19 @@ class Localizer:
     def _run(self, batch: Sequence[PreparedImage]) -> list[NetworkOutput]:
         inputs = [self._input(of_one) for of_one in zip(*(p.views for p in batch), strict=True)]
         forwards = [self.classifier(images) for images in inputs]
-        logits = merge_logits([forward.logits.float() for forward in forwards]).cpu()
+        of_each = [forward.logits.float() for forward in forwards]
+        logits = merge_logits(of_each, self.classifier.scores).cpu()
+        probabilities = self.classifier.probabilities(logits).numpy()
         # Stable: classes of equal score stand in the order of their index.
         order = torch.argsort(logits, dim=1, descending=True, stable=True).numpy()
         chosen = [
-            self.settings.classes.choose(row, p.targets, self.names)
-            for row, p in zip(order, batch, strict=True)
+            self.settings.classes.choose(row, scores, p.targets, self.names)
+            for row, scores, p in zip(order, probabilities, batch, strict=True)
         ]
         of_views = [self._maps(i, f, chosen) for i, f in zip(inputs, forwards, strict=True)]
         how, outputs = self.settings.views, []
         for i, (prepared, classes, scores) in enumerate(
-            zip(batch, chosen, logits.softmax(1).numpy(), strict=True)
+            zip(batch, chosen, probabilities, strict=True)
         ):
             maps = [of_view[i][: len(classes)] for of_view, _ in of_views]
             outputs.append(
@@ -316,18 +318,24 @@ Boxes = list[tuple[ScoredBox, ...]]
 """The boxes of each class."""
 
 
-def merge_logits(logits: Sequence[Tensor]) -> Tensor:
-    """Return logits whose softmax is the mean of the views' softmax outputs.
+def merge_logits(logits: Sequence[Tensor], scores: Probabilities = "softmax") -> Tensor:
+    """Return logits whose probabilities are the mean of the views' probabilities.
 
     Args:
         logits: of each view, shape (B, C), float32.
+        scores: how they become probabilities.
 
     Returns:
         Shape (B, C); the logits of a single view as they are.
     """
     if len(logits) == 1:
         return logits[0]
-    return torch.stack([each.softmax(1) for each in logits]).mean(0).log()
+    if scores == "softmax":
+        return torch.stack([each.softmax(1) for each in logits]).mean(0).log()
+    # By the probability of either side: that next to 1 would have no room left.
+    stacked = torch.stack([each.double() for each in logits])
+    for_it, against = stacked.sigmoid().mean(0), (-stacked).sigmoid().mean(0)
+    return (for_it.log() - against.log()).float()
 
 
 def merge_boxes(

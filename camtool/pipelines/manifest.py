@@ -88,7 +88,11 @@ def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
         "experiment": experiment.model_dump(mode="json"),
         "device": localizer.device.type,
-        "model": {"backbone": localizer.model.backbone, "sha256": localizer.sha256},
+        "model": {
+            "backbone": localizer.model.backbone,
+            "sha256": localizer.sha256,
+            "scores": localizer.classifier.scores,
+        },
         "conventions": {
             "boxes": "half-open [x0, x1) × [y0, y1), pixels of the original image",
             "maps": "class maps on the network's grid, float32, bias not included",

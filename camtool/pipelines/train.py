@@ -159,6 +159,7 @@ class Training:
         classifier = experiment.model.build(
             experiment.run.seed, len(classes), classes.in_imagenet()
         )
+        classifier.scores = experiment.train.loss.scores
         self.loop = assemble(
             experiment, sets, classifier, peers, stop=stop, warn=self._warn,
             save=lambda: self.checkpoints.save(self.loop, self._between()),

@@ -20,6 +20,11 @@ class BaseLoss(Settings, ABC):
     multi_label: ClassVar[bool]
     """Whether an image may have several classes or none."""
 
+    @property
+    def scores(self) -> Literal["softmax", "sigmoid"]:
+        """How the scores of a network that it trained become probabilities."""
+        return "sigmoid" if self.multi_label else "softmax"
+
     @abstractmethod
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss, a scalar.

@@ -108,20 +108,32 @@ def test_from_inference_mode_with_frozen_weights(name):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", BY_PROBABILITY)
+def test_probabilities_of_several_classes_an_image(name):
+    """The score of a class depends on no other class: one more, however sure, changes no map."""
+    network, batch = network_for(name), images(SHAPE, 1)
+    more = copy.deepcopy(network)
+    forward = more.head.forward
+    more.head.forward = lambda features: torch.cat(
+        [forward(features), torch.full((len(features), 1), 50.0)], 1
+    )
+    for each in (network, more):
+        each.scores = "sigmoid"
+    expected = maps_of(VARIANTS[name], network, batch, CLASSES[:1])
+    actual = maps_of(VARIANTS[name], more, batch, CLASSES[:1])
+    torch.testing.assert_close(actual, expected)
+    network.scores = "softmax"
+    assert not torch.allclose(maps_of(VARIANTS[name], network, batch, CLASSES[:1]), expected)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_one_class(name):
+    """Its probability is a sigmoid: softmax would be 1 whatever the network sees."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = TokenNetwork(classes=1) if name in TOKENS else Gap(classes=1)
         network = classifier_of(made, SHAPE)
     method, batch = METHODS[name], images(SHAPE, 1)
-    if name in BY_PROBABILITY:
-        remedy = "score: logit" if "score" in type(method).model_fields else "use another method"
-        with pytest.raises(ModelError, match=f"one class, whose .* it sees: {remedy}"):
-            method.check(network)
-        if remedy != "score: logit":
-            return
-        method = method.model_copy(update={"score": "logit"})
     maps = maps_of(method, network, batch, torch.zeros(1, 1, dtype=torch.int64))
     assert maps.shape[:2] == (1, 1)
     assert maps.isfinite().all()

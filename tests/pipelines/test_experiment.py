@@ -6,13 +6,14 @@ import pytest
 
 from camtool.annotations import NetworkClasses
 from camtool.errors import SettingsError
-from camtool.pipelines.experiment import BaseClassChoice, ClassChoice, Labels, Listed, TopK
+from camtool.pipelines.experiment import Above, BaseClassChoice, ClassChoice, Labels, Listed, TopK
 from camtool.settings import members
 
 NAMES = NetworkClasses(
     tuple(f"n{i}" for i in range(6)), ("dog", "cat", "kit fox", None, None, None)
 )
 ORDER = np.array([3, 1, 5, 0, 2, 4])
+SCORES = np.array([0.3, 0.6, 0.2, 0.9, 0.1, 0.4], np.float32)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,9 @@ ORDER = np.array([3, 1, 5, 0, 2, 4])
         (TopK(k=2), [4, 0], [3, 1, 4, 0]),
         (TopK(), [], [3, 1, 5, 0, 2]),
         (TopK(k=100), [], [3, 1, 5, 0, 2, 4]),
+        (Above(), [], [3, 1]),
+        (Above(probability=0.95), [], []),
+        (Above(probability=0.0, most=3), [4], [3, 1, 5, 4]),
         (Labels(), [], []),
         (Labels(), [4, 5], [5, 4]),
         (Listed(classes=("n0", "cat", "5")), [], [1, 5, 0]),
@@ -31,7 +35,7 @@ ORDER = np.array([3, 1, 5, 0, 2, 4])
     ],
 )
 def test_choice(choice, targets, expected):
-    chosen = choice.choose(ORDER, targets, NAMES)
+    chosen = choice.choose(ORDER, SCORES, targets, NAMES)
     assert chosen == expected
     assert all(type(i) is int for i in chosen)
 
@@ -48,7 +52,7 @@ def test_choice(choice, targets, expected):
 )
 def test_unknown_classes(name, message):
     with pytest.raises(SettingsError) as raised:
-        Listed(classes=(name,)).choose(ORDER, [], NAMES)
+        Listed(classes=(name,)).choose(ORDER, SCORES, [], NAMES)
     assert str(raised.value) == f"localize.classes.classes: {message}"
     with pytest.raises(SettingsError) as checked:
         Listed(classes=("dog", name)).check(NAMES, labelled=True)
@@ -69,6 +73,7 @@ def test_choices_are_told_apart_by_name():
     assert adapter.validate_python({"name": "labels"}) == Labels()
     assert [c.model_fields["name"].default for c in members(ClassChoice, BaseClassChoice)] == [
         "top-k",
+        "above",
         "labels",
         "list",
     ]

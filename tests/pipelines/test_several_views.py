@@ -16,6 +16,14 @@ def test_the_probability_is_the_mean_of_the_views():
     assert merge_logits(logits[:1]) is logits[0]
 
 
+def test_the_mean_of_probabilities_that_do_not_sum_to_1():
+    logits = [torch.tensor([[3.0, -2.0, 60.0, -90.0]]), torch.tensor([[1.0, 4.0, 80.0, -80.0]])]
+    mean = torch.stack([each.double().sigmoid() for each in logits]).mean(0)
+    merged = merge_logits(logits, "sigmoid")
+    torch.testing.assert_close(merged.double().sigmoid(), mean, rtol=1e-5, atol=0)
+    assert merged.isfinite().all()
+
+
 def test_a_class_that_no_view_holds_possible_has_the_probability_0():
     logits = [torch.tensor([[200.0, 0.0, -200.0]])] * 2
     merged = merge_logits(logits)
