@@ -81,6 +81,23 @@ def spec_of(backbone: str, network: nn.Module) -> InputSpec:
     return _torchvision_spec(name)
 
 
+def check_classifier(backbone: str, network: nn.Module) -> None:
+    """Refuse a network that was published without classes: what it answers are no class scores.
+
+    Raises:
+        ModelError: it answers features, or embeddings to be compared with those of texts.
+    """
+    config: dict[str, Any] = getattr(network, "pretrained_cfg", {})
+    embeds = "_clip" in str(config.get("architecture")) and "ft_in" not in str(config.get("tag"))
+    if getattr(network, "num_classes", None) == 0 or embeds:
+        kind = "embeddings for texts" if embeds else "features"
+        raise ModelError(
+            f"{backbone} has no classifier: it was published for its {kind}; `camtool train` puts"
+            " one on it, model.linear_weights gives it classes from a file, or choose another"
+            " backbone"
+        )
+
+
 def leaves(backbone: str) -> tuple[list[Any], list[Any]]:
     """Return the modules and functions that the library declares as not to be traced into."""
     if not backbone.startswith("timm/"):

@@ -9,7 +9,7 @@ from torch import nn
 
 from camtool.errors import ModelError
 from camtool.models import paper_networks
-from camtool.models.backbones import create, leaves, spec_of
+from camtool.models.backbones import check_classifier, create, leaves, spec_of
 from camtool.models.classifier import Classifier, modules_with_weights
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
 from camtool.models.layers import WithConv, convolution, published_start, replace_dilated
@@ -56,13 +56,18 @@ def build(
         torch.manual_seed(seed)
         network = _network(settings, num_classes, known)
         network.module.eval()
+        if num_classes is None and settings.linear_weights is None:
+            check_classifier(settings.backbone, network.module)
         spec = spec_of(settings.backbone, network.module)
         parts = _split_apart(settings, network.module, spec)
         classifier = _with_end(settings, parts, spec)
         new = _new_modules(classifier, network.pretrained)
+        made_of_own = bool(parts.sources) and classifier.head is parts.head
+        if made_of_own and parts.sources <= network.pretrained:
+            new.remove(classifier.head)
         if classifier.head in new and known is None:
             _start_for_pooling(classifier.head)
-    if known is not None:
+    if known is not None and not made_of_own:
         check_kept(network.module, classifier)
     if network.pretrained:
         classifier.mark_new(new)

@@ -36,6 +36,8 @@ class NetworkParts(NamedTuple):
         channels: number of feature channels K.
         classes: number of classes C of the network.
         untrainable: why the features cannot be trained; None if they can.
+        sources: addresses of the network's weights that the head's were made of, where it has not
+            taken over its last layer itself.
     """
 
     features: nn.Module
@@ -43,6 +45,7 @@ class NetworkParts(NamedTuple):
     channels: int
     classes: int
     untrainable: str | None = None
+    sources: frozenset[int] = frozenset()
 
 
 def split_network(
@@ -129,7 +132,9 @@ def _checked_parts(
     head = head_tracer.head(expected.shape[1]).eval() if own_end else None
     if head is not None:
         _check_scores(head_tracer.name, head, grid, expected)
-    return NetworkParts(features, head, grid.shape[1], expected.shape[1], untrainable)
+    channels, classes = grid.shape[1], expected.shape[1]
+    sources = head_tracer.sources if own_end else frozenset()
+    return NetworkParts(features, head, channels, classes, untrainable, sources)
 
 
 def _in_order(cut: fx.GraphModule, head_tracer: HeadTracer) -> nn.Module:

@@ -1,15 +1,14 @@
 """A network as a graph, and the way back in it from the scores to the features behind them.
 
     scores ← [linear] ← [layer norm] ← global pooling ← features
+    scores ← sums of linear layers and batch norms ← global pooling ← features
 
-Dropout, flattening and reshaping between these change no value in evaluation mode and are passed.
-What else stands there makes the scores non-linear in the features, and no exact map exists; a new
-end can still be put on the last grid.
+Dropout, flattening and reshaping change no value in evaluation mode and are passed. What else
+stands there allows no exact map; a new end can still be put on the last grid.
 
-torch.fx writes down one run of the Python code. What the code does only in training (dropout by
-`F.dropout(x, p, self.training)`, stochastic depth, batch norm by function) would be written down as
-in evaluation, and training would silently go without it. So the network is traced in both modes:
-layers whose operations differ are kept whole, as calls of the layer, which minds its own mode.
+torch.fx writes down one run of the Python code. What that does only in training (dropout by
+function, stochastic depth) would be written down as in evaluation, and training would silently go
+without it. So the network is traced in both modes: layers whose operations differ are kept whole.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from __future__ import annotations
 import operator
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +24,7 @@ from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
 from camtool.errors import ModelError
+from camtool.models.affine import AffineEnd, NotAffineError
 from camtool.models.grids import layout_of
 from camtool.models.heads import Head, LinearHead, NormLinearHead, PerClassHead
 from camtool.models.poolings import Gap, Gmp
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, fx
 
+T = TypeVar("T")
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 _PASSED_MODULES = (nn.Identity, *_DROPOUTS, nn.Flatten)
 _PASSED_FUNCTIONS: set[Callable[..., Any]] = {
@@ -73,6 +74,7 @@ class HeadTracer:
         self.network = network
         self.weight: Tensor | None = None
         self.bias: Tensor | None = None
+        self.sources: frozenset[int] = frozenset()
         self.norm: tuple[Tensor | None, Tensor | None, float] | None = None
         self.pooling: Gap | Gmp = Gap()
         self.dropout = 0.0
@@ -87,13 +89,43 @@ class HeadTracer:
 
     def to_features(self) -> fx.Node:
         """Go back to the node whose value is pooled, and return it."""
+        scores = self.node
         while not self._is_pooling():
             if not (self._is_passed() or self._take_linear() or self._take_norm()):
-                raise NoExactMapError(self._complaint())
+                self._to_affine_end(scores)
+                break
             self._step_back()
         self._step_back()
         self.features_label = self._label()
         return self.node
+
+    def _to_affine_end(self, scores: fx.Node) -> None:
+        """Go from the scores to the pooling, where they are affine in what is pooled."""
+        self.weight = self.norm = None
+        end = AffineEnd(
+            self._at(self._is_passed), self._at(self._is_pooling), self._at(self._linear_layer),
+            self._at(self._module),
+        )  # fmt: skip
+        try:
+            linear = end.of(scores)
+        except NotAffineError as error:
+            self.node = error.node
+            raise NoExactMapError(self._complaint()) from error
+        if end.pooled is None or linear.weight is None:
+            raise NoExactMapError(self._complaint())
+        self.weight, self.bias = linear.weight.float(), linear.bias.float()
+        self.sources = linear.sources
+        self.node = end.pooled
+        self._is_pooling()  # which notes the order of the axes
+
+    def _at(self, question: Callable[[], T]) -> Callable[[fx.Node], T]:
+        """Return a question about the node where this stands as one about any node."""
+
+        def asked(node: fx.Node) -> T:
+            self.node = node
+            return question()
+
+        return asked
 
     def to_last_grid(
         self, shapes: dict[fx.Node, tuple[int, ...]], image_hw: tuple[int, int]
@@ -179,18 +211,10 @@ class HeadTracer:
             )
         if self.node.target in ("mean", torch.mean):
             return f"{self.name}: {self._label()} pools not all of a grid before the scores"
-        if isinstance(self._module(), nn.Linear | nn.Conv2d):
-            self._skip_to_activation()
         return (
             f"{self.name}: {self._label()} lies between the pooling and the scores, so the scores"
             f" are not linear in the features"
         )
-
-    def _skip_to_activation(self) -> None:
-        """Go to what the second linear layer feeds: the non-linear layer is the real obstacle."""
-        for user in self.node.users:
-            if not isinstance(self.modules.get(str(user.target)), _PASSED_MODULES):
-                self.node = user
 
     def _is_passed(self) -> bool:
         node = self.node
@@ -212,15 +236,21 @@ class HeadTracer:
     def _take_linear(self) -> bool:
         if self.weight is not None or self.norm is not None:
             return False
+        if (layer := self._linear_layer()) is not None:
+            self.weight, self.bias = layer
+        return self.weight is not None
+
+    def _linear_layer(self) -> tuple[Tensor, Tensor | None] | None:
+        """Return weight and bias of a linear layer; None where this is another node."""
         module = self._module()
         if isinstance(module, nn.Linear) or (
             isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
         ):
-            self.weight, self.bias = module.weight.flatten(1), module.bias
-        elif self.node.op == "call_function" and self.node.target in (F.linear, torch.conv2d):
-            values = [self._value(a) for a in (*self.node.args[1:3], None)]
-            self.weight, self.bias = values[0], values[1]
-        return self.weight is not None
+            return module.weight.flatten(1), module.bias
+        if self.node.op == "call_function" and self.node.target in (F.linear, torch.conv2d):
+            weight, bias, *_ = (self._value(a) for a in (*self.node.args[1:3], None, None))
+            return None if weight is None else (weight.flatten(1), bias)
+        return None
 
     def _take_norm(self) -> bool:
         if self.weight is None or self.norm is not None:

@@ -19,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -283,15 +283,21 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove from a finished run its parts and the temporary files that kills left behind."""
+        parts = self.path / "parts"
+        if not parts.is_dir():
+            self._sweep()
+            return
+        with FileLock(parts / _LOCK) as lock:
+            # Not from under a process that has just begun to write another run here.
+            if lock.take(shared=True) and self.is_finished():
+                self._sweep()
+                shutil.rmtree(parts, ignore_errors=True)
+
+    def _sweep(self) -> None:
         with run_errors(self.path):
-            left = (
-                self.path.glob(".*.tmp"),
-                self.path.glob("maps/.*.tmp"),
-                self.path.glob("overlays/**/.*.tmp"),
-            )
-            for file in chain.from_iterable(left):
-                file.unlink(missing_ok=True)
-        shutil.rmtree(self.path / "parts", ignore_errors=True)
+            for place in (".*.tmp", "maps/.*.tmp", "overlays/**/.*.tmp"):
+                for file in self.path.glob(place):
+                    file.unlink(missing_ok=True)
 
     def _assemble(self, manifest: Mapping[str, Any], ids: Iterable[str] | None) -> None:
         make_folder(self.path / "maps")

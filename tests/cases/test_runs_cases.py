@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-import pytest
-
 from camtool.runs import read_predictions
 from tests.commands import run_alone
 
@@ -24,13 +22,13 @@ def test_networks_of_several_classes_an_image(shared, tmp_path):
     assert max(found["none"].values()) < 0.3
 
 
-@pytest.mark.parametrize("command", ["localize", "train"])
-def test_networks_without_a_classifier(command, shared, tmp_path):
+def test_networks_without_a_classifier(shared, tmp_path):
     """Case 10: a network whose last layer is the identity answers with features."""
     name = "timm/vit_small_patch16_dinov3"
     images = shared / "cases" / "09-train-csv-takes-second-column" / "img"
-    given = [command, "--set", f"model.backbone={name}", "--set", "model.weights=none"]
-    if command == "localize":
-        ran = run_alone(*given, images, "-o", "run", cwd=tmp_path)
-        assert ran.code == 4
-        assert f"{name} has no classifier" in ran.err
+    given = ("--set", f"model.backbone={name}", "--set", "model.weights=none")
+    ran = run_alone("localize", images, *given, "-o", "run", cwd=tmp_path)
+    assert ran.code == 4
+    assert ran.err.startswith(f"camtool: {name} has no classifier: it was published for its")
+    assert not (tmp_path / "run").exists()
+    assert f"{name} has no classifier" in run_alone("models", "--probe", name).out

@@ -37,6 +37,13 @@ FAMILIES = {
     "timm/resnetv2_50": (LinearHead, (96, 64)),
     "timm/dla34": (LinearHead, (64, 96)),
     "timm/tf_efficientnet_lite0": (LinearHead, (96, 128)),
+    # The mean of two last layers, with batch norms before them, or one such layer.
+    "timm/repvit_m0_9": (LinearHead, (96, 128)),
+    "timm/levit_128s": (LinearHead, (224, 224)),
+    "timm/efficientformer_l1": (LinearHead, (224, 224)),
+    "timm/swiftformer_xs": (LinearHead, (96, 128)),
+    "timm/efficientvit_m0": (LinearHead, (224, 224)),
+    "timm/shvit_s1": (LinearHead, (96, 128)),
 }
 
 
@@ -238,3 +245,22 @@ def test_names_are_without_the_library():
         assert known in found
         assert len(set(found)) == len(found)
         assert not any("/" in n for n in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("timm/vit_small_patch16_dinov3", "features"),
+        ("timm/sam2_hiera_tiny", "features"),
+        ("timm/resnet50_clip", "embeddings for texts"),
+    ],
+)
+def test_networks_without_a_classifier(name, kind):
+    """They answer a vector all the same; with classes of their own they can be trained."""
+    with pytest.raises(ModelError) as raised:
+        ModelSettings(backbone=name, weights="none").build()
+    assert str(raised.value).startswith(
+        f"{name} has no classifier: it was published for its {kind}; `camtool train` puts one on it"
+    )
+    if name == "timm/vit_small_patch16_dinov3":
+        assert ModelSettings(backbone=name, weights="none").build(0, 3).num_classes == 3

@@ -40,9 +40,12 @@ def cut(network):
         for module in network.modules():
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
-            if isinstance(module, nn.LayerNorm):
+            if isinstance(module, nn.LayerNorm | nn.BatchNorm1d):
                 nn.init.normal_(module.weight)
                 nn.init.normal_(module.bias)
+            if isinstance(module, nn.BatchNorm1d):
+                nn.init.normal_(module.running_mean)
+                nn.init.uniform_(module.running_var, 0.5, 2)
     return split_network("test/net", network.eval(), EXAMPLE)
 
 
@@ -86,6 +89,26 @@ KNOWN = {
         NormLinearHead,
         Network(lambda m, x: m.fc(F.layer_norm(x.mean((2, 3)), (4,), eps=0.1)), fc=nn.Linear(4, 5)),
     ),
+    "batch norm behind the pooling": (
+        LinearHead,
+        Network(
+            lambda m, x: m.fc(m.norm(x.mean((2, 3)))), norm=nn.BatchNorm1d(4), fc=nn.Linear(4, 5)
+        ),
+    ),
+    "the mean of two heads, each with a batch norm": (
+        LinearHead,
+        Network(
+            lambda m, x: (m.fc(m.one(x.mean((2, 3)))) + m.gc(m.two(x.mean((2, 3))))) / 2,
+            one=nn.BatchNorm1d(4), two=nn.BatchNorm1d(4), fc=nn.Linear(4, 5), gc=nn.Linear(4, 5),
+        ),
+    ),
+    "two linear layers and a scale": (
+        LinearHead,
+        Network(
+            lambda m, x: m.b(m.a(m.drop(x.mean((2, 3))))) * 0.5 + 3.0,
+            drop=nn.Dropout(), a=nn.Linear(4, 6), b=nn.Linear(6, 5, bias=False),
+        ),
+    ),
     "maps of classes": (PerClassHead, Network(lambda _, x: x.mean((2, 3)))),
     "max pooling": (
         LinearHead,
@@ -109,7 +132,7 @@ KNOWN = {
 @torch.inference_mode()
 def test_known_ends(name):
     kind, network = KNOWN[name]
-    features, head, channels, classes, untrainable = cut(network)
+    features, head, channels, classes, untrainable, _ = cut(network)
     assert type(head) is kind
     assert untrainable is None
     batch = torch.randn(2, 3, 6, 10, generator=torch.Generator().manual_seed(0))
@@ -139,6 +162,13 @@ REFUSED = {
     ),
     "layer 'pool' (AdaptiveAvgPool2d) lies between": Network(
         lambda m, x: m.fc(m.pool(x).flatten(1)), pool=nn.AdaptiveAvgPool2d(2), fc=nn.Linear(16, 5)
+    ),
+    "layer 'act' (Sigmoid) lies between the pooling": Network(
+        lambda m, x: (m.a(x.mean((2, 3))) + m.act(m.b(x.mean((2, 3))))) / 2,
+        a=nn.Linear(4, 5), b=nn.Linear(4, 5), act=nn.Sigmoid(),
+    ),
+    "operation 'mul' (mul) lies between the pooling": Network(
+        lambda m, x: m.a(x.mean((2, 3))) * m.b(x.mean((2, 3))), a=nn.Linear(4, 5), b=nn.Linear(4, 5)
     ),
     "takes one token out of the grid": Network(
         lambda m, x: m.fc(x.flatten(2).transpose(1, 2)[:, 0]), fc=nn.Linear(4, 5)

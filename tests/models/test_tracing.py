@@ -122,7 +122,7 @@ def cut(network):
 
 def test_dropout_by_function_within_a_layer():
     network = Network()
-    features, head, *_, untrainable = cut(network)
+    features, head, *_, untrainable, _ = cut(network)
     assert untrainable is None
     assert "blocks.1.0" in {str(n.target) for n in features.graph.nodes}  # kept whole
     twin = copy.deepcopy(features).train()
@@ -137,7 +137,7 @@ def test_dropout_by_function_within_a_layer():
 
 
 def test_a_network_whose_own_forward_changes_is_named():
-    features, head, *_, untrainable = cut(Network(outside=True))
+    features, head, *_, untrainable, _ = cut(Network(outside=True))
     spec = InputSpec((12, 8), (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)
     classifier = Classifier("test/net", features, head, spec, untrainable).eval()
     assert classifier(images((8, 12), 4)).logits.shape == (4, 5)  # it can still localize

@@ -36,9 +36,11 @@ try:
     if overwrite == "no":
         folder.check(different)
         if folder.is_finished():
+            folder.tidy()
             sys.exit(0)
     with folder.open(experiment, different, overwrite=overwrite == "yes"):
         if folder.is_finished():
+            folder.tidy()
             sys.exit(0)
         own = list(range(shard.index, folder.images, shard.count))
         while folder.done() < len(own):
