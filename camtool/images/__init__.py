@@ -6,7 +6,7 @@ from camtool.images.decode import Decoded, ImageSettings
 from camtool.images.find import FoundImages, find_images
 from camtool.images.preprocess import BasePreprocess, CenterCrop, Preprocess, Squeeze
 from camtool.images.sources import ImageSource
-from camtool.images.views import BaseViews, MultiScale, One, TenCrop, Views
+from camtool.images.views import BaseViews, MultiScale, One, TenCrop, Tiles, Views
 
 __all__ = [
     "BasePreprocess",
@@ -21,6 +21,7 @@ __all__ = [
     "Preprocess",
     "Squeeze",
     "TenCrop",
+    "Tiles",
     "Views",
     "find_images",
 ]

@@ -55,7 +55,7 @@ class BaseViews(Settings, ABC):
     Example:
         >>> from camtool.settings import members
         >>> [choice.model_fields["name"].default for choice in members(Views, BaseViews)]
-        ['one', 'multi-scale', 'ten-crop']
+        ['one', 'multi-scale', 'ten-crop', 'tiles']
     """
 
     summary: ClassVar[str]
@@ -220,7 +220,57 @@ class TenCrop(_Merged):
         return (*views, *(view.mirror() for view in views)), region
 
 
-Views = Annotated[One | MultiScale | TenCrop, Field(discriminator="name")]
+@final
+class Tiles(_Merged):
+    """Square parts along the longer side, evenly spread: for very wide or very tall pictures.
+
+    Squeezed to a square, a panorama of 8:1 shows its objects eight times too narrow. A part is as
+    long as the picture is narrow, and longer where `count` of them would leave gaps; parts overlap
+    where they are more than needed. What is cut into parts is what `localize.preprocess` shows.
+    Probabilities are the mean of those of the parts, so a class that fills one of them loses.
+
+    Example:
+        >>> from PIL import Image
+        >>> from camtool.images import Squeeze
+        >>> from camtool.structures import InputSpec
+        >>> spec = InputSpec((224, 224), (0.5,) * 3, (0.5,) * 3, "bilinear", 0.875)
+        >>> views, _ = Tiles(count=3).of(Image.new("RGB", (500, 100)), Squeeze(), spec)
+        >>> [view.region for view in views]
+        [(0.0, 0.0, 166..., 100.0), (166..., 0.0, 333..., 100.0), (333..., 0.0, 500.0, 100.0)]
+    """
+
+    summary: ClassVar[str] = "square parts along the longer side; maps put back in place"
+    paper: ClassVar[str] = ""
+    passes: ClassVar[str] = "n (n = 4 parts)"
+
+    name: Literal["tiles"] = "tiles"
+
+    count: Annotated[int, Field(ge=2, le=64)] = 4
+    """Number of parts of a picture; as many as its longer side has of its shorter one, or more."""
+
+    def of(
+        self, image: Image.Image, preprocess: BasePreprocess, spec: InputSpec
+    ) -> tuple[tuple[View, ...], Region]:
+        """Return the views of a picture, and the region of the picture that they show together."""
+        region = preprocess.region(image.size, spec)
+        size = preprocess.input_size(spec)
+        parts = _tiles(region, self.count)
+        return tuple(View(resample(image, part, size, spec), part) for part in parts), region
+
+
+def _tiles(region: Region, count: int) -> list[Region]:
+    """Return parts of a region along its longer side, the first and the last at its ends."""
+    x0, y0, x1, y1 = region
+    wide = x1 - x0 >= y1 - y0
+    start, stop, short = (x0, x1, y1 - y0) if wide else (y0, y1, x1 - x0)
+    length = max(short, (stop - start) / count)
+    step = (stop - start - length) / (count - 1)
+    spans = [(start + k * step, start + k * step + length) for k in range(count - 1)]
+    spans.append((stop - length, stop))
+    return [(a, y0, b, y1) if wide else (x0, a, x1, b) for a, b in spans]
+
+
+Views = Annotated[One | MultiScale | TenCrop | Tiles, Field(discriminator="name")]
 """Every choice of views."""
 
 

@@ -10,7 +10,6 @@ import json
 import logging
 import pickle
 import platform
-import tempfile
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +33,6 @@ from camtool.runs.checkpoint_store import (
     read_checkpoint,
 )
 from camtool.settings import differences, load_settings
-from camtool.settings.yaml_text import to_yaml
 from camtool.training.loop import EpochSums, Position
 from camtool.training.losses import Loss
 from camtool.training.methods import Method, TrainingMethod
@@ -397,22 +395,13 @@ def with_model(model: Path, config: Path | None, overrides: Sequence[str]) -> Ex
     trained = _section(LocalizeSettings, stored, "localize", folder)
     network = network.model_copy(update={"weights": str(folder)})
     if config is None:
-        return _over(network, trained, overrides)
+        held = {"model": network, "localize": trained}
+        stored = {name: section.model_dump(mode="json") for name, section in held.items()}
+        return load_settings(Experiment, None, overrides, stored=(str(folder), stored))
     given = load_settings(Experiment, config, overrides)
     kept = {k: v for k, v in trained if k not in given.localize.model_fields_set}
     localize = given.localize.model_copy(update=kept)
     return given.model_copy(update={"model": network, "localize": localize})
-
-
-def _over(
-    network: ModelSettings, trained: LocalizeSettings, overrides: Sequence[str]
-) -> Experiment:
-    """Put `--set` over the checkpoint's settings, part by part."""
-    held = {"model": network.model_dump(mode="json"), "localize": trained.model_dump(mode="json")}
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-        file.write(to_yaml(held))
-        file.flush()
-        return load_settings(Experiment, Path(file.name), overrides)
 
 
 def _section(cls: type[S], given: Any, name: str, folder: Path) -> S:  # noqa: ANN401

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from camtool.models.classifier import Classifier, Forward, Probabilities
+
+_MOST_DISTORTED: Final = 4.0
+"""How many times as much along one side as along the other a picture is squeezed unsaid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +199,11 @@ class Localizer:
         views, region = self.settings.views.of(
             image, self.settings.preprocess, self.classifier.spec
         )
+        warnings = (*decoded.warnings, *_distorted(views[0], image.size))
         photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
         picture = self.settings.boxes.picture(image)
         return PreparedImage(
-            source, targets, views, region, image.size, photo, decoded.warnings, picture=picture
+            source, targets, views, region, image.size, photo, warnings, picture=picture
         )
 
     def run(self, batch: Sequence[PreparedImage]) -> list[NetworkOutput]:
@@ -291,6 +296,21 @@ class Localizer:
     ) -> tuple[ScoredBox, ...]:
         rule = self.settings.boxes
         return rule.entered(rule.boxes(score_map, self.names.names[index], prepared.picture), rank)
+
+
+def _distorted(view: View, size: tuple[int, int]) -> tuple[str, ...]:
+    """Return a warning where a picture is squeezed until nothing in it looks like itself."""
+    x0, y0, x1, y1 = view.region
+    height, width = view.pixels.shape[1:]
+    ratio = (x1 - x0) * height / ((y1 - y0) * width)
+    narrow = max(ratio, 1 / ratio)
+    if narrow <= _MOST_DISTORTED:
+        return ()
+    return (
+        f"{size[0]}×{size[1]} pixels are squeezed to {width}×{height}, {narrow:.1f} times as much"
+        f" along one side; localize.views={{name: tiles, count: {math.ceil(narrow)}}} sees it in"
+        " parts",
+    )
 
 
 def _built(model: ModelSettings, seed: int) -> tuple[Classifier, NetworkClasses]:

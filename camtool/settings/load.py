@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +22,7 @@ from camtool.settings.written import Override, Place, Written, dotted, problem, 
 from camtool.settings.yaml_text import MOST_LEVELS, YamlReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 MOST_BYTES = 1_000_000
@@ -31,12 +32,17 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 def load_settings(
-    cls: type[SettingsT], file: Path | None = None, overrides: Sequence[str] = ()
+    cls: type[SettingsT],
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    stored: tuple[str, Mapping[str, Any]] | None = None,
 ) -> SettingsT:
-    """Return the settings: defaults, then `file`, then `overrides` in their order.
+    """Return the settings: defaults, then `file` or `stored`, then `overrides` in their order.
 
     A mapping for a part with a default may leave out `name`: it then means the default's part. What
-    the default object sets differently from its class also holds, unless given.
+    the default object sets differently from its class also holds, unless given. An override of a
+    part's `name` by another drops the settings of the part that stood there.
 
     Example:
         >>> from camtool.boxes import PaperBoxes
@@ -50,12 +56,16 @@ def load_settings(
         cls: the settings class at the root.
         file: a YAML file (UTF-8, one document that is a mapping), or None.
         overrides: `section.key=value`, with a value in YAML.
+        stored: settings that are in no file of the user's, as JSON data, and where they are from.
 
     Raises:
         SettingsError: the file cannot be read, or anything in it or in an override is wrong. All
             problems are listed, one a line, with place, key path and remedy.
     """
-    written = Written({}, {}, {}, Place("settings")) if file is None else _read_file(file)
+    if stored is not None:
+        written = Written(copy.deepcopy(dict(stored[1])), {}, {}, Place(stored[0]))
+    else:
+        written = Written({}, {}, {}, Place("settings")) if file is None else _read_file(file)
     problems = []
     for text in overrides:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from camtool.errors import SettingsError, shorten
@@ -116,12 +116,14 @@ class Written:
         keys: the place of each key and list item.
         values: the place of each scalar.
         root: where to point for what is not written anywhere.
+        overridden: what overrides have set.
     """
 
     data: dict[str, Any]
     keys: dict[KeyPath, Place]
     values: dict[KeyPath, Place]
     root: Place
+    overridden: set[KeyPath] = field(default_factory=set)
 
     def place_of_key(self, path: KeyPath) -> Place:
         """Return the place of the key, or of the nearest section above that is written."""
@@ -135,7 +137,7 @@ class Written:
         return self.values.get(path) or self.place_of_key(path)
 
     def override(self, override: Override) -> None:
-        """Set one value, whatever stood there.
+        """Set one value, whatever stood there; another name clears the part that it named.
 
         Raises:
             SettingsError: the way there leads through something that has no keys.
@@ -152,9 +154,20 @@ class Written:
                 text = f"{dotted(here)} is {described(inner)}, not a section; set it as a whole"
                 raise SettingsError(problem(override.place, override.path, text))
             section = inner
+        if override.path[-1] == "name" and section.get("name", override.value) != override.value:
+            self._clear(section, override.path[:-1])
         section[override.path[-1]] = override.value
         self._forget(override.path)
         self.keys[override.path] = override.place
+        self.overridden.add(override.path)
+
+    def _clear(self, section: dict[str, Any], path: KeyPath) -> None:
+        """Remove what is in a section, but for what an override has put there."""
+        for key in list(section):
+            here = (*path, key)
+            if here not in self.overridden:
+                del section[key]
+                self._forget(here)
 
     def _forget(self, path: KeyPath) -> None:
         for places in (self.keys, self.values):

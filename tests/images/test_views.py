@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pydantic
 import pytest
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
-from camtool.images import BaseViews, CenterCrop, MultiScale, One, Squeeze, TenCrop, Views
+from camtool.images import BaseViews, CenterCrop, MultiScale, One, Squeeze, TenCrop, Tiles, Views
 from camtool.images.preprocess import prepare
 from camtool.images.views import View, merge_maps
 from camtool.settings import members
@@ -165,6 +167,33 @@ def test_a_value_that_is_no_number_stays_one():
     maps[1][0, 2, 0] = np.nan
     merged = merge_maps(maps, views, region, relu=True)[0]
     assert np.isnan(merged[2, 6])
+
+
+@pytest.mark.parametrize("size", [(800, 100), (100, 800), (300, 200), (100, 100), (2000, 100)])
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_tiles_cover_the_picture(size, count):
+    views, region = Tiles(count=count).of(Image.new("RGB", size), Squeeze(), SPEC)
+    assert region == (0, 0, *size)
+    assert len(views) == count
+    along = 0 if size[0] >= size[1] else 1
+    spans = [(v.region[along], v.region[along + 2]) for v in views]
+    assert (spans[0][0], spans[-1][1]) == (0, max(size))
+    for (start, stop), (following, _) in itertools.pairwise(spans):
+        assert start <= following <= stop + 1e-9
+        assert stop - start == pytest.approx(max(min(size), max(size) / count))
+    ones = [np.ones((1, 3, 3), np.float32)] * count
+    np.testing.assert_allclose(merge_maps(ones, views, region), 1, rtol=1e-6)
+
+
+def test_what_a_tile_shows_stays_where_it_is():
+    """Of a strip of eight squares the fifth alone is bright; so is its place in the map."""
+    strip = Image.new("RGB", (800, 100))
+    strip.paste((255, 255, 255), (400, 0, 500, 100))
+    views, region = Tiles(count=8).of(strip, Squeeze(), SPEC)
+    maps = [np.float32([[[v.pixels.mean()] * 2] * 2]) for v in views]
+    merged = merge_maps(maps, views, region)[0]
+    assert merged.shape == (2, 16)
+    assert np.argwhere(merged == merged.max()).tolist() == [[r, c] for r in (0, 1) for c in (8, 9)]
 
 
 @pytest.mark.parametrize("part", members(Views, BaseViews))

@@ -8,6 +8,7 @@ from PIL import Image
 from camtool import Box, CenterCrop, Localizer, LocalizeSettings, ModelSettings, Squeeze
 from camtool.cam import Backprop, GradCam, Occlusion, SelfTaught
 from camtool.errors import ImageReadError, ModelError
+from camtool.images import Tiles
 from camtool.images.sources import FileSource
 from camtool.pipelines.experiment import Labels, Listed, TopK
 from camtool.pipelines.localize import _run_batches
@@ -201,3 +202,18 @@ def test_what_a_method_needs_is_asked_before_the_first_image():
         Localizer(whole)
     with pytest.raises(ModelError, match=r"has no layer 'layer9'; its layers, nearest first"):
         Localizer(RANDOM, LocalizeSettings(cam=GradCam(layer="layer9")))
+
+
+@pytest.mark.parametrize("size", [(400, 90), (90, 400)])
+def test_very_wide_and_very_tall_pictures_are_warned_of(size, tmp_path):
+    path = tmp_path / "strip.png"
+    picture(1).resize(size).save(path)
+    (warning,) = localizer()(path).warnings
+    assert warning == (
+        f"{size[0]}×{size[1]} pixels are squeezed to 96×96, 4.4 times as much along one side;"
+        " localize.views={name: tiles, count: 5} sees it in parts"
+    )
+    assert localizer(views=Tiles(count=5))(path).warnings == ()
+    assert localizer(preprocess=CenterCrop(size=96))(path).warnings == ()
+    picture(1).resize((400, 100)).save(path)
+    assert localizer()(path).warnings == ()

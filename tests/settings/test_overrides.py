@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from camtool.errors import SettingsError
 from camtool.settings import load_settings
 from tests.settings.reading import override_problems, problems, write
 from tests.settings.sample_settings import AllBoxes, Experiment, Localize, PaperBoxes
@@ -40,6 +41,34 @@ def test_values_are_yaml():
 def test_null_in_the_file_gives_way_to_a_section():
     loaded = load_settings(Localize, write("second: null"), ["second.name=all"])
     assert loaded.second == AllBoxes()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["localize.boxes.name=all", "localize.boxes.smallest=7"],
+        ["localize.boxes.smallest=7", "localize.boxes.name=all"],
+    ],
+)
+def test_another_name_drops_the_settings_of_the_former_part(overrides):
+    """Those of the file, not those that are given beside it."""
+    file = write("localize: {boxes: {name: paper, threshold: 0.4, connectivity: 4}}")
+    assert load_settings(Experiment, file, overrides).localize.boxes == AllBoxes(smallest=7)
+    same = load_settings(Experiment, file, ["localize.boxes.name=paper"])
+    assert same.localize.boxes == PaperBoxes(threshold=0.4, connectivity=4)
+    wrong = override_problems("localize.boxes.threshold=0.1", "localize.boxes.name=all")
+    assert "no setting of 'all'; it belongs to 'paper'" in wrong[0]
+
+
+def test_stored_settings_stand_in_the_place_of_a_file():
+    held = {"localize": {"boxes": {"name": "paper", "threshold": 0.4}}}
+    stored = ("runs/a/checkpoints/best", held)
+    loaded = load_settings(Experiment, None, ["localize.boxes.connectivity=4"], stored=stored)
+    assert loaded.localize.boxes == PaperBoxes(threshold=0.4, connectivity=4)
+    assert held == {"localize": {"boxes": {"name": "paper", "threshold": 0.4}}}
+    held["localize"]["boxes"]["threshold"] = "high"
+    with pytest.raises(SettingsError, match=r"^runs/a/checkpoints/best: localize.boxes"):
+        load_settings(Experiment, None, [], stored=stored)
 
 
 @pytest.mark.parametrize(
