@@ -80,6 +80,11 @@ class RunError(CamtoolError):
     exit_code = 6
 
 
+def os_reason(error: OSError) -> str:
+    """Say why the system refused a file."""
+    return error.strerror or str(error) or type(error).__name__
+
+
 def shorten(text: str, limit: int = 80) -> str:
     """Return `text` for a message: control characters escaped, the middle of long text left out."""
     clean = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: 4 * limit])

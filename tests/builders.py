@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from camtool.annotations import AnnotationSet
 from camtool.metrics.outcome import NEVER, PackedOutcome
@@ -65,9 +66,11 @@ def picture(seed: int) -> Image.Image:
 
 
 def save_picture(path: Path, seed: int = 0) -> Path:
-    """Write a `picture` as PNG, whatever the ending of its name."""
+    """Write a `picture` as PNG, whatever the ending of its name; no two files are the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture(seed).save(path, "PNG")
+    info = PngInfo()
+    info.add_text("Title", str(path))
+    picture(seed).save(path, "PNG", pnginfo=info)
     return path
 
 

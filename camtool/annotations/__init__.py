@@ -12,11 +12,12 @@ from camtool.annotations.csv_files import CsvBoxes, CsvLabels
 from camtool.annotations.cub import Cub
 from camtool.annotations.guesses import read_guesses
 from camtool.annotations.kaggle import Kaggle
-from camtool.annotations.reader import NO_CLASS, AnnotationSet, Reader, image_stem
+from camtool.annotations.reader import NO_CLASS, AnnotationSet, Reader
 from camtool.annotations.reading import AnnotationReader, read_annotations, read_labels
 from camtool.annotations.tiny_imagenet import TinyImageNet
 from camtool.annotations.voc_xml import VocXml
 from camtool.annotations.wsol_lists import WsolLists
+from camtool.tables import image_stem
 
 __all__ = [
     "AnnotationReader",

@@ -11,13 +11,13 @@ import gzip
 import io
 import lzma
 import os
-import tarfile
 import zipfile
 import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from camtool.errors import AnnotationError, shorten
+from camtool.errors import AnnotationError, os_reason, shorten
+from camtool.tar import DamagedTarError, TarStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ _BUFFER = 1 << 14  # what is lost at most of an archive that breaks off
 _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 300  # annotations pack about 40:1
 _TELLING = (".xml", "_boxes.txt", "val_annotations.txt", "wnids.txt")
 _LOOKED_AT = 100_000
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 _OPENERS: dict[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
@@ -43,11 +43,6 @@ class Member(NamedTuple):
     name: str
     place: str
     data: bytes
-
-
-def os_reason(error: OSError) -> str:
-    """Say why the system refused a file."""
-    return error.strerror or str(error) or type(error).__name__
 
 
 def archive_kind(head: bytes) -> str | None:
@@ -73,13 +68,11 @@ def archive_names(path: Path, kind: str) -> frozenset[str]:
 
 
 def _tar_names(path: Path) -> Iterator[str]:
-    stream, archive = tar_file(path)
-    with stream, archive:
+    with unpacked(path) as stream:
         try:
-            while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]
-                yield info.name
-        except _DAMAGE:
+            for member in TarStream(stream, seekable=False).members():
+                yield member.name
+        except (DamagedTarError, *_DAMAGE):
             return  # the reader itself reports it
 
 
@@ -159,48 +152,38 @@ def _wanted(name: str, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes) and not name.rpartition("/")[2].startswith(".")
 
 
-def tar_file(path: Path) -> tuple[IO[bytes], tarfile.TarFile]:
-    """Open a tar, packed or not: the unpacked bytes, and the archive over them; both to be closed.
+def unpacked(path: Path) -> IO[bytes]:
+    """Open a tar, packed or not, as the stream of its unpacked bytes.
 
     Raises:
-        AnnotationError: not a tar.
+        AnnotationError: it cannot be opened.
     """
     with _open(path) as file:
         head = file.read(512)
     opener = next((o for magic, o in _OPENERS.items() if head.startswith(magic)), _open)
-    # tarfile seeks five times a member, which gzip does far slower than a buffer.
-    stream = io.BufferedReader(opener(path), _BUFFER)  # type: ignore[type-var]
-    try:
-        return stream, tarfile.open(fileobj=stream, mode="r:")
-    except _DAMAGE as error:
-        stream.close()
-        raise _unreadable(path, error) from error
+    return io.BufferedReader(opener(path), _BUFFER)  # type: ignore[type-var]
 
 
 def _tar(path: Path, suffixes: tuple[str, ...], collector: Collector) -> Iterator[Member]:
-    stream, archive = tar_file(path)
     packed = path.stat().st_size
-    with stream, archive:
+    with unpacked(path) as file:
+        stream = TarStream(file, seekable=False)
         try:
-            while (info := archive.next()) is not None:
-                # The list of members would grow with the archive.
-                archive.members.clear()  # type: ignore[attr-defined]
-                _refuse_bomb(path, packed, info.offset_data + info.size)
-                if not _wanted(info.name, suffixes) or info.isdir():
+            for member in stream.members():
+                _refuse_bomb(path, packed, member.start + member.size)
+                if not _wanted(member.name, suffixes) or member.kind == "folder":
                     continue
-                place = f"{path}: {info.name}"
-                if info.type not in tarfile.REGULAR_TYPES or info.issparse():
+                place = f"{path}: {member.name}"
+                if member.kind != "file":
                     collector.problem(place, "a link or special file, not read")
-                elif _right_size(info.size, place, collector):
-                    stream.seek(info.offset_data)
-                    data = stream.read(info.size)
-                    if len(data) < info.size:
+                elif _right_size(member.size, place, collector):
+                    data = stream.read(member.size)
+                    if len(data) < member.size:
                         raise EOFError
-                    yield Member(info.name, place, data)
-            stream.seek(archive.offset)
-            if stream.read(512).strip(b"\0"):
-                raise tarfile.ReadError("a damaged header")
-        except _DAMAGE as error:
+                    yield Member(member.name, place, data)
+        except (DamagedTarError, *_DAMAGE) as error:
+            if stream.position <= 512:
+                raise _unreadable(path, error) from error
             reason = shorten(str(error)) or "its end is missing"
             collector.problem(str(path), f"damaged archive, not read to its end ({reason})")
 

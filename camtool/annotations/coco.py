@@ -5,20 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, final
 
-from camtool.annotations.archives import os_reason
-from camtool.annotations.reader import (
-    AnnotationSet,
-    Collector,
-    EntryError,
-    FileProbe,
-    Reader,
-    image_stem,
-)
-from camtool.annotations.rows import fit
-from camtool.errors import AnnotationError, shorten
+from camtool.annotations.reader import AnnotationSet, Collector, EntryError, FileProbe, Reader
+from camtool.annotations.rows import Units, fit, scaled_shares
+from camtool.errors import AnnotationError, os_reason, shorten
 from camtool.structures import AnnotatedObject, Annotation, Box
+from camtool.tables import image_stem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _LARGEST_FILE = 2 << 30
@@ -48,6 +42,8 @@ class Coco(Reader):
     layout: ClassVar[str] = '{"images": […], "annotations": [{"bbox": [x, y, w, h], …}], …}'
 
     name: Literal["coco"] = "coco"
+    units: Units = "auto"
+    """`pixels`, `fractions` or `percent` of the image's size; `auto` sees fractions by the box."""
 
     @classmethod
     def recognises(cls, probe: FileProbe) -> bool:
@@ -61,14 +57,18 @@ class Coco(Reader):
         collector = Collector(str(path), self.name)
         lists = _lists(path)
         names = _names(lists["categories"], str(path))
-        by_image: dict[Any, list[tuple[int, _Item]]] = {}
+        categories = _Ids(category.get("id") for category in lists["categories"])
+        images = _Ids(image.get("id") for image in lists["images"])
+        by_image: dict[str, list[tuple[int, _Item]]] = {}
         for position, item in enumerate(lists["annotations"], 1):
-            by_image.setdefault(_key(item.get("image_id")), []).append((position, item))
+            by_image.setdefault(images.key(item.get("image_id")), []).append((position, item))
         for position, image in enumerate(lists["images"], 1):
             place = f"{path}: image {position}"
             items = by_image.pop(_key(image.get("id")), [])
             try:
-                collector.add(_annotation(image, items, names, place, collector), place)
+                collector.add(
+                    self._annotation(image, items, names, categories, place, collector), place
+                )
             except EntryError as error:
                 collector.problem(place, str(error))
         for items in by_image.values():
@@ -76,10 +76,59 @@ class Coco(Reader):
             collector.problem(place, "its image_id is not among the images")
         return collector.finish()
 
+    def _annotation(
+        self,
+        image: _Item,
+        items: list[tuple[int, _Item]],
+        names: dict[str, str],
+        categories: _Ids,
+        place: str,
+        collector: Collector,
+    ) -> Annotation:
+        file_name = image.get("file_name")
+        image_id = image_stem(file_name) if isinstance(file_name, str) else ""
+        if not image_id:
+            raise EntryError("no file_name")
+        if not items:
+            raise EntryError(f"no object: nothing annotates {shorten(image_id)}")
+        size = _size(image, place, collector)
+        objects = []
+        for position, item in items:
+            try:
+                name = names.get(categories.key(item.get("category_id")))
+                if name is None:
+                    raise EntryError("its category_id is not among the categories")
+                box = _box(item.get("bbox"))
+                shares = scaled_shares(box.xyxy, size, self.units, collector)
+                box = shares or fit(box, size, collector.warnings, place)
+            except EntryError as error:
+                raise EntryError(f"annotation {position}: {error}") from error
+            objects.append(AnnotatedObject(name, box, item.get("iscrowd") == 1))
+        return Annotation(image_id, size, tuple(objects))
+
 
 def _key(value: object) -> str:
-    # Lists and dicts are no keys; 1 and "1" are different ids.
-    return repr(value)
+    # Lists and dicts are no keys; 1 and "1" are different ids, where a file has both.
+    try:
+        return repr(value)
+    except ValueError:  # a number of thousands of digits
+        return hex(value) if isinstance(value, int) else "?"
+
+
+class _Ids:
+    """The ids of a list, which other programs may write as text where these are numbers."""
+
+    def __init__(self, ids: Iterable[object]) -> None:
+        self._exact = {_key(value): value for value in ids}
+        self._by_text: dict[str, list[str]] = {}
+        for key, value in self._exact.items():
+            self._by_text.setdefault(_shown(value), []).append(key)
+
+    def key(self, value: object) -> str:
+        """Return the key of the id that is meant: the very one, else the only one of that text."""
+        key = _key(value)
+        others = self._by_text.get(_shown(value), []) if key not in self._exact else []
+        return others[0] if len(others) == 1 else key
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -119,39 +168,13 @@ def _names(categories: list[_Item], source: str) -> dict[str, str]:
     return names
 
 
-def _annotation(
-    image: _Item,
-    items: list[tuple[int, _Item]],
-    names: dict[str, str],
-    place: str,
-    collector: Collector,
-) -> Annotation:
-    file_name = image.get("file_name")
-    image_id = image_stem(file_name) if isinstance(file_name, str) else ""
-    if not image_id:
-        raise EntryError("no file_name")
-    if not items:
-        raise EntryError(f"no object: nothing annotates {shorten(image_id)}")
-    size = _size(image, place, collector)
-    objects = []
-    for position, item in items:
-        try:
-            name = names.get(_key(item.get("category_id")))
-            if name is None:
-                raise EntryError("its category_id is not among the categories")
-            box = fit(_box(item.get("bbox")), size, collector.warnings, place)
-        except EntryError as error:
-            raise EntryError(f"annotation {position}: {error}") from error
-        objects.append(AnnotatedObject(name, box, item.get("iscrowd") == 1))
-    return Annotation(image_id, size, tuple(objects))
-
-
 def _size(image: _Item, place: str, collector: Collector) -> tuple[int, int] | None:
     width, height = image.get("width"), image.get("height")
-    if type(width) is int and type(height) is int and 0 < min(width, height):
-        return width, height
+    if type(width) is int and type(height) is int and 0 < min(width, height) <= _FAR:
+        if max(width, height) <= _FAR:
+            return width, height
     if width or height:
-        size = f"{shorten(str(width), 20)}×{shorten(str(height), 20)}"
+        size = f"{_shown(width)}×{_shown(height)}"
         collector.warnings.add("size ignored", place, size)
     return None
 
@@ -161,8 +184,16 @@ def _box(bbox: object) -> Box:
         raise EntryError("no bbox of four numbers")
     for value in bbox:
         if type(value) not in (int, float) or not -_FAR <= value <= _FAR:
-            raise EntryError(f"bbox holds no number in range: {shorten(str(value), 40)}")
+            raise EntryError(f"bbox holds no number in range: {_shown(value)}")
     x, y, width, height = bbox
     if x + width <= x or y + height <= y:  # also where the sum rounds the side away
         raise EntryError(f"a bbox of {width:g}×{height:g} pixels")
     return Box.from_xywh(x, y, width, height)
+
+
+def _shown(value: object) -> str:
+    # Python refuses to write numbers of thousands of digits.
+    try:
+        return shorten(str(value), 40)
+    except ValueError:
+        return "a number of thousands of digits"

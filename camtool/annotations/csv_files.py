@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, final
 
 from camtool.annotations.reader import (
@@ -13,44 +12,31 @@ from camtool.annotations.reader import (
     FileProbe,
     ImageTable,
     Reader,
-    image_stem,
 )
-from camtool.annotations.rows import box_from_corners, csv_rows, number, numbers
+from camtool.annotations.rows import (
+    Units,
+    box_from_corners,
+    integer,
+    number,
+    numbers,
+    scaled_shares,
+)
 from camtool.errors import AnnotationError, shorten
-from camtool.structures import AnnotatedObject, Annotation
+from camtool.structures import AnnotatedObject, Annotation, Box
+from camtool.tables import (
+    CLASS_COLUMNS,
+    FILE_COLUMNS,
+    Columns,
+    class_of,
+    column_name,
+    columns_of,
+    image_stem,
+    is_image_name,
+    table_rows,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "imageid", "path")
-# In this order, cell by cell: a wnid is the surest, and a row without one may still have a name.
-CLASS_COLUMNS = (
-    "wnid",
-    "class",
-    "label",
-    "class_name",
-    "name",
-    "class_index",
-    "class_id",
-    "class_index_cub",
-)
-_IMAGE_NAME = re.compile(r".+\.[A-Za-z]{3,4}")
-_CLASS = re.compile(r"n[0-9]{8}|[0-9]{1,6}")
-
-
-def class_of(cells: list[str], columns: tuple[int, ...]) -> str | int | None:
-    """Return the class in the first of `columns` that is filled; whole numbers are indices."""
-    text = next((cells[i] for i in columns if i < len(cells) and cells[i]), None)
-    if text is not None and text.isascii() and text.isdigit() and len(text) < 7:
-        return int(text)
-    return text
-
-
-def _named(cells: list[str]) -> tuple[dict[str, int], int | None, tuple[int, ...]]:
-    """Return the places of a header's cells by name, of the image's file and of classes."""
-    names = {cell.lower(): i for i, cell in reversed(list(enumerate(cells)))}
-    image = next((names[n] for n in FILE_COLUMNS if n in names), None)
-    return names, image, tuple(names[n] for n in CLASS_COLUMNS if n in names)
 
 
 @final
@@ -74,40 +60,33 @@ class CsvLabels(Reader):
 
     @classmethod
     def recognises(cls, probe: FileProbe) -> bool:
-        """A header with a file column, or a row of a file name and a class."""
-        return probe.path.suffix.lower() == ".csv" or _header(probe.first_cells) is not None
+        """A header with columns of image and class, or a row of a file name and a class."""
+        if probe.folder or probe.archive:
+            return False
+        if probe.path.suffix.lower() == ".csv":
+            return True
+        try:
+            return bool(columns_of(probe.first_cells, "").classes)
+        except AnnotationError:
+            return False
 
     def read(self, path: Path) -> AnnotationSet:
         """Read all classes; see `Reader.read`."""
         rows = _Rows(Collector(str(path), self.name))
-        columns: tuple[int, tuple[int, ...]] | None = None
-        for line, cells in csv_rows(path):
+        columns: Columns | None = None
+        for line, cells in table_rows(path):
             place = f"{path}:{line}"
             if columns is None:
-                columns = _header(cells)
-                if columns is not None:
+                columns = columns_of(cells, place)
+                if not columns.classes:
+                    raise AnnotationError(
+                        place, f"no column of classes: found {shorten(', '.join(cells))}"
+                    )
+                if columns.header:
                     continue
-                columns = _data_columns(cells, place)
-            image, classes = columns
-            name = cells[image] if len(cells) > image else ""
-            rows.add(image_stem(name), class_of(cells, classes), place)
+            name = cells[columns.image] if len(cells) > columns.image else ""
+            rows.add(image_stem(name), class_of(cells, columns.classes), place)
         return rows.finish()
-
-
-def _header(cells: list[str]) -> tuple[int, tuple[int, ...]] | None:
-    _, image, classes = _named(cells)
-    return None if image is None or not classes else (image, classes)
-
-
-def _data_columns(cells: list[str], place: str) -> tuple[int, tuple[int, ...]]:
-    """Read the first row as data, so that its image is not lost; refuse where that is doubtful."""
-    if len(cells) == 2 and (_IMAGE_NAME.fullmatch(cells[0]) or _CLASS.fullmatch(cells[1])):
-        return 0, (1,)
-    raise AnnotationError(
-        place,
-        f"no header `file,class`: found {shorten(','.join(cells))}; the class may be in a column "
-        f"named {', '.join(CLASS_COLUMNS[:5])} or class_index",
-    )
 
 
 class _Rows:
@@ -142,26 +121,48 @@ class _Rows:
         return self._collector.finish()
 
 
-_BOX_COLUMNS = (
+_CORNERS = (
     ("x0", "y0", "x1", "y1"),
     ("xmin", "ymin", "xmax", "ymax"),
     ("x_min", "y_min", "x_max", "y_max"),
+    ("x1", "y1", "x2", "y2"),
+    ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"),
+    ("left", "top", "right", "bottom"),
+)
+_SIDES = (
+    ("x", "y", "w", "h"),
+    ("x", "y", "width", "height"),
+    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"),
+    ("left", "top", "width", "height"),
+)
+_SIZES = (
+    ("image_width", "image_height"),
+    ("img_width", "img_height"),
+    ("width", "height"),
 )
 
 
 class _Columns(NamedTuple):
+    """Which columns are what: corners, or where `sides` is true left, top, width and height."""
+
     image: int
-    corners: tuple[int, ...]
+    box: tuple[int, ...]
     classes: tuple[int, ...]
-    header: bool
+    size: tuple[int, ...] = ()
+    sides: bool = False
+    header: bool = False
 
 
 @final
 class CsvBoxes(Reader):
-    r"""Boxes as rows `image,x0,y0,x1,y1[,label]`, with or without a header line.
+    r"""Boxes as rows of a table, with or without a header line.
 
-    Image ids are the file names as written, without their image extension. A row that cannot
-    be used leaves its image out.
+    A header says by name which columns are the image, the box (corners, or left, top, width and
+    height), the class and the image's size. Without one, rows are `image,x0,y0,x1,y1[,label]`;
+    where not all of them can be corners, the last two numbers are width and height.
+
+    Image ids are the file names as written, without their image ending. A row that cannot be used
+    leaves its image out.
 
     Example:
         >>> from pathlib import Path
@@ -177,6 +178,9 @@ class CsvBoxes(Reader):
     corners: Literal["half-open", "inclusive", "one-based"] = "inclusive"
     """`inclusive`: 0-based, both corners belong to the box, as in ImageNet's files; `half-open`:
     the far corner is just outside; `one-based`: both belong to it and the first pixel is 1."""
+    units: Units = "auto"
+    """`pixels`, `fractions` or `percent` of the image's size, which columns of that name tell;
+    `auto` sees fractions by the box."""
 
     @classmethod
     def recognises(cls, probe: FileProbe) -> bool:
@@ -187,20 +191,32 @@ class CsvBoxes(Reader):
         """Read all annotations; see `Reader.read`."""
         collector = Collector(str(path), self.name)
         table = ImageTable(collector)
+        sizes: dict[str, tuple[int, int]] = {}
         columns: _Columns | None = None
-        for line, cells in csv_rows(path):
+        for line, cells in table_rows(path):
             if columns is None:
-                columns = _columns(cells)
-                if columns is None:
-                    raise AnnotationError(
-                        f"{path}:{line}",
-                        "no columns image,x0,y0,x1,y1 (found: "
-                        f"{shorten(','.join(cells))}); a list of classes goes with --labels",
-                    )
+                columns = self._first(cells, path, line, collector)
                 if columns.header:
                     continue
-            self._row(cells, columns, f"{path}:{line}", table, collector)
-        return table.finish()
+            self._row(cells, columns, f"{path}:{line}", table, collector, sizes)
+        return table.finish(sizes)
+
+    @staticmethod
+    def _first(cells: list[str], path: Path, line: int, collector: Collector) -> _Columns:
+        """Return which columns are what, by the first row and, without a header, by all."""
+        columns = _columns(cells)
+        if columns is None:
+            raise AnnotationError(
+                f"{path}:{line}",
+                f"no columns image,x0,y0,x1,y1 (found: {shorten(','.join(cells))}); a list of"
+                " classes goes with --labels",
+            )
+        if columns.header or columns.sides or not _has_sides(path, columns.box):
+            return columns
+        collector.warnings.add(
+            "no header, and some rows hold no corners: read as image,x,y,width,height", str(path)
+        )
+        return columns._replace(sides=True)
 
     def _row(
         self,
@@ -209,34 +225,90 @@ class CsvBoxes(Reader):
         place: str,
         table: ImageTable,
         collector: Collector,
+        sizes: dict[str, tuple[int, int]],
     ) -> None:
         image_id = image_stem(cells[columns.image]) if len(cells) > columns.image else ""
         if not image_id:
             collector.problem(place, "no image name in this row")
             return
         try:
-            if len(cells) <= max(columns.corners):
-                raise EntryError(f"{len(cells)} fields, at least {max(columns.corners) + 1} needed")
-            texts = [cells[i] for i in columns.corners]
-            box = box_from_corners(numbers(texts, ("x0", "y0", "x1", "y1")), self.corners)
+            if len(cells) <= (last := max(columns.box)):
+                raise EntryError(f"{len(cells)} fields, at least {last + 1} needed")
+            size = _size(cells, columns.size)
+            if size is not None:
+                sizes[image_id] = size
+            box = self._box(
+                numbers([cells[i] for i in columns.box], _NAMES), columns, size, collector
+            )
         except EntryError as error:
             table.fail(image_id, place, str(error))
         else:
             label = class_of(cells, columns.classes)
             table.add(image_id, NO_CLASS if label is None else label, box, place)
 
+    def _box(
+        self,
+        values: list[float],
+        columns: _Columns,
+        size: tuple[int, int] | None,
+        collector: Collector,
+    ) -> Box:
+        if columns.sides:
+            x, y, width, height = values
+            values = [x, y, x + width, y + height]
+        shares = scaled_shares(values, size, self.units, collector)
+        if shares is not None:
+            return shares
+        # Width and height leave nothing open about which pixels belong to a box.
+        return box_from_corners(values, "half-open" if columns.sides else self.corners)
+
+
+_NAMES = ("x0", "y0", "x1", "y1")
+
 
 def _columns(cells: list[str]) -> _Columns | None:
     """Find the columns in the first row: by name, or by place where it is a row of data."""
-    names, image, classes = _named(cells)
-    corners = next((c for c in _BOX_COLUMNS if all(n in names for n in c)), None)
-    if image is not None and corners is not None:
-        return _Columns(image, tuple(names[n] for n in corners), classes, True)
-    if len(cells) in (5, 6) and cells[0]:
-        try:
-            for cell in cells[1:5]:
-                number(cell, "corner")
-        except EntryError:
-            return None
-        return _Columns(0, (1, 2, 3, 4), tuple(range(5, len(cells))), False)
+    names = {column_name(cell): i for i, cell in reversed(list(enumerate(cells)))}
+    image = next((names[n] for n in FILE_COLUMNS if n in names), None)
+    if image is not None:
+        for kinds, sides in ((_CORNERS, False), (_SIDES, True)):
+            found = next((kind for kind in kinds if all(n in names for n in kind)), None)
+            if found is not None:
+                size = next((s for s in _SIZES if all(n in names for n in (*s,))), ())
+                size = () if set(size) & set(found) else size
+                classes = tuple(names[n] for n in CLASS_COLUMNS if n in names and names[n] != image)
+                places = (tuple(names[n] for n in each) for each in (found, size))
+                return _Columns(image, next(places), classes, next(places), sides, header=True)
+        return None
+    if len(cells) == 8 and is_image_name(cells[5]) and _all_numbers([*cells[1:5], *cells[6:]]):
+        return _Columns(5, (1, 2, 3, 4), (0,), (6, 7), sides=True)  # exports of Make Sense
+    if len(cells) in (5, 6) and cells[0] and _all_numbers(cells[1:5]):
+        return _Columns(0, (1, 2, 3, 4), tuple(range(5, len(cells))))
     return None
+
+
+def _all_numbers(cells: list[str]) -> bool:
+    try:
+        for cell in cells:
+            number(cell, "corner")
+    except EntryError:
+        return False
+    return True
+
+
+def _has_sides(path: Path, places: tuple[int, ...]) -> bool:
+    """Whether some row of a table without a header cannot hold corners."""
+    for _, cells in table_rows(path):
+        if len(cells) > max(places) and _all_numbers([cells[i] for i in places]):
+            x0, y0, x1, y1 = (float(cells[i]) for i in places)
+            if x1 < x0 or y1 < y0:
+                return True
+    return False
+
+
+def _size(cells: list[str], places: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return (width, height) of the image; None where the row does not tell."""
+    if not places or len(cells) <= max(places) or not all(cells[i] for i in places):
+        return None
+    width, height = (integer(cells[i], "image size") for i in places)
+    return (width, height) if min(width, height) > 0 else None

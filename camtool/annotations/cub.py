@@ -11,11 +11,11 @@ from camtool.annotations.reader import (
     FileProbe,
     ImageTable,
     Reader,
-    image_stem,
 )
-from camtool.annotations.rows import data_lines, integer, numbers
+from camtool.annotations.rows import integer, numbers
 from camtool.errors import AnnotationError
 from camtool.structures import Box
+from camtool.tables import data_lines, image_stem
 
 if TYPE_CHECKING:
     from pathlib import Path

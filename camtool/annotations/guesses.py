@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from camtool.annotations.classes import IMAGENET, ImageNetClass
 from camtool.annotations.kaggle import Kaggle, kaggle_groups, kaggle_rows
 from camtool.annotations.reader import EntryError, FileProbe, bulk_creation
-from camtool.annotations.rows import file_lines, integer, number
+from camtool.annotations.rows import integer, number
 from camtool.errors import AnnotationError, EvaluationError, shorten
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
+from camtool.tables import file_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ from camtool.annotations.reader import (
     FileProbe,
     ImageTable,
     Reader,
-    image_stem,
 )
-from camtool.annotations.rows import box_from_corners, csv_rows, numbers
+from camtool.annotations.rows import box_from_corners, numbers
 from camtool.errors import AnnotationError, shorten
+from camtool.tables import image_stem, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def kaggle_rows(path: Path) -> Iterator[tuple[str, str, str]]:
     Raises:
         AnnotationError: another header, or a row without an image.
     """
-    rows = csv_rows(path)
+    rows = table_rows(path)
     line, header = next(rows, (1, [""]))
     if [cell.lower() for cell in header] != _HEADER:
         found = shorten(",".join(header))

@@ -9,20 +9,21 @@ from __future__ import annotations
 import codecs
 import contextlib
 import gc
-import re
+import math
 import sys
 from abc import abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from camtool.annotations.archives import archive_kind, archive_names, os_reason, walk
-from camtool.errors import AnnotationError, shorten
+from camtool.annotations.archives import archive_kind, archive_names, walk
+from camtool.errors import AnnotationError, os_reason, shorten
 from camtool.settings import Settings
 from camtool.structures import AnnotatedObject, Annotation
+from camtool.tables import cells_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from camtool.structures import Box
@@ -31,9 +32,10 @@ NO_CLASS = ""
 """The label of an object whose source gives a box and no class."""
 
 _WARNINGS_PER_KIND = 20
+# Boxes of pictures that all keep to the left upper corner: then they are no pixels.
+_FEWEST_FOR_PERCENT = 10
+_SMALLEST_FOR_PERCENT = 150
 _LONGEST_NAME = 4096
-# Only known extensions: names of CUB-200-2011 hold dots (`001.Black_footed_Albatross`).
-_IMAGE_EXTENSION = re.compile(r"\.(?:jpe?g|jfif|png|bmp|gif|webp|tiff?|ppm|avif)\Z", re.IGNORECASE)
 
 
 class EntryError(Exception):
@@ -65,16 +67,6 @@ class AnnotationSet:
     annotations: dict[str, Annotation]
     problems: list[AnnotationError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-
-
-def image_stem(name: str) -> str:
-    """Return `name` without the extension of an image format; other dots belong to the name.
-
-    Example:
-        >>> image_stem("001.Albatross/a.JPEG"), image_stem("001.Albatross")
-        ('001.Albatross/a', '001.Albatross')
-    """
-    return _IMAGE_EXTENSION.sub("", name)
 
 
 class WarningLog:
@@ -121,6 +113,25 @@ class Collector:
         self._format = format_name
         self._annotations: dict[str, Annotation] = {}
         self._places: dict[str, str] = {}
+        self._largest, self._smallest_side, self._measured = 0.0, math.inf, 0
+
+    def measure(self, xyxy: Sequence[float], size: tuple[int, int] | None) -> None:
+        """Note how large coordinates get, and in how large images: percent shows by that."""
+        if size is not None:
+            self._largest = max(self._largest, *xyxy)
+            self._smallest_side = min(self._smallest_side, *size)
+            self._measured += 1
+
+    def _refuse_percent(self) -> None:
+        few = self._measured < _FEWEST_FOR_PERCENT
+        if few or not 80 < self._largest <= 100 or self._smallest_side < _SMALLEST_FOR_PERCENT:
+            return
+        raise AnnotationError(
+            self.source,
+            f"none of {self._measured:,} boxes reaches beyond 100, in images of at least"
+            f" {self._smallest_side:g} pixels: are these percent? Say so by the format's units"
+            f" (eval.format: {{name: {self._format}, units: percent}}, or pixels)",
+        )
 
     def add(self, annotation: Annotation, place: str) -> None:
         """Take an annotation; of several with one image id the first is kept."""
@@ -150,6 +161,7 @@ class Collector:
         """
         if not self._annotations:
             raise self._nothing()
+        self._refuse_percent()
         return AnnotationSet(
             self.source, self._format, self._annotations, self.problems, self.warnings.texts()
         )
@@ -275,9 +287,8 @@ class FileProbe:
 
     @property
     def first_cells(self) -> list[str]:
-        """The cells of this line, divided by whichever of comma, semicolon and tab it has most."""
-        line = self.first_line
-        return [c.strip().strip('"') for c in line.split(max(",;\t", key=line.count))]
+        """The cells of this line, as a table's first row is divided."""
+        return cells_of(self.first_line, whole=self.path.suffix.lower() == ".txt")
 
     def has_suffix(self, suffix: str) -> bool:
         """Tell whether the folder holds, at any depth, a file with this ending (lower case)."""

@@ -5,101 +5,27 @@ Text is UTF-8; lines are numbered and of bounded length.
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import itertools
 import re
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal
 
-from camtool.annotations.archives import os_reason
 from camtool.annotations.reader import EntryError
-from camtool.errors import AnnotationError, shorten
+from camtool.errors import shorten
 from camtool.geometry import clip
 from camtool.structures import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from camtool.annotations.reader import WarningLog
-
-_LONGEST_LINE = 4 << 20
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-def file_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, line with its end) of a text file.
-
-    Raises:
-        AnnotationError: it cannot be opened, is not UTF-8 (a BOM is fine), or a line is over 4 MB.
-    """
-    try:
-        with path.open("rb") as file:
-            yield from decoded_lines(file, str(path))
-    except OSError as error:
-        raise AnnotationError(str(path), os_reason(error)) from error
-
-
-def decoded_lines(file: IO[bytes], source: str) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, line with its end) of an open file; see `file_lines`."""
-    line_number = 0
-    while line := file.readline(_LONGEST_LINE):
-        line_number += 1
-        place = f"{source}:{line_number}"
-        if len(line) == _LONGEST_LINE:
-            raise AnnotationError(place, f"a line of over {_LONGEST_LINE >> 20} MB")
-        if line_number == 1:
-            if line.startswith(_UTF16):
-                raise AnnotationError(place, "wrong encoding: UTF-16; save it as UTF-8")
-            line = line.removeprefix(codecs.BOM_UTF8)
-        try:
-            yield line_number, line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            byte = line[error.start]
-            raise AnnotationError(
-                place, f"wrong encoding: byte 0x{byte:02x} is not UTF-8; save it as UTF-8"
-            ) from error
-
-
-def data_lines(path: Path, data: bytes | None = None) -> Iterator[tuple[str, str]]:
-    """Yield (place, line without its end) of the lines that are not blank.
-
-    `data` is the content where it does not come from the file itself (an archive's member).
-    """
-    source = str(path)
-    lines = file_lines(path) if data is None else decoded_lines(io.BytesIO(data), source)
-    for line_number, line in lines:
-        text = line.strip("\r\n")
-        if text.strip():
-            yield f"{source}:{line_number}", text
-
-
-def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells without outer blanks) of the rows that are not blank.
-
-    Cells are divided by commas, semicolons or tabs, whichever the first line has most of.
-
-    Raises:
-        AnnotationError: as `file_lines`, or the quoting is broken.
-    """
-    lines = file_lines(path)
-    before, first = next(((i - 1, line) for i, line in lines if line.strip()), (0, ""))
-    texts = itertools.chain([first], (line for _, line in lines))
-    reader = csv.reader(texts, delimiter=max(",;\t", key=first.count), strict=True)
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                yield before + reader.line_num, cells
-    except csv.Error as error:
-        place = f"{path}:{before + reader.line_num}"
-        raise AnnotationError(place, f"not a CSV row: {shorten(str(error))}") from error
-
+    from camtool.annotations.reader import Collector, WarningLog
 
 Corners = Literal["half-open", "inclusive", "one-based"]
 """How corners are meant: 0-based with the far corner outside, 0-based with both corners in the box,
 or 1-based with both corners in the box."""
+
+Units = Literal["auto", "pixels", "fractions", "percent"]
+"""What coordinates count: pixels, or shares of the image's width and height, in [0, 1] or [0, 100].
+`auto`: fractions where all four of a box lie in [0, 1] and are not whole, else pixels; percent is
+refused where it shows."""
 
 _FAR = 1e9  # larger than any image, and exact in every kind of arithmetic
 # Not float(): that takes underscores, digits of other scripts, nan and inf.
@@ -156,6 +82,47 @@ def box_from_corners(xyxy: Sequence[float], corners: Corners) -> Box:
     if corners == "half-open" and (x0 == x1 or y0 == y1):
         raise EntryError(f"the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is empty")
     return _CONVERT[corners](x0, y0, x1, y1)
+
+
+def scaled_shares(
+    xyxy: Sequence[float],
+    size: tuple[int, int] | None,
+    units: Units,
+    collector: Collector,
+) -> Box | None:
+    """Return the box of corners that are shares of the image; None where they are pixels.
+
+    Shares are edges, so no convention of pixels is applied to them.
+
+    Raises:
+        EntryError: the size that they are shares of is not known, or they could be either.
+    """
+    if units == "auto":
+        if max(xyxy) > 1 or min(xyxy) < 0:
+            collector.measure(xyxy, size)
+            return None
+        whole = all(float(value).is_integer() for value in xyxy)
+        if whole and xyxy[2] > xyxy[0] and xyxy[3] > xyxy[1]:
+            raise EntryError(
+                "0 0 1 1 is the whole image as fractions, or a few pixels: set the format's units"
+            )
+        if whole:
+            return None
+    if units == "pixels":
+        return None
+    if size is None:
+        raise EntryError(
+            "coordinates are fractions of the image, whose size the file does not give: add columns"
+            " width and height, or write pixels"
+        )
+    per = 100 if units == "percent" else 1
+    collector.warnings.once(
+        f"coordinates are {'percent' if units == 'percent' else 'fractions'} of the image: scaled"
+        " by its size", collector.source, "",
+    )  # fmt: skip
+    (width, height), (x0, y0, x1, y1) = size, xyxy
+    scaled = x0 * width / per, y0 * height / per, x1 * width / per, y1 * height / per
+    return box_from_corners(scaled, "half-open")
 
 
 def fit(box: Box, size: tuple[int, int] | None, warnings: WarningLog, place: str) -> Box:

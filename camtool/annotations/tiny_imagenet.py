@@ -15,9 +15,9 @@ from camtool.annotations.reader import (
     FileProbe,
     ImageTable,
     Reader,
-    image_stem,
 )
-from camtool.annotations.rows import box_from_corners, data_lines, fit, numbers
+from camtool.annotations.rows import box_from_corners, fit, numbers
+from camtool.tables import data_lines, image_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,19 +15,13 @@ from xml.parsers import expat
 
 from defusedxml.common import DefusedXmlException, EntitiesForbidden
 
-from camtool.annotations.archives import archive_kind, members, os_reason
+from camtool.annotations.archives import archive_kind, members
 from camtool.annotations.classes import IMAGENET
-from camtool.annotations.reader import (
-    AnnotationSet,
-    Collector,
-    EntryError,
-    FileProbe,
-    Reader,
-    image_stem,
-)
-from camtool.annotations.rows import Corners, box_from_corners, fit, number
-from camtool.errors import AnnotationError, shorten
+from camtool.annotations.reader import AnnotationSet, Collector, EntryError, FileProbe, Reader
+from camtool.annotations.rows import Corners, Units, box_from_corners, fit, number, scaled_shares
+from camtool.errors import AnnotationError, os_reason, shorten
 from camtool.structures import AnnotatedObject, Annotation, Box
+from camtool.tables import image_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +33,7 @@ _CHUNK = 1 << 20
 _LARGEST_FILE = 1 << 30
 _LONGEST_NAME = 4096
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_YES = frozenset({"1", "true", "yes", "y", "t"})
 
 
 @final
@@ -66,6 +61,10 @@ class VocXml(Reader):
     origin: Literal["auto", 0, 1] = "auto"
     """Coordinate of the first pixel. `auto`: 0 where every class of the image is a wnid (ImageNet),
     else 1 (PASCAL VOC, LabelImg)."""
+    half_open: bool = False
+    """The far corner is just outside the box, as some exports write it; else it belongs to it."""
+    units: Units = "auto"
+    """`pixels`, `fractions` or `percent` of the image's size; `auto` sees fractions by the box."""
 
     @classmethod
     def recognises(cls, probe: FileProbe) -> bool:
@@ -113,7 +112,7 @@ class VocXml(Reader):
         try:
             image_id = _image_id(raw, place, stem, collector.warnings)
             size = _size(raw, place, collector.warnings)
-            objects = self._objects(raw, size, place, collector.warnings)
+            objects = self._objects(raw, size, place, collector)
             _note_unknown(objects, place, collector.warnings)
             annotation = Annotation(image_id, size, objects)
         except EntryError as error:
@@ -122,7 +121,7 @@ class VocXml(Reader):
             collector.add(annotation, place)
 
     def _objects(
-        self, raw: RawAnnotation, size: tuple[int, int] | None, place: str, warnings: WarningLog
+        self, raw: RawAnnotation, size: tuple[int, int] | None, place: str, collector: Collector
     ) -> tuple[AnnotatedObject, ...]:
         if not raw.objects:
             raise EntryError("no <object> in it")
@@ -132,13 +131,46 @@ class VocXml(Reader):
         objects = []
         for i, texts in enumerate(raw.objects, 1):
             if "bndbox" not in texts:
-                warnings.add("object without <bndbox> left out", f"{place}: object {i}")
+                kind = "object without <bndbox> left out"
+                collector.warnings.add(kind, f"{place}: object {i}")
                 continue
             try:
-                objects.append(_object(texts, corners, size, place, warnings))
+                objects.append(self._object(texts, corners, size, place, collector))
             except EntryError as error:
                 raise EntryError(f"object {i}: {error}") from error
         return tuple(objects)
+
+    def _object(
+        self,
+        texts: dict[str, str],
+        corners: Corners,
+        size: tuple[int, int] | None,
+        place: str,
+        collector: Collector,
+    ) -> AnnotatedObject:
+        if "twice" in texts:
+            raise EntryError(f"two <{texts['twice']}>")
+        label = texts.get("name", "").strip()
+        if not label:
+            raise EntryError("no <name>" if "name" not in texts else "empty <name>")
+        if len(label) > _LONGEST_NAME:
+            raise EntryError(f"a <name> of {len(label):,} characters")
+        try:
+            values = [number(texts[tag], tag) for tag in _CORNERS]
+        except KeyError as error:
+            raise EntryError(f"no <{error.args[0]}> in <bndbox>") from error
+        box = scaled_shares(values, size, self.units, collector)
+        if box is None:
+            box = fit(self._box(values, corners), size, collector.warnings, place)
+        difficult = texts.get("difficult", "").strip().lower() in _YES
+        # One text for all objects of a class, whichever file they are in.
+        return AnnotatedObject(sys.intern(label), box, difficult)
+
+    def _box(self, values: list[float], corners: Corners) -> Box:
+        if not self.half_open:
+            return box_from_corners(values, corners)
+        first = 1 if corners == "one-based" else 0
+        return box_from_corners([value - first for value in values], "half-open")
 
     def _corners(self, raw: RawAnnotation) -> Corners:
         if self.origin != "auto":
@@ -196,36 +228,9 @@ def _size(raw: RawAnnotation, place: str, warnings: WarningLog) -> tuple[int, in
 
 
 def _note_unknown(objects: tuple[AnnotatedObject, ...], place: str, warnings: WarningLog) -> None:
-    for label in {str(item.label) for item in objects}:
+    for label in dict.fromkeys(str(item.label) for item in objects):
         if IMAGENET.by_wnid(label) is None and _WNID.fullmatch(label):
             warnings.once("not one of the 1,000 ImageNet classes", place, label)
-
-
-def _object(
-    texts: dict[str, str],
-    corners: Corners,
-    size: tuple[int, int] | None,
-    place: str,
-    warnings: WarningLog,
-) -> AnnotatedObject:
-    if "twice" in texts:
-        raise EntryError(f"two <{texts['twice']}>")
-    label = texts.get("name", "").strip()
-    if not label:
-        raise EntryError("no <name>" if "name" not in texts else "empty <name>")
-    if len(label) > _LONGEST_NAME:
-        raise EntryError(f"a <name> of {len(label):,} characters")
-    box = fit(_box(texts, corners), size, warnings, place)
-    # One text for all objects of a class, whichever file they are in.
-    return AnnotatedObject(sys.intern(label), box, texts.get("difficult", "").strip() == "1")
-
-
-def _box(texts: dict[str, str], corners: Corners) -> Box:
-    try:
-        values = [number(texts[tag], tag) for tag in _CORNERS]
-    except KeyError as error:
-        raise EntryError(f"no <{error.args[0]}> in <bndbox>") from error
-    return box_from_corners(values, corners)
 
 
 _Node = dict[str, Any]

@@ -12,10 +12,10 @@ from camtool.annotations.reader import (
     FileProbe,
     ImageTable,
     Reader,
-    image_stem,
 )
-from camtool.annotations.rows import box_from_corners, data_lines, fit, integer, numbers
+from camtool.annotations.rows import box_from_corners, fit, integer, numbers
 from camtool.errors import AnnotationError
+from camtool.tables import data_lines, image_stem
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from camtool.annotations import image_stem
 from camtool.errors import DataError, EvaluationError, SettingsError, shorten
+from camtool.tables import image_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

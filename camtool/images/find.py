@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import tarfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -15,17 +12,34 @@ import fsspec
 
 from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource, ImageSource, TarSource, UrlSource
+from camtool.tables import (
+    IMAGE_ENDINGS,
+    Columns,
+    class_of,
+    columns_of,
+    image_stem,
+    is_image_name,
+    table_rows,
+)
+from camtool.tar import DamagedTarError, tar_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-EXTENSIONS: Final = frozenset(
-    ".jpg .jpeg .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pnm .avif".split()
-)
-"""Endings by which a folder's files count as images; what they hold is seen when they are read."""
-
 _LISTS: Final = frozenset({".txt", ".csv"})
-_MAGIC: Final = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P6")
+_FOREIGN: Final = frozenset({"@eadir", "__macosx", "$recycle.bin", "lost+found"})
+"""Folders that systems put beside pictures, in lower case: thumbnails, forks, what was deleted."""
+_MASKS: Final = frozenset({"segmentationclass", "segmentationobject"})
+"""Folders of PASCAL VOC whose pictures are masks, beside `JPEGImages`."""
+_MAGIC: Final = (
+    b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+",
+    b"P1\n", b"P2\n", b"P3\n", b"P4\n", b"P5\n", b"P6\n", b"P4 ", b"P5 ", b"P6 ",
+)  # fmt: skip
+_NO_IMAGES: Final = frozenset(
+    ".txt .csv .tsv .xml .json .jsonl .yaml .yml .toml .md .html .htm .pdf .npy .npz .pt .pth .py"
+    " .tar .tgz .gz .zip .mp4 .mov .avi .log .ini .db .heic .heif .svg .psd .mat .h5".split()
+)
+"""Endings of files that a folder scan need not look into."""
 
 
 @dataclass(slots=True)
@@ -45,7 +59,8 @@ class FoundImages:
 def find_images(arguments: Sequence[str]) -> FoundImages:
     """Find all images of files, folders (recursive), tar shards, lists (.txt, .csv) and URLs.
 
-    Hidden files and folders are left out of a folder; files without an ending are looked into.
+    Hidden files and folders, and runs of `localize`, are left out of a folder; files without an
+    ending, or with one that is not known, are looked into. What is left out is told in one line.
     A name that is not there is an error; a listed image that is not there becomes a row with its
     reason. Image ids are paths relative to the argument, without extension, made longer only
     where two would be equal.
@@ -62,7 +77,8 @@ def find_images(arguments: Sequence[str]) -> FoundImages:
     for argument in arguments:
         named.extend((argument, s) for s in _expand(argument, found.warnings))
     if not named:
-        raise DataError(f"no images in {', '.join(shorten(a) for a in arguments)}")
+        why = f" ({'; '.join(found.warnings[:3])})" if found.warnings else ""
+        raise DataError(f"no images in {', '.join(shorten(a) for a in arguments)}{why}")
     found.sources = _unique(_without_duplicates(named, found.warnings))
     return found
 
@@ -73,7 +89,7 @@ def _expand(argument: str, warnings: list[str]) -> Iterable[ImageSource]:
     path = Path(argument)
     try:
         if path.is_dir():
-            return _folder(path)
+            return _Folder(path, warnings).images()
         if path.is_symlink() or path.exists():
             return _file(path, warnings)
     except OSError as error:
@@ -89,40 +105,123 @@ def _file(path: Path, warnings: list[str]) -> Iterable[ImageSource]:
             " first (the images in it are compressed already)"
         )
     if suffix == ".tar":
-        return _tar(path)
+        return _tar(path, warnings)
     if suffix in _LISTS:
         return _list(path, warnings)
     return [FileSource(path.name, str(path))]
 
 
-def _folder(root: Path) -> Iterator[ImageSource]:
-    def fail(error: OSError) -> None:
-        raise DataError(f"{shorten(str(error.filename))}: {error.strerror}") from error
+class _Folder:
+    """A scan of one folder: the images in it, and what was left out."""
 
-    seen: set[tuple[int, int]] = set()
-    files: list[str] = []
-    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
-        here = Path(folder).stat()
-        if (here.st_dev, here.st_ino) in seen:  # a link that leads back
-            folders.clear()
+    def __init__(self, root: Path, warnings: list[str]) -> None:
+        self._root, self._warnings = root, warnings
+        self._left_out: Counter[str] = Counter()
+        self._heic: list[str] = []
+        self._runs: list[str] = []
+        self._masks: list[str] = []
+
+    def images(self) -> list[ImageSource]:
+        """Return the images, in the order of their paths.
+
+        Raises:
+            DataError: the folder cannot be read, or is a run, whose pictures are overlays.
+        """
+        if is_run_folder(self._root):
+            raise DataError(
+                f"{shorten(str(self._root))}: a run of camtool, whose pictures are overlays; name"
+                " the folder of the images"
+            )
+
+        def fail(error: OSError) -> None:
+            raise DataError(f"{shorten(str(error.filename))}: {error.strerror}") from error
+
+        seen: set[tuple[int, int]] = set()
+        files: list[str] = []
+        for folder, folders, names in os.walk(self._root, onerror=fail, followlinks=True):
+            here = Path(folder).stat()
+            if (here.st_dev, here.st_ino) in seen:  # a link that leads back
+                folders.clear()
+                continue
+            seen.add((here.st_dev, here.st_ino))
+            folders[:] = self._entered(Path(folder), folders)
+            base = Path(folder).relative_to(self._root)
+            files.extend(str(base / n) for n in names if self._is_image(Path(folder), n))
+        self._tell()
+        ordered = sorted(files, key=lambda f: PurePosixPath(f).parts)
+        return [FileSource(name, str(self._root / name)) for name in ordered]
+
+    def _entered(self, folder: Path, names: list[str]) -> list[str]:
+        """Return the folders to go into."""
+        kept = []
+        devkit = any(name.lower() == "jpegimages" for name in names)
+        for name in names:
+            if name.startswith(".") or name.lower() in _FOREIGN:
+                continue
+            if is_run_folder(folder / name):
+                self._runs.append(name)
+            elif devkit and name.lower() in _MASKS:
+                self._masks.append(name)
+            else:
+                kept.append(name)
+        return kept
+
+    def _is_image(self, folder: Path, name: str) -> bool:
+        if name.startswith("."):
+            return False
+        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (called for every file of a scan)
+        if suffix in IMAGE_ENDINGS:
+            return True
+        if suffix not in _NO_IMAGES and _holds_image(folder / name):
+            return True
+        if suffix in (".heic", ".heif"):
+            self._heic.append(name)
+        else:
+            self._left_out[suffix or "no ending"] += 1
+        return False
+
+    def _tell(self) -> None:
+        place = shorten(str(self._root))
+        if self._heic:
+            first = ", ".join(shorten(name) for name in sorted(self._heic)[:3])
+            self._warnings.append(
+                f"{place}: {len(self._heic):,} HEIC photos left out, which are not read"
+                f" ({first}{'…' if len(self._heic) > 3 else ''}); convert them to JPEG first, e.g."
+                " magick mogrify -format jpg *.HEIC"
+            )
+        counts = sorted(self._left_out.items(), key=lambda kind: (-kind[1], kind[0]))
+        kinds = [f"{count:,} {kind}" for kind, count in counts[:6]]
+        if kinds:
+            total = sum(self._left_out.values())
+            more = "" if len(self._left_out) <= 6 else ", …"
+            self._warnings.append(
+                f"{place}: {total:,} files are no images by name and content, and left out"
+                f" ({', '.join(shorten(k, 30) for k in kinds)}{more})"
+            )
+        for what, names in (("runs of camtool", self._runs), ("folders of masks", self._masks)):
+            if names:
+                listed = ", ".join(shorten(name, 40) for name in sorted(names)[:3])
+                self._warnings.append(f"{place}: {what} in it are left out ({listed})")
+
+
+def is_left_out(folder: Path) -> bool:
+    """Whether a scan does not go into a folder: a hidden or foreign one, or a run."""
+    name = folder.name
+    return name.startswith(".") or name.lower() in _FOREIGN or is_run_folder(folder)
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a folder is a run that this program wrote, finished or not."""
+    for name in ("manifest.json", "parts/run.json", "checkpoints/.lock"):
+        file = path / name
+        try:
+            with file.open("rb") as stream:
+                head = stream.read(4096)
+        except OSError:
             continue
-        seen.add((here.st_dev, here.st_ino))
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        base = Path(folder).relative_to(root)
-        files.extend(str(base / n) for n in names if _is_image_name(Path(folder), n))
-    for name in sorted(files, key=lambda f: PurePosixPath(f).parts):
-        yield FileSource(name, str(root / name))
-
-
-def _is_image_name(folder: Path, name: str) -> bool:
-    if name.startswith("."):
-        return False
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (called for every file of a scan)
-    if suffix in EXTENSIONS:
-        return True
-    if suffix:
-        return False
-    return _holds_image(folder / name)
+        if name != "manifest.json" or (b'"program"' in head and b'"camtool"' in head):
+            return True
+    return False
 
 
 def _holds_image(path: Path) -> bool:
@@ -130,37 +229,62 @@ def _holds_image(path: Path) -> bool:
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            return file.read(8).startswith(_MAGIC)
+            head = file.read(16)
     except OSError:
         return False
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    avif = head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis")
+    return webp or avif or head.startswith(_MAGIC)
 
 
-def _tar(path: Path) -> Iterator[ImageSource]:
+def _tar(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
+    others: Counter[str] = Counter()
     try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if member.isfile() and _is_tar_image(member.name):
-                    place = f"{path}:{member.name}"
-                    yield TarSource(
-                        member.name, place, (), str(path), member.offset_data, member.size
-                    )
-    except (tarfile.TarError, OSError, EOFError) as error:
+        for member in tar_members(path):
+            if not _is_tar_image(member.name):
+                continue
+            if member.kind == "folder":
+                continue
+            if member.kind != "file":
+                others[f"{member.kind}s" if member.kind == "link" else f"{member.kind} files"] += 1
+                continue
+            place = f"{path}:{member.name}"
+            yield TarSource(member.name, place, (), str(path), member.start, member.size)
+    except DamagedTarError as error:
         raise DataError(f"{shorten(str(path))}: not a readable tar file ({error})") from error
+    if others:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in others.items())
+        warnings.append(f"{shorten(str(path))}: not read, since they hold no image: {kinds}")
 
 
 def _is_tar_image(name: str) -> bool:
     path = PurePosixPath(name)
-    return not path.name.startswith(".") and path.suffix.lower() in EXTENSIONS
+    hidden = path.name.startswith(".") or any(part.lower() in _FOREIGN for part in path.parts)
+    return not hidden and is_image_name(path.name)
 
 
 def _list(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
     listed = read_list(path)
     warnings.extend(listed.warnings)
+    if listed.repeats:
+        warnings.append(
+            f"{shorten(str(path))}: {listed.repeats:,} lines repeat an image: each is used once"
+        )
+    windows = 0
     for name, labels in listed.entries.items():
         if "://" in name:
             yield UrlSource(name.split("://", 1)[1], name, labels)
         else:
-            yield FileSource(name, str(path.parent / name), labels)
+            place = _located(name, path)
+            windows += "\\" in name and not Path(place).exists()
+            if "\\" in name and "\\" not in place:
+                name = name.replace("\\", "/")
+            yield FileSource(name, place, labels)
+    if windows:
+        warnings.append(
+            f"{shorten(str(path))}: {windows:,} names hold a backslash and are no files here: paths"
+            " of Windows? Write / between folders"
+        )
 
 
 def _url(url: str) -> Iterator[ImageSource]:
@@ -168,7 +292,7 @@ def _url(url: str) -> Iterator[ImageSource]:
         system, root = fsspec.core.url_to_fs(url)
         paths = sorted(system.find(root)) if system.isdir(root) else [root]
         for path in paths:
-            if path == root or PurePosixPath(path).suffix.lower() in EXTENSIONS:
+            if path == root or is_image_name(path):
                 name = path[len(root) :].lstrip("/") or PurePosixPath(path).name
                 yield UrlSource(name, system.unstrip_protocol(path))
     except (OSError, ImportError, ValueError) as error:
@@ -206,13 +330,9 @@ def _unique(named: list[tuple[str, ImageSource]]) -> list[ImageSource]:
 
 def _id_forms(argument: str, source: ImageSource) -> tuple[str, str, str, str]:
     name = _inside(source.image_id)
-    stem = str(PurePosixPath(name).with_suffix("")) if _has_extension(name) else name
+    stem = image_stem(name)
     root = PurePosixPath(argument.rstrip("/")).name
     return stem, name, f"{root}/{name}", _inside(source.path)
-
-
-def _has_extension(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
 def _inside(name: str) -> str:
@@ -221,89 +341,54 @@ def _inside(name: str) -> str:
     return "/".join(parts) or "image"
 
 
-_FILE_COLUMNS: Final = ("file", "filename", "image", "image_id", "path", "imageid")
-_CLASS_COLUMNS: Final = ("wnid", "class", "label", "class_name", "name", "class_index")
-_MAX_BYTES: Final = 1 << 30
-
-
 @dataclass(slots=True)
 class ImageList:
-    """Entries by name, in file order, with the classes that the list gives; and warnings."""
+    """Entries by name, in file order, with the classes that the list gives; and warnings.
+
+    Attributes:
+        entries: true classes by the name of the image.
+        warnings: what was odd.
+        repeats: lines that say again what another has said.
+    """
 
     entries: dict[str, tuple[str | int, ...]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    repeats: int = 0
 
 
 def read_list(path: Path) -> ImageList:
-    """Read a list of images; names are relative to the list's folder.
+    r"""Read a list of images, one a line, or a table of images and classes; see `camtool.tables`.
 
-    A `.csv` may have a header (`file,class`, in any of the usual names); without one, every line
-    is an entry. The same image twice is used once, with a warning; with another class it keeps
-    none of them.
+    Example:
+        >>> _ = Path("list.csv").write_text("file,class\na.jpg,cat\n")
+        >>> read_list(Path("list.csv")).entries
+        {'a.jpg': ('cat',)}
 
     Raises:
-        DataError: not readable, not UTF-8, empty, or a line lacks its class.
+        DataError: not readable, not UTF-8, empty, or its columns are not understood.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{shorten(str(path))}: too large for a list of images")
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = 1 + error.object[: error.start].count(b"\n")
-        raise DataError(
-            f"{shorten(str(path))}:{line}: not UTF-8; save the list as UTF-8"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{shorten(str(path))}: cannot be read ({error.strerror})") from error
     result = ImageList()
-    if path.suffix.lower() == ".csv":
-        _read_csv(path, text, result)
-    else:
-        for entry in filter(None, map(str.strip, text.split("\n"))):
-            _add(result, path, entry, ())
+    columns: Columns | None = None
+    for line, cells in table_rows(path):
+        if columns is None:
+            columns = columns_of(cells, f"{path}:{line}")
+            if columns.header:
+                continue
+        _add_row(result, path, line, cells, columns)
     if not result.entries:
         why = f" ({result.warnings[0]})" if result.warnings else ""
         raise DataError(f"{shorten(str(path))}: no image in this list{why}")
     return result
 
 
-def _read_csv(path: Path, text: str, result: ImageList) -> None:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    columns: tuple[int, int | None] | None = None
-    try:
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            if columns is None:
-                columns, is_header = _columns(row)
-                if is_header:
-                    continue
-            _add_row(result, path, reader.line_num, row, columns)
-    except csv.Error as error:
-        raise DataError(f"{shorten(str(path))}:{reader.line_num}: {error}") from error
-
-
-def _columns(row: list[str]) -> tuple[tuple[int, int | None], bool]:
-    """Which columns hold file and class, and whether `row` is a header that says so."""
-    names = [cell.strip().lower() for cell in row]
-    files = [names.index(n) for n in _FILE_COLUMNS if n in names]
-    if not files:
-        return (0, 1 if len(row) > 1 else None), False
-    classes = [names.index(n) for n in _CLASS_COLUMNS if n in names]
-    return (files[0], classes[0] if classes else None), True
-
-
-def _add_row(
-    result: ImageList, path: Path, line: int, row: list[str], columns: tuple[int, int | None]
-) -> None:
-    name, label = columns
-    if len(row) <= max(name, label or 0):
+def _add_row(result: ImageList, path: Path, line: int, cells: list[str], columns: Columns) -> None:
+    needed = max((columns.image, *columns.classes[:1]))
+    name = cells[columns.image] if len(cells) > columns.image else ""
+    if len(cells) <= needed or not name:
         result.warnings.append(f"{shorten(str(path))}:{line}: too few fields; the line is left out")
         return
-    text = row[label].strip() if label is not None else ""
-    # Python refuses to read numbers of thousands of digits; so long a one is no index anyway.
-    value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
-    _add(result, path, row[name].strip(), (value,) if text else ())
+    label = class_of(cells, columns.classes)
+    _add(result, path, name, () if label is None else (label,))
 
 
 def _add(result: ImageList, path: Path, name: str, labels: tuple[str | int, ...]) -> None:
@@ -311,10 +396,32 @@ def _add(result: ImageList, path: Path, name: str, labels: tuple[str | int, ...]
     if known is None:
         result.entries[name] = labels
     elif known == labels:
-        result.warnings.append(f"{shorten(str(path))}: '{shorten(name)}' is listed twice")
+        result.repeats += 1
     else:
         result.warnings.append(
             f"{shorten(str(path))}: conflict: '{shorten(name)}' has the classes {known} and"
             f" {labels}; neither is used as its true class"
         )
         result.entries[name] = ()
+
+
+def _located(name: str, path: Path) -> str:
+    """Return where a listed image is: relative to the list, or as those of PASCAL VOC.
+
+    A backslash divides folders where no file has it in its name; a name without an ending is that
+    of a JPEG in the folder `JPEGImages` of the list's data set.
+    """
+    plain = path.parent / name
+    if plain.exists():
+        return str(plain)
+    if "\\" in name:
+        divided = path.parent / name.replace("\\", "/")
+        if divided.exists():
+            return str(divided)
+    if not is_image_name(name):
+        for folder in path.resolve().parents[:4]:
+            for ending in (".jpg", ".png"):
+                found = folder / "JPEGImages" / f"{name}{ending}"
+                if found.is_file():
+                    return str(found)
+    return str(plain)

@@ -306,10 +306,10 @@ def _distorted(view: View, size: tuple[int, int]) -> tuple[str, ...]:
     narrow = max(ratio, 1 / ratio)
     if narrow <= _MOST_DISTORTED:
         return ()
+    parts = min(64, math.ceil(narrow))
     return (
         f"{size[0]}×{size[1]} pixels are squeezed to {width}×{height}, {narrow:.1f} times as much"
-        f" along one side; localize.views={{name: tiles, count: {math.ceil(narrow)}}} sees it in"
-        " parts",
+        f" along one side; localize.views={{name: tiles, count: {parts}}} sees it in parts",
     )
 
 

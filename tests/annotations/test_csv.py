@@ -86,8 +86,8 @@ def test_labels_are_no_annotations_with_boxes(tmp_path):
         (b"file,class\na.jpg," + b"x" * 200_000, r"a\.csv:2: not a CSV row: field larger"),
         (b"file,class\n" + b"x" * (5 << 20), r"a\.csv:2: a line of over 4 MB"),
         ("file,class\na.jpg,x\n".encode("utf-16"), r"a\.csv:1: wrong encoding: UTF-16"),
-        (b"some,words\nand,more\n", r"a\.csv:1: no header `file,class`: found some,words"),
-        (b"file,x\na.jpg,cat\n", r"a\.csv:1: no header"),
+        (b"some,words\nand,more\n", r"a\.csv:1: no header that is understood: some, words; call"),
+        (b"file,x\na.jpg,cat\n", r"a\.csv:1: no column of classes: found file, x"),
     ],
 )
 def test_labels_that_cannot_be_read(text, message, tmp_path):

@@ -157,7 +157,9 @@ def test_images_in_a_tar(make):
         link = tarfile.TarInfo("link.png")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    found = find_images(["shard.tar"]).sources
+    found = find_images(["shard.tar"])
+    assert found.warnings == ["shard.tar: not read, since they hold no image: 1 links"]
+    found = found.sources
     assert [s.image_id for s in found] == ["x/b", "x/a", "up"]
     assert [s.path for s in found] == [
         "shard.tar:x/b.png", "shard.tar:x/a.JPEG", "shard.tar:../up.png",
@@ -285,3 +287,59 @@ def test_remote_files_in_a_list(tmp_path):
 def test_an_unknown_protocol():
     with pytest.raises(DataError, match=r"^nosuch://x: cannot be listed \(Protocol not known"):
         find_images(["nosuch://x"])
+
+
+def test_what_a_scan_leaves_out_is_told_in_one_line(make):
+    folder = make("a.png")
+    data = (folder / "a.png").read_bytes()
+    for name in ("no ending", "b.jpg_large", "photo.2021"):
+        (folder / name).write_bytes(data)
+    for name in ("IMG_1.HEIC", "IMG_2.heic", "x.xml", "y.xml", "notes", "data.bin"):
+        (folder / name).write_bytes(b"x")
+    found = find_images([str(folder)])
+    assert [s.image_id for s in found.sources] == ["a", "b.jpg_large", "no ending", "photo.2021"]
+    assert found.warnings == [
+        f"{folder}: 2 HEIC photos left out, which are not read (IMG_1.HEIC, IMG_2.heic); convert"
+        " them to JPEG first, e.g. magick mogrify -format jpg *.HEIC",
+        f"{folder}: 4 files are no images by name and content, and left out (2 .xml, 1 .bin, 1 no"
+        " ending)",
+    ]
+
+
+@pytest.mark.parametrize("ending", ["webp", "avif", "ppm", "tiff", "bmp", "gif", "jpeg"])
+def test_files_without_an_ending_are_recognised_by_content(ending, tmp_path):
+    picture(0).save(tmp_path / f"x.{ending}")
+    (tmp_path / f"x.{ending}").rename(tmp_path / "photo")
+    assert [s.image_id for s in find_images([str(tmp_path)]).sources] == ["photo"]
+
+
+def test_runs_are_left_out_of_a_scan(make):
+    """Also one that a kill cut short; a manifest of another program is none of ours."""
+    folder = make("a.png")
+    data = (folder / "a.png").read_bytes()
+    marks = {
+        "runs/whole/manifest.json": b'{"schema_version": 1, "program": {"name": "camtool"}}',
+        "runs/cut/parts/run.json": b"{}",
+        "app/manifest.json": b'{"name": "app"}',
+    }
+    for name, content in marks.items():
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(content)
+    for run in ("runs/whole", "runs/cut", "app"):
+        (folder / run / "overlays").mkdir()
+        (folder / run / "overlays" / "a.png").write_bytes(data)
+    found = find_images([str(folder)])
+    assert [s.image_id for s in found.sources] == ["a", "app/overlays/a"]
+    assert set(found.warnings) == {
+        f"{folder}: runs of camtool in it are left out (cut, whole)",
+        f"{folder}: 1 files are no images by name and content, and left out (1 .json)",
+    }
+    with pytest.raises(DataError, match="a run of camtool, whose pictures are overlays"):
+        find_images([str(folder / "runs" / "whole")])
+
+
+def test_masks_of_pascal_voc_are_no_photos(make):
+    folder = make("JPEGImages/a.png", "SegmentationClass/a.png")
+    found = find_images([str(folder)])
+    assert [s.image_id for s in found.sources] == ["JPEGImages/a"]
+    assert found.warnings == [f"{folder}: folders of masks in it are left out (SegmentationClass)"]

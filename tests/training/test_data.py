@@ -17,7 +17,7 @@ from camtool.training.data import (
     ShardData,
     TinyImageNetData,
 )
-from tests.builders import save_picture
+from tests.builders import picture, save_picture
 
 
 def classes_folder(root, counts):
@@ -50,6 +50,48 @@ def test_folder_with_train_and_val(tmp_path):
     classes_folder(tmp_path / "val", {"b": 1})
     sets = FolderData(root=tmp_path).load(0)
     assert (len(sets.train), named(sets.val, sets)) == (4, [("b/b_0", ("b",))])
+
+
+@pytest.mark.parametrize(
+    ("folders", "val", "said"),
+    [
+        (
+            ("Train", "valid", "test"),
+            "valid",
+            "trained on Train, validated on valid; left out: test",
+        ),
+        (("train", "test"), "test", "trained on train, validated on test"),
+        (("training", "VAL"), "VAL", "trained on training, validated on VAL"),
+    ],
+)
+def test_folders_called_as_parts_of_a_data_set(folders, val, said, tmp_path):
+    """Beside them lie folders that a network drive and a Mac leave behind."""
+    for folder in folders:
+        classes_folder(tmp_path / folder, {"disk": 2, "square": 2})
+    for foreign in ("@eaDir", "__MACOSX", ".hidden"):
+        save_picture(tmp_path / foreign / "x.png")
+        save_picture(tmp_path / folders[0] / foreign / "y.png")
+    sets = FolderData(root=tmp_path).load(0)
+    assert sets.classes.names == ("disk", "square")
+    assert len(sets.train) == len(sets.val) == 4
+    assert all(f"/{val}/" in e.source.path for e in sets.val)
+    assert sets.notes == [f"{tmp_path}: {said}"]
+
+
+def test_parts_of_a_data_set_that_are_called_otherwise(tmp_path):
+    for folder in ("first", "second"):
+        classes_folder(tmp_path / folder, {"disk": 2, "square": 2})
+    with pytest.raises(DataError, match=r"holds the same folders \(disk, square\), so these seem"):
+        FolderData(root=tmp_path).load(0)
+    classes_folder(tmp_path / "second", {"ring": 2})
+    assert FolderData(root=tmp_path).load(0).classes.names == ("first", "second")
+
+
+def test_two_folders_for_one_part(tmp_path):
+    for folder in ("train", "val", "valid"):
+        classes_folder(tmp_path / folder, {"disk": 2, "square": 2})
+    with pytest.raises(DataError, match="val and valid are both for val: name the folders by"):
+        FolderData(root=tmp_path).load(0)
 
 
 def test_folder_in_a_tar(tmp_path):
@@ -234,10 +276,75 @@ def test_a_class_that_is_only_a_second_label_is_trained_on(seed, tmp_path):
     assert {label for e in sets.train for label in e.labels} == set(range(4))
 
 
-@pytest.mark.parametrize("header", ["path,label", "ID,Class", "Filename,category,split"])
-def test_csv_headers(header, tmp_path):
-    train = table(tmp_path / "t.csv", f"{header}\na.png,cat\nb.png,dog\n")
-    assert CsvData(train=train).load(0).classes.names == ("cat", "dog")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\na.png,cat\nb.png,dog\n",
+        "ID,Class\na.png,cat\nb.png,dog\n",
+        "label,path\ncat,a.png\ndog,b.png\n",
+        ",filename,class\n0,a.png,cat\n1,b.png,dog\n",
+        "filename,width,height,class,xmin,ymin,xmax,ymax\na.png,64,48,cat,1,2,3,4\n"
+        "b.png,72,48,dog,1,2,3,4\n",
+        "image path;class name\na.png;cat\nb.png;dog\n",
+        "a.png cat\nb.png dog\n",
+        "a.png\tcat\nb.png\tdog\n",
+        "cat,a.png\ndog,b.png\n",
+        "Filename,category,split\na.png,cat,train\nb.png,dog,train\n",
+    ],
+)
+def test_columns_of_a_table(text, tmp_path):
+    sets = CsvData(train=table(tmp_path / "t.csv", text), val_fraction=0).load(0)
+    assert sets.classes.names == ("cat", "dog")
+    assert named(sets.train, sets) == [("a.png", ("cat",)), ("b.png", ("dog",))]
+
+
+def test_columns_by_name(tmp_path):
+    train = table(tmp_path / "t.csv", "id,what,of,part\n7,a.png,cat,train\n8,b.png,dog,train\n")
+    columns = {"path": "what", "label": "of"}
+    sets = CsvData(train=train, columns=columns, val_fraction=0).load(0)
+    assert named(sets.train, sets) == [("a.png", ("cat",)), ("b.png", ("dog",))]
+    with pytest.raises(DataError, match=r"data\.columns: no column 'where' among id"):
+        CsvData(train=train, columns={"path": "where", "label": "of"}).load(0)
+
+
+def test_a_column_of_splits(tmp_path):
+    rows = ["path,split,label", "a.png,train,cat", "b.png,Training,dog", "c.png,valid,dog"]
+    train = table(tmp_path / "t.csv", "\n".join([*rows, "d.png,test,cat"]))
+    sets = CsvData(train=train).load(0)
+    assert sets.classes.names == ("cat", "dog")
+    assert named(sets.train, sets) == [("a.png", ("cat",)), ("b.png", ("dog",))]
+    assert named(sets.val, sets) == [("c.png", ("dog",))]
+    assert sets.notes == [
+        f"{train}: by its column of splits 2 images to train on, 1 (val) to validate on, 1 left out"
+    ]
+    with pytest.raises(DataError, match=r"a column says which images validate, and data.val names"):
+        CsvData(train=train, val=train).load(0)
+    train.write_text("\n".join([*rows, "d.png,later,cat"]))
+    with pytest.raises(DataError, match=r"t.csv:5: 'later' in the column of splits is none of"):
+        CsvData(train=train).load(0)
+
+
+def test_rows_that_repeat_an_image(tmp_path):
+    rows = ["a.png,cat", "a.png,cat", "b.png,dog", "./a.png,dog", "c.png,cat", "d.png,dog"]
+    train = table(tmp_path / "t.csv", "\n".join(rows))
+    sets = CsvData(train=train, val_fraction=0).load(0)
+    assert named(sets.train, sets)[0] == ("a.png", ("cat", "dog"))
+    assert len(sets.train) == 4
+    assert sets.notes == [f"{train}: 2 rows repeat an image, which is one example"]
+
+
+def test_images_in_both_sets_are_not_trained_on(tmp_path):
+    """By name, and by what they hold."""
+    for name, seed in {"a": 0, "b": 1, "c": 2, "copy of b": 1}.items():
+        picture(seed).save(tmp_path / f"{name}.png")
+    train = table(tmp_path / "t.csv", "a.png,cat\nb.png,dog\nc.png,dog\nd.png,cat\n")
+    val = table(tmp_path / "v.csv", "./a.png,cat\ncopy of b.png,dog\n")
+    sets = CsvData(train=train, val=val).load(0)
+    assert named(sets.train, sets) == [("c.png", ("dog",)), ("d.png", ("cat",))]
+    assert sets.notes == [
+        f"{train}: 2 images to train on are in the validation set too, by name or content, and were"
+        " left out of training"
+    ]
 
 
 def test_csv_with_a_class_map(tmp_path):
@@ -253,7 +360,9 @@ def test_csv_with_a_class_map(tmp_path):
         ("a.png,cat\nb.png,\n", r"t.csv:2: no class in this row; path,label needed"),
         ("a.png,cat\n", "class without an image to train on: 'dog'"),
         ("path,label\n", "empty: it lists no image"),
-        ("label,path\ncat,a.png\n", "t.csv:1: its columns are in the other order; path,label"),
+        ("what,of\na,cat\n", "t.csv:1: no header that is understood: what, of; call the column"),
+        ("path,of\na.png,cat\n", "t.csv:1: no column of classes: found path, of; call it label"),
+        ("a.png,1,cat\n", "t.csv:1: no header that is understood: a.png, 1, cat; call the column"),
     ],
 )
 def test_bad_csv(rows, message, tmp_path):
@@ -273,22 +382,39 @@ def shard(path, entries):
 
 
 def test_shards(tmp_path):
-    shard(tmp_path / "s-0.tar", [("cat/1.png", b"x"), ("dog/2.png", b"yy")])
+    first = [("a/1.seg.png", b"x"), ("a/1.cls", b"cat"), ("b/2.png", b"yy"), ("b/2.cls", b"dog")]
+    shard(tmp_path / "s-0.tar", first)
     pairs = [("k3.jpg", b"zzz"), ("k3.cls", b"cat\n"), ("k4.jpg", b"w"), ("k4.cls", b"dog")]
     shard(tmp_path / "s-1.tar", pairs)
     sets = ShardData(train=(str(tmp_path / "s-*.tar"),), val_fraction=0).load(0)
     assert sets.classes.names == ("cat", "dog")
     assert named(sets.train, sets) == [
-        ("cat/1", ("cat",)), ("dog/2", ("dog",)), ("k3", ("cat",)), ("k4", ("dog",)),
+        ("a/1.seg", ("cat",)), ("b/2", ("dog",)), ("k3", ("cat",)), ("k4", ("dog",)),
     ]  # fmt: skip
     assert sets.shards == (2, 2)
     assert sets.train[2].source.open().read() == b"zzz"
 
 
+def test_classes_of_shards_from_folders_and_json(tmp_path):
+    path = shard(tmp_path / "s.tar", [("cat/1.png", b"x"), ("dog/2.png", b"y")])
+    sets = ShardData(train=(str(path),), classes_from="folder", val_fraction=0).load(0)
+    assert named(sets.train, sets) == [("cat/1", ("cat",)), ("dog/2", ("dog",))]
+    entries = [
+        ("d/1.png", b"x"), ("d/1.json", b'{"label": "cat", "n": 3}'),
+        ("d/2.png", b"y"), ("d/2.json", b'{"label": "dog", "n": 10}'),
+    ]  # fmt: skip
+    path = shard(tmp_path / "j.tar", entries)
+    for field, names in {"label": ("cat", "dog"), "n": ("10", "3")}.items():
+        data = ShardData(train=(str(path),), classes_from="json", field=field, val_fraction=0)
+        assert data.load(0).classes.names == names
+    with pytest.raises(DataError, match=r"d/1.json: no class in its field 'kind'; name another"):
+        ShardData(train=(str(path),), classes_from="json", field="kind").load(0)
+
+
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ([("1.png", b"x")], "no class: neither a folder nor a file .cls beside it"),
+        ([("1.png", b"x")], "no class: no file .cls beside it; data.classes_from: folder takes"),
         ([("notes.txt", b"x")], "no images in this shard"),
         (None, "not a readable tar file"),
     ],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from camtool.annotations import Cub, NetworkClasses, image_stem, read_annotations
-from camtool.annotations.rows import data_lines
+from camtool.annotations import Cub, NetworkClasses, read_annotations
 from camtool.errors import DataError
 from camtool.images.sources import FileSource
+from camtool.tables import data_lines, image_stem
 from camtool.training.data.sets import DataSettings, Example, ExampleSets, finish_sets
 
 if TYPE_CHECKING:

@@ -13,7 +13,9 @@ from camtool.training.data.sets import (
     ExampleSets,
     by_class_folder,
     finish_sets,
+    refuse_parts,
     split_by_class,
+    split_folders,
 )
 
 if TYPE_CHECKING:
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 class FolderData(DataSettings):
     """A folder (or tar file) whose folders are the classes, as torchvision's ImageFolder takes it.
 
-    Images may lie deeper in a class folder. With `val` unset, the folders `train` and `val` in
-    `root` are the two sets where both are there; otherwise the set is split by `val_fraction`.
+    Images may lie deeper in a class folder. With `val` unset, folders in `root` that are all called
+    as the parts of a data set are (train, val, valid, test, … in any case) are these parts: val
+    validates, or test where there is no val. Otherwise the set is split by `val_fraction`.
 
     Example:
         >>> for name in ("set/cat/1.jpg", "set/cat/2.jpg", "set/dog/1.jpg"):
@@ -51,11 +54,13 @@ class FolderData(DataSettings):
 
     def load(self, seed: int) -> ExampleSets:
         """List all examples; see `DataSettings.load`."""
-        root, val_root = self._roots()
+        notes: list[str] = []
+        root, val_root = self._roots(notes)
         found = by_class_folder(root)
+        if root == self.root:
+            refuse_parts(root, found)
         classes = NetworkClasses.named(found)
         train = _examples(found, classes.by_name, root)
-        notes: list[str] = []
         if val_root is not None:
             val = _examples(by_class_folder(val_root), classes.by_name, val_root)
         else:
@@ -64,10 +69,22 @@ class FolderData(DataSettings):
         boxes = read_annotations(self.boxes) if self.boxes is not None else None
         return finish_sets(ExampleSets(classes, train, val, boxes, notes), root)
 
-    def _roots(self) -> tuple[Path, Path | None]:
-        if self.val is None and (self.root / "train").is_dir() and (self.root / "val").is_dir():
-            return self.root / "train", self.root / "val"
-        return self.root, self.val
+    def _roots(self, notes: list[str]) -> tuple[Path, Path | None]:
+        """Return the folders of the training and the validation set; None for the latter: none."""
+        if self.val is not None or not self.root.is_dir():
+            return self.root, self.val
+        parts = split_folders(self.root)
+        if "train" not in parts:
+            return self.root, None
+        chosen = next((name for name in ("val", "test") if name in parts), None)
+        val = parts.get(chosen) if chosen else None
+        left = [path.name for name, path in parts.items() if name not in ("train", chosen)]
+        notes.append(
+            f"{self.root}: trained on {parts['train'].name}"
+            + (f", validated on {val.name}" if val else "")
+            + (f"; left out: {', '.join(left)}" if left else "")
+        )
+        return parts["train"], val
 
 
 def _examples(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import hashlib
+import itertools
+import os
 import random
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -12,11 +16,14 @@ from pydantic import Field
 
 from camtool.errors import DataError, shorten
 from camtool.images import find_images
+from camtool.images.find import is_left_out
+from camtool.images.sources import FileSource
 from camtool.settings import Settings
+from camtool.tables import SPLITS
 from camtool.training.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 Placed = list[tuple[tuple[str, ...], "ImageSource"]]
 _MOST_NAMED = 5
+_MOST_COMPARED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,7 @@ def finish_sets(sets: ExampleSets, place: object) -> ExampleSets:
     Raises:
         DataError: the training set is empty, or a class has no image in it.
     """
+    _part_from_validation(sets, place)
     if not sets.train:
         raise DataError(f"{place}: no image to train on")
     present = {label for example in sets.train for label in example.labels}
@@ -122,6 +131,56 @@ def finish_sets(sets: ExampleSets, place: object) -> ExampleSets:
     if len(sets.classes) < 2:
         raise DataError(f"{place}: one class only ('{sets.classes.names[0]}'); training needs two")
     return sets
+
+
+def _part_from_validation(sets: ExampleSets, place: object) -> None:
+    """Take out of the training set what is in the validation set too, by name or by content.
+
+    Contents are compared where files are on this machine and few enough to look at their sizes.
+    """
+    held = {os.path.normpath(example.source.path) for example in sets.val}
+    copies = _copies(sets.train, sets.val)
+    kept, shards = [], list(sets.shards)
+    ends = list(itertools.accumulate(shards))
+    for number, example in enumerate(sets.train):
+        path = os.path.normpath(example.source.path)
+        if path in held or path in copies:
+            if ends:
+                shards[bisect.bisect_right(ends, number)] -= 1
+        else:
+            kept.append(example)
+    if (moved := len(sets.train) - len(kept)) > 0:
+        sets.train[:] = kept
+        sets.shards = tuple(size for size in shards if size)
+        sets.notes.append(
+            f"{place}: {moved:,} images to train on are in the validation set too, by name or"
+            " content, and were left out of training"
+        )
+
+
+def _copies(train: Sequence[Example], val: Sequence[Example]) -> set[str]:
+    """Return the paths of training files that hold the same bytes as a validation file."""
+    if len(train) + len(val) > _MOST_COMPARED:
+        return set()
+    by_size: dict[int, list[str]] = {}
+    for path in _files(val):
+        by_size.setdefault(Path(path).stat().st_size, []).append(path)
+    found, digests = set(), {}
+    for path in _files(train) if by_size else ():
+        others = by_size.get(Path(path).stat().st_size, [])
+        for each in (path, *others) if others else ():
+            if each not in digests:
+                digests[each] = hashlib.sha256(Path(each).read_bytes()).digest()
+        if any(digests[other] == digests[path] for other in others):
+            found.add(path)
+    return found
+
+
+def _files(examples: Iterable[Example]) -> Iterator[str]:
+    for example in examples:
+        path = os.path.normpath(example.source.path)
+        if isinstance(example.source, FileSource) and Path(path).is_file():
+            yield path
 
 
 def empty_classes(place: object, names: Sequence[str]) -> DataError:
@@ -186,7 +245,59 @@ def by_class_folder(root: Path) -> dict[str, list[ImageSource]]:
             )
         found.setdefault(parts[0], []).append(source)
     if root.is_dir():
-        folders = (p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-        if lacking := sorted(set(folders) - set(found)):
+        if lacking := sorted({path.name for path in class_folders(root)} - set(found)):
             raise empty_classes(root, lacking)
     return dict(sorted(found.items()))
+
+
+def class_folders(root: Path) -> list[Path]:
+    """Return the folders in a folder, but those that are hidden, foreign or runs of camtool."""
+    inside = (path for path in root.iterdir() if path.is_dir())
+    return sorted(path for path in inside if not is_left_out(path))
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Return the folders of a data set's parts by what they are: `train`, `val`, `test`.
+
+    Empty where not every folder in `root` is called like one.
+
+    Raises:
+        DataError: two folders are the same part.
+    """
+    parts: dict[str, Path] = {}
+    for path in class_folders(root):
+        part = SPLITS.get(path.name.lower())
+        if part is None:
+            return {}
+        if part in parts:
+            raise DataError(
+                f"{root}: {parts[part].name} and {path.name} are both for {part}: name the folders"
+                " by data.root and data.val"
+            )
+        parts[part] = path
+    return parts
+
+
+def refuse_parts(root: Path, found: Mapping[str, Sequence[ImageSource]]) -> None:
+    """Refuse "classes" that all hold the same folders, which are then the classes.
+
+    Raises:
+        DataError: they do.
+    """
+    inside = [
+        {PurePosixPath(s.image_id).parts[1] for s in sources if s.image_id.count("/") > 1}
+        for sources in found.values()
+    ]
+    direct = any(s.image_id.count("/") < 2 for sources in found.values() for s in sources)
+    if (
+        len(inside) > 1
+        and not direct
+        and len(inside[0]) > 1
+        and all(i == inside[0] for i in inside)
+    ):
+        names, classes = list(found), ", ".join(sorted(inside[0])[:_MOST_NAMED])
+        raise DataError(
+            f"{root}: every folder in it holds the same folders ({classes}), so these seem to be"
+            f" the classes and {', '.join(names[:_MOST_NAMED])} parts of the data: name one by"
+            " data.root and another by data.val"
+        )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, final
 
 from camtool.annotations import NetworkClasses, read_annotations
-from camtool.annotations.rows import csv_rows, data_lines
 from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource
+from camtool.settings import Settings
+from camtool.tables import SPLITS, Columns, columns_of, data_lines, table_rows
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -18,16 +20,28 @@ from camtool.training.data.sets import (
     split_by_class,
 )
 
-_PATH_HEADS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path")
-_LABEL_HEADS = ("label", "labels", "class", "classes", "category")
+
+class TableColumns(Settings):
+    """Which columns of a table are what, by their names in its header."""
+
+    path: str
+    """The column of the image's path."""
+
+    label: str
+    """The column of its class or classes."""
+
+    split: str | None = None
+    """The column that says what an image is for: train, val or test. Null: none."""
 
 
 @final
 class CsvData(DataSettings):
     r"""Rows `path,label`, or `path,label;label` for images of several classes.
 
-    Paths are relative to `root`. A first row such as `path,label` is a header. Images of several
-    classes need the multi-label loss (`train.loss: {name: logistic}`).
+    Paths are relative to `root`. A header says by name which columns are path and class, in any
+    order, and perhaps which images validate (`split`); without one, the rows are `path,label`. An
+    image with several rows is one example of all their classes. Images of several classes need the
+    multi-label loss (`train.loss: {name: logistic}`).
 
     Example:
         >>> _ = Path("train.csv").write_text("a.jpg,cat\nb.jpg,dog\nc.jpg,cat;dog\n")
@@ -56,17 +70,37 @@ class CsvData(DataSettings):
     boxes: Path | None = None
     """Annotations with boxes of the validation images."""
 
+    columns: TableColumns | None = None
+    """Which columns are what, where the names of the header do not say so."""
+
     def load(self, seed: int) -> ExampleSets:
         """List all examples; see `DataSettings.load`."""
-        rows = self._rows(self.train)
-        classes = self._class_map(rows)
-        train = _examples(rows, classes)
+        notes: list[str] = []
+        rows = self._rows(self.train, notes)
+        parts = {row.split for row in rows} - {None, "train"}
+        if parts and self.val is not None:
+            raise DataError(
+                f"{self.train}: a column says which images validate, and data.val names a table:"
+                " leave one of the two out"
+            )
+        chosen = "val" if "val" in parts else "test"
+        learned = [row for row in rows if row.split in (None, "train")]
+        classes = self._class_map(learned)
+        train = _examples(learned, classes)
         if self.val is not None:
-            val = _examples(self._rows(self.val), classes)
+            val = _examples(self._rows(self.val, notes), classes)
+        elif parts:
+            val = _examples([row for row in rows if row.split == chosen], classes)
+            left = len(rows) - len(train) - len(val)
+            more = f", {left:,} left out" if left else ""
+            notes.append(
+                f"{self.train}: by its column of splits {len(train):,} images to train on,"
+                f" {len(val):,} ({chosen}) to validate on{more}"
+            )
         else:
             train, val = split_by_class(train, self.val_fraction, seed)
         boxes = read_annotations(self.boxes) if self.boxes is not None else None
-        return finish_sets(ExampleSets(classes, train, val, boxes), self.train)
+        return finish_sets(ExampleSets(classes, train, val, boxes, notes), self.train)
 
     def _class_map(self, rows: list[_Row]) -> NetworkClasses:
         if self.classes is None:
@@ -77,15 +111,48 @@ class CsvData(DataSettings):
             raise DataError(f"{self.classes}: the class '{shorten(twice)}' is listed twice")
         return NetworkClasses.named(names)
 
-    def _rows(self, path: Path) -> list[_Row]:
-        rows: list[_Row] = []
-        for line, cells in csv_rows(path):
-            if not rows and _is_header(f"{path}:{line}", cells):
-                continue
-            rows.append(_row(f"{path}:{line}", cells, self.root or path.parent))
+    def _rows(self, path: Path, notes: list[str]) -> list[_Row]:
+        rows: dict[str, _Row] = {}
+        columns: Columns | None = None
+        repeats = 0
+        for line, cells in table_rows(path):
+            place = f"{path}:{line}"
+            if columns is None:
+                columns = self._columns(cells, place)
+                if columns.header:
+                    continue
+            row = _row(place, cells, columns, self.root or path.parent)
+            key = os.path.normpath(row.source.path)
+            if key in rows:
+                repeats += 1
+                row = _joined(rows[key], row)
+            rows[key] = row
         if not rows:
             raise DataError(f"{path}: empty: it lists no image")
-        return rows
+        if repeats:
+            notes.append(f"{path}: {repeats:,} rows repeat an image, which is one example")
+        return list(rows.values())
+
+    def _columns(self, cells: list[str], place: str) -> Columns:
+        if self.columns is None:
+            remedy = ", or say data.columns: {path: …, label: …}"
+            found = columns_of(cells, place, remedy)
+            if not found.classes:
+                raise DataError(
+                    f"{place}: no column of classes: found {shorten(', '.join(cells), 200)}; call"
+                    f" it label{remedy}"
+                )
+            return found
+        places = {cell: i for i, cell in reversed(list(enumerate(cells)))}
+        asked = (self.columns.path, self.columns.label, self.columns.split)
+        for name in asked:
+            if name is not None and name not in places:
+                raise DataError(
+                    f"{place}: data.columns: no column '{shorten(name)}' among"
+                    f" {shorten(', '.join(cells), 200)}"
+                )
+        image, label, split = (None if name is None else places[name] for name in asked)
+        return Columns(image or 0, (label or 0,), split, header=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +160,35 @@ class _Row:
     place: str
     source: FileSource
     labels: tuple[str, ...]
+    split: str | None = None
 
 
-def _is_header(place: str, cells: list[str]) -> bool:
-    names = [cell.strip().lower() for cell in cells[:2]]
-    if names and names[0] in _LABEL_HEADS and names[-1] in _PATH_HEADS:
-        raise DataError(f"{place}: its columns are in the other order; path,label needed")
-    return bool(names) and (names[0] in _PATH_HEADS or names[-1] in _LABEL_HEADS)
-
-
-def _row(place: str, cells: list[str], root: Path) -> _Row:
-    name = cells[0].strip() if cells else ""
-    labels = [t.strip() for t in cells[1].split(";")] if len(cells) > 1 else []
-    kept = tuple(dict.fromkeys(filter(None, labels)))
+def _row(place: str, cells: list[str], columns: Columns, root: Path) -> _Row:
+    name = cells[columns.image] if len(cells) > columns.image else ""
+    text = next((cells[i] for i in columns.classes if i < len(cells) and cells[i]), "")
+    kept = tuple(dict.fromkeys(filter(None, (t.strip() for t in text.split(";")))))
     if not name or not kept:
         raise DataError(f"{place}: no {'class' if name else 'path'} in this row; path,label needed")
-    return _Row(place, FileSource(name, str(root / name)), kept)
+    split = None
+    if columns.split is not None:
+        given = cells[columns.split] if len(cells) > columns.split else ""
+        split = SPLITS.get(given.lower())
+        if split is None:
+            raise DataError(
+                f"{place}: '{shorten(given)}' in the column of splits is none of"
+                f" {', '.join(SPLITS)}"
+            )
+    return _Row(place, FileSource(name, str(root / name)), kept, split)
+
+
+def _joined(first: _Row, other: _Row) -> _Row:
+    """Two rows of one image as one example of all their classes."""
+    if first.split != other.split:
+        raise DataError(
+            f"{other.place}: {shorten(first.source.path)} is for {other.split} here, and for"
+            f" {first.split} at {first.place}; keep one of the two"
+        )
+    return replace(first, labels=tuple(dict.fromkeys((*first.labels, *other.labels))))
 
 
 def _examples(rows: list[_Row], classes: NetworkClasses) -> list[Example]:
