@@ -192,3 +192,34 @@ def _interpolate(values: NDArray[np.float64], along: Axis) -> NDArray[np.float64
     high = values[np.minimum(along.cell + 1, len(values) - 1)]
     result: NDArray[np.float64] = low + along.fraction[:, None] * (high - low)
     return result
+
+
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""EXIF orientations that swap width and height."""
+
+
+def turn_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
+    """Return a box of an image when that is turned as an EXIF orientation says.
+
+    Example:
+        >>> turn_box(Box(0, 0, 10, 20), (90, 60), 6)
+        Box(x0=40, y0=0, x1=60, y1=10)
+
+    Args:
+        box: in pixels of the image before.
+        size: (width, height) of the image before.
+        orientation: one of `SIDEWAYS`, as EXIF defines them.
+
+    Raises:
+        ValueError: another orientation.
+    """
+    width, height = size
+    ways = {
+        5: (box.y0, box.x0, box.y1, box.x1),
+        6: (height - box.y1, box.x0, height - box.y0, box.x1),
+        7: (height - box.y1, width - box.x1, height - box.y0, width - box.x0),
+        8: (box.y0, width - box.x1, box.y1, width - box.x0),
+    }
+    if orientation not in ways:
+        raise ValueError(f"orientation {orientation} swaps no sides")
+    return Box(*ways[orientation])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from camtool.geometry import Axis, axis, resize_map
+from camtool.geometry import SIDEWAYS, Axis, axis, resize_map, turn_box
 from camtool.geometry import Box as Box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_INVERSE = {6: 8, 8: 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,9 @@ class Prediction:
         classes: by rank; classes that are stored beside the best k (`--labels`) come last.
         error: why the image could not be read; None otherwise.
         maps: file with the image's maps, relative to the run folder; None where none is stored.
+        exif: orientation that the image's EXIF block gives, 1 to 8; 1: as stored.
+        upright: the image was turned as `exif` says; boxes are then in the upright frame.
+        turned: what is stored of the maps lies in the other of the two frames than the boxes here.
     """
 
     image_id: str
@@ -151,6 +157,33 @@ class Prediction:
     classes: tuple[ClassPrediction, ...] = ()
     error: str | None = None
     maps: str | None = None
+    exif: int = 1
+    upright: bool = True
+    turned: bool = False
+
+    def in_other_frame(self) -> Prediction:
+        """Return the same prediction in stored pixel order where it is upright, and else upright.
+
+        Raises:
+            ValueError: it has no size, or its orientation swaps no sides.
+        """
+        if self.size is None or self.exif not in SIDEWAYS:
+            raise ValueError(f"no other frame: orientation {self.exif}, size {self.size}")
+        turn = self.turn()
+        classes = tuple(
+            replace(found, boxes=tuple(
+                replace(b, box=turn_box(b.box, self.size, turn)) for b in found.boxes
+            ))
+            for found in self.classes
+        )  # fmt: skip
+        width, height = self.size
+        return replace(
+            self, size=(height, width), classes=classes, upright=not self.upright, turned=True
+        )
+
+    def turn(self) -> int:
+        """Return the EXIF orientation whose turn leads to the other frame."""
+        return _INVERSE.get(self.exif, self.exif) if self.upright else self.exif
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,6 +213,15 @@ class ScoreMap:
             raise ValueError(f"not a region: {self.region}")
         if min(self.size) < 1:
             raise ValueError(f"not an image size: {self.size}")
+
+    def turned(self, orientation: int) -> ScoreMap:
+        """Return the map of the image when that is turned as an EXIF orientation says, 5 to 8."""
+        box = turn_box(Box(*self.region), self.size, orientation)
+        quarter = {5: 0, 6: -1, 7: 2, 8: 1}[orientation]
+        turned = np.rot90(self.values, quarter)
+        values = np.ascontiguousarray(turned.T if orientation in (5, 7) else turned)
+        width, height = self.size
+        return ScoreMap(values, (box.x0, box.y0, box.x1, box.y1), (height, width))
 
     @property
     def axes(self) -> tuple[Axis, Axis]:

@@ -10,6 +10,7 @@ from camtool.annotations.classes import IMAGENET, ClassTable, ImageNetClass, Net
 from camtool.annotations.coco import Coco
 from camtool.annotations.csv_files import CsvBoxes, CsvLabels
 from camtool.annotations.cub import Cub
+from camtool.annotations.cvat import Cvat
 from camtool.annotations.guesses import read_guesses
 from camtool.annotations.kaggle import Kaggle
 from camtool.annotations.reader import NO_CLASS, AnnotationSet, Reader
@@ -27,6 +28,7 @@ __all__ = [
     "CsvBoxes",
     "CsvLabels",
     "Cub",
+    "Cvat",
     "IMAGENET",
     "ImageNetClass",
     "Kaggle",

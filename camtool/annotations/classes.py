@@ -158,13 +158,34 @@ class NetworkClasses:
     @cached_property
     def labels(self) -> frozenset[str | int]:
         """All ways to write a class: indices, names, and the titles that only one class has."""
-        return frozenset(self._by_text) | frozenset(range(len(self)))
+        numbers = self._by_number if self.named_by_numbers else range(len(self))
+        return frozenset(self._by_text) | frozenset(numbers)
+
+    @cached_property
+    def named_by_numbers(self) -> bool:
+        """Whether any class is named by a number, as folders often are."""
+        return any(name.isascii() and name.isdecimal() for name in self.names)
 
     def index(self, label: str | int) -> int | None:
-        """Return the index of a label: a name, a unique title, or an index; None if unknown."""
+        """Return the index of a label; None if it is unknown.
+
+        A label is a name or a title that only one class has. A number is a name where classes are
+        named by numbers, and otherwise an index.
+        """
         if isinstance(label, int):
+            if self.named_by_numbers:
+                return self._by_number.get(label)
             return label if 0 <= label < len(self) else None
         return self._by_text.get(label)
+
+    @cached_property
+    def _by_number(self) -> dict[int, int]:
+        # A number in a table has lost the zeros that a folder's name may begin with.
+        numbers = {
+            int(n): i for i, n in enumerate(self.names)
+            if n.isascii() and n.isdecimal() and len(n) < 10
+        }  # fmt: skip
+        return numbers | {int(n): i for n, i in self.by_name.items() if str(_whole(n)) == n}
 
     def title(self, label: str | int) -> str | None:
         """Return the title of a label's class; None where it has none, or is unknown."""
@@ -180,3 +201,7 @@ class NetworkClasses:
         """Return for each class its index in `of_imagenet`, by wnid; None where it is not there."""
         known = (IMAGENET.by_wnid(name) for name in self.names)
         return tuple(None if one is None else one.index for one in known)
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

@@ -43,7 +43,8 @@ class Coco(Reader):
 
     name: Literal["coco"] = "coco"
     units: Units = "auto"
-    """`pixels`, `fractions` or `percent` of the image's size; `auto` sees fractions by the box."""
+    """`pixels`, `fractions` or `percent` of the image's size. COCO's are pixels: `auto` refuses boxes
+    that lie within 0 to 1."""
 
     @classmethod
     def recognises(cls, probe: FileProbe) -> bool:
@@ -99,6 +100,12 @@ class Coco(Reader):
                 if name is None:
                     raise EntryError("its category_id is not among the categories")
                 box = _box(item.get("bbox"))
+                if self.units == "auto" and max(box.xyxy) <= 1:
+                    raise EntryError(
+                        f"a bbox within 0 to 1 ({box.x0:g}, {box.y0:g}, …), where COCO has pixels;"
+                        " if these are fractions of the image, say eval.format:"
+                        " {name: coco, units: fractions}"
+                    )
                 shares = scaled_shares(box.xyxy, size, self.units, collector)
                 box = shares or fit(box, size, collector.warnings, place)
             except EntryError as error:

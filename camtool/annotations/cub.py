@@ -29,7 +29,8 @@ class Cub(Reader):
     """The root folder of CUB-200-2011.
 
     Image ids are the paths of `images.txt` without extension; labels are 0-based class indices
-    (the files count from 1). The data set does not tell image sizes.
+    (the files count from 1), or the names of the folders where a network knows these. The data set
+    does not tell image sizes.
 
     Example:
         >>> from pathlib import Path
@@ -68,7 +69,13 @@ class Cub(Reader):
                 continue
             if wanted is None or splits[key][0] == wanted:
                 _image(key, name, place, (boxes, classes), table)
-        return table.finish()
+        result = table.finish()
+        for key, (name, _) in images.items():
+            index, _ = classes.get(key, ("", ""))
+            folder, slash, _ = name.partition("/")
+            if slash and index.isdecimal() and len(index) < 7:
+                result.class_names[int(index) - 1] = folder
+        return result
 
 
 def _numbered(path: Path) -> _Lines:

@@ -13,7 +13,7 @@ import math
 import sys
 from abc import abstractmethod
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from camtool.annotations.archives import archive_kind, archive_names, walk
@@ -23,15 +23,17 @@ from camtool.structures import AnnotatedObject, Annotation
 from camtool.tables import cells_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from camtool.annotations.classes import NetworkClasses
     from camtool.structures import Box
 
 NO_CLASS = ""
 """The label of an object whose source gives a box and no class."""
 
 _WARNINGS_PER_KIND = 20
+_MANY_CLASSES = 10
 # Boxes of pictures that all keep to the left upper corner: then they are no pixels.
 _FEWEST_FOR_PERCENT = 10
 _SMALLEST_FOR_PERCENT = 150
@@ -53,6 +55,7 @@ class AnnotationSet:
         problems: entries that could not be used; each names its place.
         warnings: what was done to entries that were used (boxes clipped, duplicates dropped);
             at most 20 texts of a kind, then their number.
+        class_names: what the source calls the classes that it counts from 0, where it says it.
 
     Example:
         >>> from pathlib import Path
@@ -67,6 +70,46 @@ class AnnotationSet:
     annotations: dict[str, Annotation]
     problems: list[AnnotationError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    class_names: dict[int, str] = field(default_factory=dict)
+
+    def named_for(self, known: NetworkClasses) -> AnnotationSet:
+        """Return the annotations with classes as a network calls them, where they are numbers.
+
+        A name that the source gives goes before a number, and so does a class of the network that
+        is called by the number. As an index a number is taken only where no number lies beyond the
+        network's classes, and the source has no other number of them; else it is unknown.
+        """
+        labels = {o.label for a in self.annotations.values() for o in a.objects}
+        counted = {label for label in labels if isinstance(label, int)}
+        if not counted:
+            return self
+        if any(name in known.by_name for name in self.class_names.values()):
+            return self._renamed({n: self.class_names.get(n, str(n)) for n in counted})
+        if known.named_by_numbers:
+            return self
+        others = len(self.class_names) not in (0, len(known))
+        if max(counted) >= len(known) or others:
+            self.warnings.append(
+                f"{self.source}: its classes are numbers up to {max(counted):,}, and the network"
+                f" has {len(known):,} classes: they are no indices of it"
+            )
+            return self._renamed({n: str(n) for n in counted})
+        if _MANY_CLASSES <= len(counted) == max(counted) + 1 < len(known):
+            self.warnings.append(
+                f"{self.source}: its classes, the numbers 0 to {max(counted):,}, are taken for the"
+                f" first of the network's {len(known):,}"
+            )
+        return self
+
+    def _renamed(self, names: Mapping[int, str]) -> AnnotationSet:
+        def named(found: Annotation) -> Annotation:
+            objects = tuple(
+                replace(o, label=names[o.label]) if isinstance(o.label, int) else o
+                for o in found.objects
+            )
+            return replace(found, objects=objects)
+
+        return replace(self, annotations={k: named(v) for k, v in self.annotations.items()})
 
 
 class WarningLog:
@@ -105,8 +148,15 @@ class WarningLog:
 class Collector:
     """Gathers the entries of one source; every reader ends with `finish`."""
 
-    def __init__(self, source: str, format_name: str) -> None:
-        """Start empty; `source` is the path as the user wrote it."""
+    def __init__(self, source: str, format_name: str, *, by_file: bool = False) -> None:
+        """Start empty.
+
+        Args:
+            source: the path as the user wrote it.
+            format_name: of the format.
+            by_file: images are named by the files that annotate them.
+        """
+        self._by_file = by_file
         self.source = source
         self.warnings = WarningLog()
         self.problems: list[AnnotationError] = []
@@ -163,8 +213,20 @@ class Collector:
             raise self._nothing()
         self._refuse_percent()
         return AnnotationSet(
-            self.source, self._format, self._annotations, self.problems, self.warnings.texts()
+            self.source, self._format, self._in_one_folder(), self.problems, self.warnings.texts()
         )
+
+    def _in_one_folder(self) -> dict[str, Annotation]:
+        """Return the annotations, without the folder where all of them lie in one alone."""
+        folders = {image_id.rpartition("/")[0] for image_id in self._annotations}
+        if not self._by_file or len(folders) != 1 or folders == {""}:
+            return self._annotations
+        (folder,) = folders
+        cut = len(folder) + 1
+        return {
+            image_id[cut:]: replace(found, image_id=image_id[cut:])
+            for image_id, found in self._annotations.items()
+        }
 
     def _nothing(self) -> AnnotationError:
         if not self.problems:

@@ -9,6 +9,7 @@ from pydantic import Field
 from camtool.annotations.coco import Coco
 from camtool.annotations.csv_files import CsvBoxes, CsvLabels
 from camtool.annotations.cub import Cub
+from camtool.annotations.cvat import Cvat
 from camtool.annotations.kaggle import Kaggle
 from camtool.annotations.reader import FileProbe, Reader, bulk_creation
 from camtool.annotations.tiny_imagenet import TinyImageNet
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # In the order in which they are asked: the surest first. `CsvLabels` has no boxes, and is asked by
 # `read_labels` alone.
 AnnotationReader = Annotated[
-    Cub | WsolLists | TinyImageNet | Kaggle | CsvBoxes | Coco | VocXml | CsvLabels,
+    Cub | WsolLists | TinyImageNet | Kaggle | CsvBoxes | Coco | Cvat | VocXml | CsvLabels,
     Field(discriminator="name"),
 ]
 """Every format of annotations, told apart by `name`."""

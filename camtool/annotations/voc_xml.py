@@ -40,7 +40,8 @@ _YES = frozenset({"1", "true", "yes", "y", "t"})
 class VocXml(Reader):
     """XML files of ImageNet, PASCAL VOC and LabelImg.
 
-    The image id is the XML file's own name. `<filename>` is never opened, and names the image only
+    The image id is the XML file's own name, with its folders where the files lie in several.
+    `<filename>` is never opened, and names the image only
     in a bundle of several annotations, without its extension. Corners are read by tag. A box
     that cannot be used leaves its image out; an object without a box is left out alone, where the
     image has another.
@@ -77,7 +78,7 @@ class VocXml(Reader):
 
     def read(self, path: Path) -> AnnotationSet:
         """Read all annotations; see `Reader.read`."""
-        collector = Collector(str(path), self.name)
+        collector = Collector(str(path), self.name, by_file=True)
         if path.is_dir() or self._is_archive(path):
             for member in members(path, (".xml",), collector):
                 self._document(member.data, member.place, member.name, collector)
@@ -96,8 +97,7 @@ class VocXml(Reader):
     def _document(
         self, data: bytes | Iterable[bytes], place: str, name: str, collector: Collector
     ) -> None:
-        stem = name.rpartition("/")[2]
-        stem = (stem[:-4] if stem.lower().endswith(".xml") else "") or stem
+        stem = (name[:-4] if name.lower().endswith(".xml") else "") or name
         try:
             for position, raw in enumerate(parse(data), 1):
                 self._entry(raw, place, stem if raw.root else None, position, collector)
@@ -202,7 +202,7 @@ def _image_id(raw: RawAnnotation, place: str, stem: str | None, warnings: Warnin
         return name
     if filename and filename != stem:
         own = image_stem(filename.replace("\\", "/").rsplit("/", 1)[-1])
-        if own != stem:
+        if own != image_stem(stem.rsplit("/", 1)[-1]):
             warnings.add(
                 "<filename> differs from the name of the file, which counts",
                 place,

@@ -131,6 +131,8 @@ def evaluate_loaded(
         settings: what counts.
         calibration: a threshold that was chosen on images that are not scored.
     """
+    if loaded.known is not None:
+        annotations = annotations.named_for(loaded.known)
     chosen = calibration.chosen if calibration else None
     swept = swept_maps(settings, loaded.rule, loaded.maps, chosen)
     of_maps = swept if isinstance(swept, SweptMaps) else None

@@ -29,6 +29,7 @@ from camtool.evaluation.truths import (
     named_by_target,
     to_frame,
 )
+from camtool.geometry import SIDEWAYS
 from camtool.metrics.outcome import PackedOutcome
 from camtool.metrics.pair_metrics import points_at
 from camtool.metrics.protocol import Material
@@ -121,7 +122,11 @@ class Judge:
             unknown = tuple(i for i in named.labels if i not in self.known.labels)
         if reason is not None:
             return Judged(truth, reason=reason, unknown=unknown)
-        frame = compare_frames(prediction.size, truth.size)
+        if _is_turned(prediction, truth):
+            prediction = prediction.in_other_frame()
+            frame = Frame.TURNED
+        else:
+            frame = compare_frames(prediction.size, truth.size)
         framed = to_frame(prediction, truth.size)
         outcome = self.settings.protocol.judge(truth, framed, self.material)
         self._point(truth, framed, outcome)
@@ -141,6 +146,12 @@ class Judge:
             if found is not None:
                 hits = points_at(found, truth.boxes(label), truth.size)
                 row.pointing = sum(hit << bit for bit, hit in enumerate(hits))
+
+
+def _is_turned(prediction: Prediction, truth: Annotation) -> bool:
+    """Whether one side has an image upright, and the other as its EXIF block leaves it."""
+    swapped = prediction.size is not None and prediction.size[::-1] == truth.size
+    return swapped and prediction.exif in SIDEWAYS and prediction.size != truth.size
 
 
 @functools.lru_cache(maxsize=4096)

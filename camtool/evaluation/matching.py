@@ -1,8 +1,9 @@
 """Which prediction belongs to which annotated image, and which of the images count.
 
-Ids are compared exactly; then without the extension of an image format; then by base name (the last
-part of the path, without extension) where only one image of either side has it. An earlier way goes
-before a later one, and nothing is guessed: names that fit several images stop the evaluation.
+Ids are compared exactly; then without the extension of an image format; then by base name (the
+last part of the path, without extension) where only one image of either side has it, and their
+folders do not say that they are two: `train/0001` never is `val/0001`. An earlier way goes before a
+later one, and nothing is guessed: names that fit several images stop the evaluation.
 
 A range of images and a black-list number them from 1 in the order of their names, as the ILSVRC
 development kit does.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from camtool.errors import DataError, EvaluationError, SettingsError, shorten
-from camtool.tables import image_stem
+from camtool.tables import SPLITS, image_stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -86,8 +87,24 @@ class Joiner:
             ((self._stems, image_stem(name)), (self._bases, _base(name))), start=1
         ):
             if key in index:
-                return way, index[key]
+                found = index[key]
+                if way == len(WAYS) - 1 and not all(self._may_be(name, other) for other in found):
+                    found = [other for other in found if self._may_be(name, other)]
+                return (way, found) if found else None
         return None
+
+    @functools.cached_property
+    def _folders(self) -> frozenset[str]:
+        return frozenset(_folder(image_id) for image_id in self._exact)
+
+    def _may_be(self, name: str, image_id: str) -> bool:
+        """Whether the folders of two names do not contradict that they are one image."""
+        one, other = _folder(name), _folder(image_id)
+        if not one or not other or one == other:
+            return True
+        parts = SPLITS.get(one.lower()), SPLITS.get(other.lower())
+        # The annotations have a folder of that name, and the image is not in it.
+        return None in parts and one not in self._folders
 
     def add(self, predicted: str) -> str | None:
         """Note a prediction; return the one annotated id it may belong to, None where none does.
@@ -177,6 +194,10 @@ _REMEDY = "give both sides the same relative paths"
 
 def _base(name: str) -> str:
     return image_stem(name).replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _folder(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
 
 
 def _index(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
@@ -83,7 +83,13 @@ class RunMaps:
         """
         rows = (c.map for c in prediction.classes if matches(label, c) and c.map is not None)
         row = next(rows, None)
-        return None if row is None else self._files.load(prediction, row)
+        if row is None:
+            return None
+        found = self._files.load(prediction, row)
+        if not prediction.turned:
+            return found
+        # Stored in the other frame than the boxes of this prediction are in now.
+        return found.turned(replace(prediction, upright=not prediction.upright).turn())
 
 
 @final

@@ -71,6 +71,7 @@ class Frame(Enum):
     SCALED = "scaled"
     SQUEEZED = "squeezed"
     SWAPPED = "swapped"
+    TURNED = "turned"
 
 
 def compare_frames(predicted: tuple[int, int] | None, annotated: tuple[int, int] | None) -> Frame:
@@ -122,4 +123,7 @@ def frame_warnings(frames: Counter[Frame], example: dict[Frame, str]) -> list[st
         "their predicted boxes were scaled to the annotated size"
         for frame, reason in _REASONS.items()
         if frames[frame]
-    ]
+    ] + [
+        f"{frames[Frame.TURNED]:,} of {frames.total():,} images are upright on one side and as"
+        " stored on the other, by their EXIF orientation; their predicted boxes were turned"
+    ] * (frames[Frame.TURNED] > 0)

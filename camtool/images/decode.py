@@ -24,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
 from camtool.errors import ImageReadError
+from camtool.geometry import SIDEWAYS
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ _TRANSPOSE: Final = {
 }
 
 
+_INVERSE: Final = {6: 8, 8: 6}
+
+
 class ImageSettings(Settings):
     """How image files are read.
 
@@ -63,8 +67,10 @@ class ImageSettings(Settings):
     """
 
     exif_rotation: bool | Literal["auto"] = "auto"
-    """Turn pictures upright as their EXIF block says. `auto`: yes, as for a person's own photos,
-    but no when `--labels` names box annotations, whose boxes are in stored pixel order."""
+    """Turn pictures upright as their EXIF block says. `auto`: yes, as for a person's own photos;
+    where annotations give the size of an image, that decides, and where it fits both ways, the
+    other images of the set do; boxes among the labels with no such evidence: no, as those of
+    ImageNet are in stored pixel order."""
 
     max_pixels: Annotated[int, Field(ge=1)] = 80_000_000
     """Pictures of more pixels are skipped before they are decoded."""
@@ -84,6 +90,8 @@ class Decoded:
 
     image: Image.Image
     warnings: tuple[str, ...] = ()
+    exif: int = 1
+    upright: bool = True
 
 
 @contextmanager
@@ -99,13 +107,20 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def decode(source: ImageSource, rotate: bool, max_pixels: int) -> Decoded:
+def decode(
+    source: ImageSource,
+    rotate: bool,
+    max_pixels: int,
+    annotated: tuple[int, int] | None = None,
+) -> Decoded:
     """Read one picture.
 
     Args:
         source: the encoded image.
         rotate: turn it upright as its EXIF block says.
         max_pixels: refuse pictures that claim more.
+        annotated: its size where annotations give it: whether that is the stored or the upright one
+            goes before `rotate`.
 
     Raises:
         ImageReadError: with the reason; nothing else, whatever the bytes.
@@ -115,9 +130,12 @@ def decode(source: ImageSource, rotate: bool, max_pixels: int) -> Decoded:
             with Image.open(file, formats=FORMATS) as image:
                 _check_size(source.path, image.size, max_pixels)
                 notes = _notes(image)
+                # Pillow turns a TIFF as it loads it, and its size from the start.
+                orientation = _orientation(image)
+                is_upright = image.format == "TIFF"
+                size = image.size
                 image.load()
                 rgb = _to_rgb(source.path, image)
-                orientation = _orientation(image) if rotate else None
         except ImageReadError:
             raise
         except UnidentifiedImageError as error:
@@ -128,9 +146,49 @@ def decode(source: ImageSource, rotate: bool, max_pixels: int) -> Decoded:
             raise ImageReadError(source.path, reason) from error
         except _BROKEN as error:
             raise ImageReadError(source.path, f"cannot be decoded: {error}") from error
-    if orientation in _TRANSPOSE:
-        rgb = rgb.transpose(_TRANSPOSE[orientation])
-    return Decoded(rgb, notes)
+    if orientation not in _TRANSPOSE:
+        return Decoded(rgb, notes)
+    upright = turns_upright(orientation, size, annotated, rotate, is_upright=is_upright)
+    if upright != is_upright:
+        turn = orientation if upright else _INVERSE.get(orientation, orientation)
+        rgb = rgb.transpose(_TRANSPOSE[turn])
+    return Decoded(rgb, notes, orientation, upright)
+
+
+def turns_upright(
+    orientation: int,
+    size: tuple[int, int],
+    annotated: tuple[int, int] | None,
+    default: bool,
+    *,
+    is_upright: bool = False,
+) -> bool:
+    """Return whether a picture is to be seen upright, by the size that annotations give it.
+
+    Args:
+        orientation: of its EXIF block.
+        size: (width, height) as it is read.
+        annotated: (width, height) in the annotations; None where they give none.
+        default: what holds where that size fits both ways, or neither.
+        is_upright: `size` is that of the upright picture, not of the stored one.
+    """
+    if annotated is None or orientation not in SIDEWAYS or size[0] == size[1]:
+        return default
+    if annotated == size:
+        return is_upright
+    return not is_upright if annotated == size[::-1] else default
+
+
+def stored_orientation(source: ImageSource) -> tuple[int, tuple[int, int], bool] | None:
+    """Return EXIF orientation, size as read, and whether that is upright, by the header alone.
+
+    None where the file cannot be read: `decode` says why.
+    """
+    try:
+        with source.open() as file, Image.open(file, formats=FORMATS) as image:
+            return _orientation(image) or 1, image.size, image.format == "TIFF"
+    except (ImageReadError, *_BROKEN):
+        return None
 
 
 def _check_size(path: str, size: tuple[int, int], max_pixels: int) -> None:

@@ -282,10 +282,14 @@ class ScoringProtocol(Settings, ABC):
 def matches(label: str | int, guess: ClassPrediction) -> bool:
     """Return whether `guess` is of the annotated class `label`.
 
-    A name is the name or the title of the guess, exactly; a number is its class index.
+    A name is the name or the title of the guess, exactly. A number is the name of a guess that is
+    named by a number, and otherwise its class index.
     """
     if isinstance(label, str):
         return label in (guess.name, guess.title)
+    name = guess.name
+    if name.isascii() and name.isdecimal() and len(name) < 10:
+        return label == int(name)
     return label == guess.index
 
 

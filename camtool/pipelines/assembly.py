@@ -92,7 +92,7 @@ def _images(experiment: Experiment, sets: ExampleSets, classifier: Classifier) -
         sets.train,
         experiment.train.augment.transform(size, classifier.spec.interpolation),
         localize.images,
-        rotate=sets.boxes is None if asked == "auto" else asked,
+        rotate=asked in ("auto", True),
         seed=experiment.run.seed,
         cache=PixelCache(len(sets.train), megabytes << 20) if megabytes else None,
     )

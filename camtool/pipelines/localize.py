@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,14 +13,20 @@ from typing import TYPE_CHECKING, Final, TypeVar, final
 
 import torch
 
-from camtool.annotations import NO_CLASS, read_labels
-from camtool.errors import CamtoolError, DataError, EvaluationError, shorten
-from camtool.evaluation.matching import Joiner
+from camtool.annotations import read_labels
+from camtool.errors import CamtoolError, DataError, shorten
 from camtool.images import find_images
 from camtool.images.decode import quiet_pillow
 from camtool.parallel import cores_here, ordered_map
+from camtool.pipelines.labels import (
+    default_rotation,
+    has_boxes,
+    joined_labels,
+    label_warnings,
+    targets_of,
+)
 from camtool.pipelines.localizer import Localization, Localizer, NetworkOutput, PreparedImage
-from camtool.pipelines.manifest import changed_keys, has_boxes, identity_of, manifest_of
+from camtool.pipelines.manifest import changed_keys, identity_of, manifest_of
 from camtool.progress import progress
 from camtool.report.overlay import encode_overlay, overlay_name
 from camtool.runs import RunFolder, Shard, read_manifest, write_atomically
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from camtool.annotations import AnnotationSet, NetworkClasses
+    from camtool.annotations import AnnotationSet
     from camtool.images import FoundImages, ImageSource
     from camtool.pipelines.experiment import Experiment
 
@@ -83,6 +88,7 @@ class _Job:
     folder: RunFolder
     sources: list[ImageSource]
     targets: dict[str, tuple[int, ...]]
+    sizes: dict[str, tuple[int, int]]
     stop: Callable[[], bool]
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
@@ -159,19 +165,29 @@ def _job(
     stop: Callable[[], bool],
 ) -> _Job:
     run = experiment.run
+    asked = experiment.localize.images.exif_rotation
+    joined = joined_labels(found.sources, known) if known is not None else {}
+    sizes = {i: a.size for i, a in joined.items() if a.size is not None and asked == "auto"}
+    upright = default_rotation(found.sources, sizes, boxed=known is not None and has_boxes(known))
     localizer = Localizer(
         experiment.model,
         experiment.localize,
         device=run.device,
         seed=run.seed,
         batch_size=run.batch_size,
-        rotate=known is None or not has_boxes(known),
+        rotate=upright,
     )
     labelled = known is not None or any(s.labels for s in found.sources)
     experiment.localize.classes.check(localizer.names, labelled=labelled)
-    targets = targets_of(found.sources, known, localizer.names)
+    if known is not None:
+        told = len(known.warnings)
+        named = known.named_for(localizer.names)
+        joined = {i: named.annotations[a.image_id] for i, a in joined.items()}
+        for warning in named.warnings[told:]:
+            _log.warning("%s", warning)
+    targets = targets_of(found.sources, joined if known is not None else None, localizer.names)
     mine = found.sources[folder.shard.index :: folder.shard.count]
-    return _Job(experiment, localizer, folder, mine, targets, stop)
+    return _Job(experiment, localizer, folder, mine, targets, sizes, stop)
 
 
 def _whole(folder: RunFolder, done: int) -> LocalizeResult:
@@ -221,7 +237,10 @@ def _until_stopped(results: Iterable[Result], job: _Job) -> Iterator[Result]:
 
 
 def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Result]:
-    images = ((source, job.targets.get(source.image_id, ())) for source in sources)
+    images = (
+        (source, job.targets.get(source.image_id, ()), job.sizes.get(source.image_id))
+        for source in sources
+    )
 
     def finish(outcome: Outcome) -> Result:
         return _finished(job, outcome)
@@ -257,7 +276,7 @@ class Outcome:
 
 def localize_each(
     localizer: Localizer,
-    images: Iterable[tuple[ImageSource, tuple[int, ...]]],
+    images: Iterable[tuple[ImageSource, tuple[int, ...], tuple[int, int] | None]],
     then: Callable[[Outcome], R],
     *,
     threads: int,
@@ -269,7 +288,8 @@ def localize_each(
 
     Args:
         localizer: the network with its settings.
-        images: images and their true classes.
+        images: images, their true classes, and their sizes in annotations; see
+            `Localizer.prepare`.
         then: what to do with each outcome; called in a thread.
         threads: that run the network (on a CPU), make boxes and call `then`.
         readers: threads that decode; 0: whoever takes what is yielded.
@@ -322,56 +342,3 @@ def _outcome(
     if output is None or error is not None:
         return Outcome(prepared.source, error=error)
     return Outcome(prepared.source, output, localizer.finish(prepared, output))
-
-
-def label_warnings(known: AnnotationSet) -> list[str]:
-    """Return what to say of the labels: entries that could not be used first, then the rest."""
-    problems = [f"{problem}; not used as a label" for problem in known.problems[:_MOST_PROBLEMS]]
-    if (more := len(known.problems) - len(problems)) > 0:
-        problems.append(f"{known.source}: {more:,} more entries could not be used as labels")
-    return [*problems, *known.warnings]
-
-
-def targets_of(
-    sources: Sequence[ImageSource], known: AnnotationSet | None, names: NetworkClasses
-) -> dict[str, tuple[int, ...]]:
-    """Return the true classes of each image by its id, as indices of the network's classes.
-
-    Args:
-        sources: the images.
-        known: the labels; None takes those of the lists that the images came from.
-        names: the classes of the network; labels it does not have are told, once each.
-
-    Raises:
-        DataError: the labels name none of the images, or fit several.
-    """
-    labels = _by_image(sources, known) if known else {s.image_id: s.labels for s in sources}
-    unknown: Counter[str] = Counter()
-    result = {}
-    for image_id, given in labels.items():
-        indices = [(label, names.index(label)) for label in given if label != NO_CLASS]
-        result[image_id] = tuple(i for _, i in indices if i is not None)
-        unknown.update(str(label) for label, i in indices if i is None)
-    for label, count in unknown.most_common(10):
-        hint = names.hint(label)
-        _log.warning("'%s' (%d images) is no class of the network%s", shorten(label), count, hint)
-    return result
-
-
-def _by_image(
-    sources: Sequence[ImageSource], known: AnnotationSet
-) -> dict[str, tuple[str | int, ...]]:
-    """Join labels with images by their ids, as `camtool eval` joins predictions."""
-    joiner = Joiner(known.annotations, "image")
-    for source in sources:
-        joiner.add(source.image_id)
-    try:
-        joined = joiner.resolve()
-    except EvaluationError as error:
-        raise DataError(f"{known.source}: {error}") from error
-    if joined.unannotated:
-        _log.warning(
-            "%s: %d of %d images have no label (first: %s)",
-            known.source, len(joined.unannotated), len(sources), shorten(joined.unannotated[0]),
-        )  # fmt: skip
-    return {image: known.annotations[name].labels for name, image in joined.pairs.items()}

@@ -49,6 +49,8 @@ class PreparedImage:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     picture: NDArray[np.uint8] | None = None
+    exif: int = 1
+    upright: bool = True
 
     @property
     def pixels(self) -> NDArray[np.float32] | None:
@@ -189,10 +191,26 @@ class Localizer:
             raise ImageReadError(str(image), prepared.error)
         return self.finish(prepared, self.run([prepared])[0])
 
-    def prepare(self, source: ImageSource, targets: tuple[int, ...] = ()) -> PreparedImage:
-        """Read one picture and make it network input; an unreadable one keeps its reason."""
+    def prepare(
+        self,
+        source: ImageSource,
+        targets: tuple[int, ...] = (),
+        annotated: tuple[int, int] | None = None,
+    ) -> PreparedImage:
+        """Read one picture and make it network input; an unreadable one keeps its reason.
+
+        Args:
+            source: the picture.
+            targets: its true classes.
+            annotated: its size in annotations, which decides whether it is turned upright where
+                the settings leave that open.
+        """
+        if self.settings.images.exif_rotation != "auto":
+            annotated = None
         try:
-            decoded: Decoded = decode(source, self.rotate, self.settings.images.max_pixels)
+            decoded: Decoded = decode(
+                source, self.rotate, self.settings.images.max_pixels, annotated
+            )
         except ImageReadError as error:
             return PreparedImage(source, targets, error=error.reason)
         image = decoded.image
@@ -203,8 +221,9 @@ class Localizer:
         photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
         picture = self.settings.boxes.picture(image)
         return PreparedImage(
-            source, targets, views, region, image.size, photo, warnings, picture=picture
-        )
+            source, targets, views, region, image.size, photo, warnings, picture=picture,
+            exif=decoded.exif, upright=decoded.upright,
+        )  # fmt: skip
 
     def run(self, batch: Sequence[PreparedImage]) -> list[NetworkOutput]:
         """Run the network on readable pictures, and make the maps of the chosen classes."""
@@ -288,7 +307,10 @@ class Localizer:
             )
         )
         source = prepared.source
-        prediction = Prediction(source.image_id, source.path, prepared.size, classes)
+        prediction = Prediction(
+            source.image_id, source.path, prepared.size, classes,
+            exif=prepared.exif, upright=prepared.upright,
+        )  # fmt: skip
         return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
 
     def _boxes(

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from camtool.errors import ModelError
+from camtool.pipelines.labels import has_boxes
 from camtool.settings import differences
 
 if TYPE_CHECKING:
@@ -46,11 +47,6 @@ def identity_of(
     return identity
 
 
-def has_boxes(known: AnnotationSet) -> bool:
-    """Tell whether the labels come with boxes, and so in stored pixel order."""
-    return any(o.box is not None for a in known.annotations.values() for o in a.objects)
-
-
 def _file_digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
@@ -67,9 +63,12 @@ def _inputs_digest(sources: Iterable[ImageSource], known: AnnotationSet | None) 
         digest.update(text.encode(errors="surrogatepass"))
     for name, annotation in (known.annotations if known else {}).items():
         digest.update(f"{name}\0{annotation.labels}\n".encode(errors="surrogatepass"))
-    # Boxes among the labels keep pictures as they are stored: see `ImageSettings.exif_rotation`.
+    # Boxes among the labels, and the sizes beside them, say which way up pictures are seen: see
+    # `ImageSettings.exif_rotation`.
     if known is not None and has_boxes(known):
         digest.update(b"boxes")
+        for annotation in known.annotations.values():
+            digest.update(f"{annotation.size}".encode())
     return digest.hexdigest()
 
 

@@ -20,6 +20,7 @@ from camtool.evaluation.truths import NO_LABEL
 from camtool.metrics import Ilsvrc, Trials
 from camtool.metrics.diagnosis import DiagnosisSettings
 from camtool.pipelines.experiment import TopK
+from camtool.pipelines.labels import default_rotation
 from camtool.pipelines.localize import localize_each
 from camtool.pipelines.localizer import Localizer
 from camtool.report.overlay import OverlaySettings
@@ -99,6 +100,7 @@ class Validator:
         self._peers = peers
         self._several = experiment.train.loss.multi_label
         self._examples: Sequence[Example] = sets.val[peers.rank :: peers.world]
+        self._annotations = _truths(sets)
         settings = experiment.localize.model_copy(
             # The best class tells top-1, the rank of the true one tells the rest.
             update={"classes": TopK(k=1), "overlays": OverlaySettings(enabled=False)}
@@ -108,10 +110,9 @@ class Validator:
             settings,
             device=peers.device.type,
             batch_size=experiment.run.batch_size,
-            rotate=sets.boxes is None,
+            rotate=_rotation(sets, self._annotations),
             network=(copy.deepcopy(classifier).eval(), sets.classes),
         )
-        self._annotations = _truths(sets)
         self._judge = Judge(
             EvalSettings(
                 protocol=Ilsvrc(),
@@ -163,7 +164,8 @@ class Validator:
 
     def _outcomes(self) -> Iterator[Outcome]:
         """Localize the images of this process as `localize` does, by as many threads as it has."""
-        images = ((e.source, e.labels) for e in self._examples)
+        sizes = {i: a.size for i, a in self._annotations.items()}
+        images = ((e.source, e.labels, sizes.get(e.source.image_id)) for e in self._examples)
         threads = torch.get_num_threads()
         return localize_each(self._localizer, images, lambda o: o, threads=threads, readers=threads)
 
@@ -207,6 +209,12 @@ class Validator:
             counts.known += int(trials.right(Ilsvrc().known, "run").sum())
 
 
+def _rotation(sets: ExampleSets, truths: Mapping[str, Annotation]) -> bool:
+    """Whether validation images are turned upright that no annotated size decides on."""
+    sizes = {i: a.size for i, a in truths.items() if a.size is not None}
+    return default_rotation([e.source for e in sets.val], sizes, boxed=sets.boxes is not None)
+
+
 def _truths(sets: ExampleSets) -> dict[str, Annotation]:
     """The annotation of each validation image that has boxes, by the image's id."""
     if sets.boxes is None:
@@ -215,10 +223,11 @@ def _truths(sets: ExampleSets) -> dict[str, Annotation]:
     for example in sets.val:
         joiner.add(example.source.image_id)
     pairs = joiner.resolve().pairs
+    annotations = sets.boxes.named_for(sets.classes).annotations
     labels = {e.source.image_id: e.labels for e in sets.val}
     found = {}
     for annotated, image_id in pairs.items():
-        annotation = sets.boxes.annotations[annotated]
+        annotation = annotations[annotated]
         found[image_id] = _labelled(annotation, sets.classes.names, labels[image_id])
     return found
 

@@ -118,6 +118,8 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
     if prediction.error is not None:
         record["error"] = prediction.error
         return record
+    if prediction.exif != 1:
+        record["exif"] = {"orientation": prediction.exif, "upright": prediction.upright}
     record["classes"] = [_class(c) for c in prediction.classes]
     if prediction.maps is not None:
         record["maps"] = prediction.maps
@@ -153,7 +155,11 @@ def from_json(record: Mapping[str, Any]) -> Prediction:
         if error is not None
         else tuple(_class_from(c, place) for place, c in enumerate(record["classes"], 1))
     )
-    return Prediction(image_id, str(record.get("path", image_id)), size, classes, error, maps)
+    path, exif = str(record.get("path", image_id)), record.get("exif", {})
+    orientation, upright = exif.get("orientation", 1), exif.get("upright", True)
+    if type(orientation) is not int or not 1 <= orientation <= 8 or type(upright) is not bool:
+        raise ValueError("exif must be {orientation: 1 to 8, upright: true or false}")
+    return Prediction(image_id, path, size, classes, error, maps, orientation, upright)
 
 
 def _class_from(record: Mapping[str, Any], place: int) -> ClassPrediction:

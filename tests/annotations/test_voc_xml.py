@@ -186,19 +186,15 @@ def test_encrypted_member_is_a_problem(tmp_path, voc):
     assert "cannot be unpacked" in result.problems[0].reason
 
 
-def test_same_image_twice(tmp_path, voc):
-    for folder, box in (("x", (1, 2, 3, 4)), ("y", (1, 2, 3, 4)), ("z", (1, 2, 3, 5))):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.xml").write_text(voc(box))
-    result = read_annotations(tmp_path)
-    assert xyxy(result) == {"a": [(1, 2, 4, 5)]}
-    first = tmp_path / "x" / "a.xml"
-    assert result.warnings == [
-        f"{tmp_path / 'y' / 'a.xml'}: annotated twice alike, counted once: a, also {first}"
-    ]
-    assert [str(p) for p in result.problems] == [
-        f"{tmp_path / 'z' / 'a.xml'}: another annotation of a, which {first} annotates differently"
-    ]
+def test_the_same_name_in_several_folders(tmp_path, voc):
+    """Folders tell images apart; where all files lie in one, it is no part of their names."""
+    for folder, box in (("x", (1, 2, 3, 4)), ("y", (1, 2, 3, 5))):
+        (tmp_path / "top" / folder).mkdir(parents=True)
+        (tmp_path / "top" / folder / "a.xml").write_text(voc(box))
+    expected = {"top/x/a": [(1, 2, 4, 5)], "top/y/a": [(1, 2, 4, 6)]}
+    assert xyxy(read_annotations(tmp_path)) == expected
+    (tmp_path / "top" / "y" / "a.xml").unlink()
+    assert xyxy(read_annotations(tmp_path)) == {"a": [(1, 2, 4, 5)]}
 
 
 def test_warnings_are_bounded(tmp_path, voc):

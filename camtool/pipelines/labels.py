@@ -1,0 +1,123 @@
+"""What labels say of the images to localize: their true classes, and which way up they are."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from camtool.annotations import NO_CLASS
+from camtool.errors import DataError, EvaluationError, shorten
+from camtool.evaluation.matching import Joiner
+from camtool.geometry import SIDEWAYS
+from camtool.images.decode import stored_orientation, turns_upright
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from camtool.annotations import AnnotationSet, NetworkClasses
+    from camtool.images import ImageSource
+    from camtool.structures import Annotation
+
+_MOST_PROBLEMS: Final = 10
+_MOST_LOOKED_AT: Final = 2_000
+_log = logging.getLogger("camtool")
+
+
+def label_warnings(known: AnnotationSet) -> list[str]:
+    """Return what to say of the labels: entries that could not be used first, then the rest."""
+    problems = [f"{problem}; not used as a label" for problem in known.problems[:_MOST_PROBLEMS]]
+    if (more := len(known.problems) - len(problems)) > 0:
+        problems.append(f"{known.source}: {more:,} more entries could not be used as labels")
+    return [*problems, *known.warnings]
+
+
+def has_boxes(known: AnnotationSet) -> bool:
+    """Tell whether the labels come with boxes."""
+    return any(o.box is not None for a in known.annotations.values() for o in a.objects)
+
+
+def joined_labels(sources: Sequence[ImageSource], known: AnnotationSet) -> dict[str, Annotation]:
+    """Return the annotation of each image by its id, joined as `camtool eval` joins predictions.
+
+    Raises:
+        DataError: the labels name none of the images, or fit several.
+    """
+    joiner = Joiner(known.annotations, "image")
+    for source in sources:
+        joiner.add(source.image_id)
+    try:
+        joined = joiner.resolve()
+    except EvaluationError as error:
+        raise DataError(f"{known.source}: {error}") from error
+    if joined.unannotated:
+        _log.warning(
+            "%s: %d of %d images have no label (first: %s)",
+            known.source, len(joined.unannotated), len(sources), shorten(joined.unannotated[0]),
+        )  # fmt: skip
+    return {image: known.annotations[name] for name, image in joined.pairs.items()}
+
+
+def targets_of(
+    sources: Sequence[ImageSource],
+    joined: Mapping[str, Annotation] | None,
+    names: NetworkClasses,
+) -> dict[str, tuple[int, ...]]:
+    """Return the true classes of each image by its id, as indices of the network's classes.
+
+    Args:
+        sources: the images.
+        joined: their annotations; None takes the classes of the lists that the images came from.
+        names: the classes of the network; labels it does not have are told, once each.
+    """
+    if joined is None:
+        labels = {s.image_id: s.labels for s in sources}
+    else:
+        labels = {image_id: annotation.labels for image_id, annotation in joined.items()}
+    unknown: Counter[str] = Counter()
+    result = {}
+    for image_id, given in labels.items():
+        found = [(label, names.index(label)) for label in given if label != NO_CLASS]
+        result[image_id] = tuple(i for _, i in found if i is not None)
+        unknown.update(str(label) for label, i in found if i is None)
+    for label, count in unknown.most_common(10):
+        hint = names.hint(label)
+        _log.warning("'%s' (%d images) is no class of the network%s", shorten(label), count, hint)
+    return result
+
+
+def default_rotation(
+    sources: Sequence[ImageSource], sizes: Mapping[str, tuple[int, int]], *, boxed: bool
+) -> bool:
+    """Return whether pictures are turned upright that nothing else decides on.
+
+    Where the sizes in annotations fit only the upright, or only the stored picture, wherever they
+    fit only one, the others are taken to be the same; otherwise boxes among the labels leave
+    pictures as they are stored, as those of ImageNet do. What was decided is told in a line.
+
+    Args:
+        sources: the images.
+        sizes: (width, height) of images in annotations, by id.
+        boxed: the labels come with boxes.
+    """
+    votes: Counter[bool] = Counter()
+    sized = [source for source in sources if source.image_id in sizes]
+    for source in sized[:: 1 + len(sized) // _MOST_LOOKED_AT]:
+        seen = stored_orientation(source)
+        if seen is None or seen[0] not in SIDEWAYS:
+            continue
+        orientation, size, is_upright = seen
+        annotated = sizes[source.image_id]
+        both = [
+            turns_upright(orientation, size, annotated, default, is_upright=is_upright)
+            for default in (False, True)
+        ]
+        if both[0] == both[1]:
+            votes[both[0]] += 1
+    if not votes:
+        return not boxed
+    _log.info(
+        "EXIF orientation: by their annotated sizes %d images are seen upright and %d as stored"
+        " (of those looked at)", votes[True], votes[False],
+    )  # fmt: skip
+    return not votes[False] if votes[True] else False
