@@ -43,8 +43,8 @@ class Coco(Reader):
 
     name: Literal["coco"] = "coco"
     units: Units = "auto"
-    """`pixels`, `fractions` or `percent` of the image's size. COCO's are pixels: `auto` refuses boxes
-    that lie within 0 to 1."""
+    """`pixels`, `fractions` or `percent` of the image's size. COCO's are pixels: `auto` refuses
+    boxes that lie within 0 to 1."""
 
     @classmethod
     def recognises(cls, probe: FileProbe) -> bool:

@@ -267,7 +267,9 @@ def class_means(
 ) -> list[Rate]:
     """Return the mean over classes of the share of hits, with its interval, for k kinds of hits.
 
-    The bootstrap resamples images; a class of which a resample has no image is not in its mean.
+    The bootstrap resamples images. In a resample a class counts by how many of its images were
+    drawn, over how many it has: classes of one image then vary as single images do, and classes of
+    many count alike.
 
     Args:
         hits: shape (pairs, k).
@@ -286,14 +288,11 @@ def class_means(
     # Counts stay below 2 ** 24, where float32 is exact.
     for weights in _thin_weights(len(images), bootstrap, strata):
         pairs = weights[:, owners]
-        totals = np.add.reduceat(pairs, starts, axis=1)
-        there = totals > 0
+        number = (np.add.reduceat(pairs, starts, axis=1) / every).sum(1)
         shares = [
-            np.add.reduceat(pairs * one, starts, axis=1) / np.maximum(totals, 1)
-            for one in sorted_hits
+            (np.add.reduceat(pairs * one, starts, axis=1) / every).sum(1) for one in sorted_hits
         ]
-        number = there.sum(1)
-        drawn.append(np.array([s.sum(1, dtype=np.float64) / number for s in shares]))
+        drawn.append(np.array([share / number for share in shares]))
     low, high = np.percentile(100 * np.concatenate(drawn, axis=1), (2.5, 97.5), axis=1)
     return [
         Rate(float(v), (float(a), float(b)), len(classes))
