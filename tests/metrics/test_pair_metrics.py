@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from camtool.metrics import pair_metrics
-from camtool.metrics.intervals import Bootstrap, class_means
+from camtool.metrics.intervals import Bootstrap, Tally, class_means
 from camtool.metrics.outcome import IMAGE_TYPE, NO_BOX, Layout
 from camtool.metrics.pair_metrics import BINS, iou_histogram
 from camtool.metrics.trials import Trials
@@ -88,8 +88,8 @@ def test_the_interval_of_a_plain_loop_over_the_same_resamples():
         for one in weights:
             drawn = np.concatenate([np.tile(rows[i], int(n)) for i, n in enumerate(one) if n])
             hit = table["iou"][drawn] > 0.5
-            present = sorted(set(labels[drawn].tolist()))
-            corloc.append(np.mean([hit[labels[drawn] == c].mean() for c in present]))
+            every = np.bincount(labels)[labels[drawn]]  # a class counts by its pairs drawn
+            corloc.append((hit / every).sum() / (1 / every).sum())
             overlap.append(table["iou"][drawn].mean())
     found = box_figures(table, labels, numbers, BOOTSTRAP)
     for name, values in (("corloc", corloc), ("mean_iou", overlap)):
@@ -151,3 +151,12 @@ def test_bins_of_the_histogram(value, place):
     assert len(counts) == BINS
     assert counts.index(1) == place
     assert sum(counts) == 1
+
+
+def test_classes_of_one_image_vary_as_images_do():
+    """The interval is then that of a plain bootstrap, not of the distinct classes in each draw."""
+    hits = np.array([True] * 56 + [False] * 4)[:, None]
+    (rate,) = class_means(hits, np.arange(60), np.ones(60, np.int64), BOOTSTRAP)
+    plain = BOOTSTRAP.rate(Tally(hits[:, 0].astype(np.int64), np.ones(60, np.int64)))
+    assert rate.value == plain.value
+    assert rate.ci95 == pytest.approx(plain.ci95, abs=1.7)
