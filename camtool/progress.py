@@ -18,9 +18,17 @@ _SECONDS_BETWEEN_LINES: Final = 30.0
 _log = logging.getLogger("camtool")
 
 
+def _is_terminal() -> bool:
+    """Whether stderr is a terminal; it may also be closed."""
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except ValueError:
+        return False
+
+
 def progress(items: Iterable[T], total: int, done: int, unit: str) -> Iterator[T]:
     """Yield the items and tell how far they are, `done` of `total` being finished before."""
-    if sys.stderr.isatty():
+    if _is_terminal():
         yield from tqdm(items, total=total, initial=done, unit=f" {unit}", file=sys.stderr)
         return
     began = told = time.monotonic()
@@ -59,7 +67,7 @@ class EpochProgress:
         self._bar = (
             tqdm(total=steps, initial=done, unit=" steps", file=sys.stderr, leave=False,
                  desc=f"epoch {epoch + 1}/{epochs}")
-            if shown and sys.stderr.isatty() else None
+            if shown and _is_terminal() else None
         )  # fmt: skip
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from camtool.cli.options import format_rows, load_experiment, settings_options
+from camtool.cli.terminal import say
 
 
 @click.group("config")
@@ -21,7 +22,7 @@ def show(config: Path | None, overrides: tuple[str, ...]) -> None:
     """Print all settings, resolved: defaults < file < --set."""
     from camtool.settings import dump_settings
 
-    click.echo(dump_settings(load_experiment(config, overrides)), nl=False)
+    say(dump_settings(load_experiment(config, overrides)).rstrip("\n"))
 
 
 @command.command()
@@ -31,7 +32,7 @@ def check(files: tuple[Path, ...], config: Path | None, overrides: tuple[str, ..
     """Check settings FILES; silent but for a line each when all is well."""
     for file in (*files, *((config,) if config or not files else ())):
         load_experiment(file, overrides)
-        click.echo(f"{file or 'the defaults'}: valid")
+        say(f"{file or 'the defaults'}: valid")
 
 
 @command.command()
@@ -40,7 +41,7 @@ def schema() -> None:
     from camtool.pipelines.experiment import Experiment
     from camtool.settings import schema as schema_of
 
-    click.echo(json.dumps(schema_of(Experiment), indent=2, ensure_ascii=False))
+    say(json.dumps(schema_of(Experiment), indent=2, ensure_ascii=False), data=True)
 
 
 @command.command()
@@ -53,7 +54,7 @@ def describe() -> None:
         (r.key, r.when.rpartition("=")[2], _first(r.type), r.default or "", _line(r.doc))
         for r in rows_of(Experiment)
     ]
-    click.echo(format_rows([("setting", "only with", "type", "default", "meaning"), *rows]))
+    say(format_rows([("setting", "only with", "type", "default", "meaning"), *rows]))
 
 
 def _first(alternatives: str, width: int = 80) -> str:

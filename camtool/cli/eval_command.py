@@ -16,6 +16,7 @@ from camtool.cli.options import (
     show_messages,
     show_report,
 )
+from camtool.cli.terminal import say
 from camtool.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _write_plots(result: Evaluation, folder: Path) -> None:
 
     written = write_plots(result, folder)
     if not written:
-        click.echo(f"nothing to draw of the protocol {result.protocol}", err=True)
+        say(f"nothing to draw of the protocol {result.protocol}", err=True)
 
 
 def _last_run() -> Path:
@@ -146,5 +147,5 @@ def _last_run() -> Path:
         raise SettingsError(
             "no run was written from this folder yet: name one (camtool eval RUN), or --predictions"
         )
-    click.echo(f"scoring the run written last: {run}", err=True)
+    say(f"scoring the run written last: {run}", err=True)
     return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from camtool.cli.options import format_rows
+from camtool.cli.terminal import say
 
 
 @click.command("formats")
@@ -19,8 +20,8 @@ def command() -> None:
 
     readers = members(AnnotationReader, Reader)
     rows = [(r.model_fields["name"].default, r.direction, r.summary, r.layout) for r in readers]
-    click.echo(format_rows([("format", "direction", "what it is", "layout"), *rows]))
-    click.echo("\n" + format_rows([("predictions", "what it is"), *PREDICTION_FORMS]))
-    click.echo("\n" + format_rows([("masks", "what it is"), *MASK_FORMS]))
-    click.echo("\n" + format_rows([("eval --per-image", "what a field holds"), *FIELDS]))
-    click.echo("\nimages, by content: " + ", ".join(FORMATS))
+    say(format_rows([("format", "direction", "what it is", "layout"), *rows]))
+    say("\n" + format_rows([("predictions", "what it is"), *PREDICTION_FORMS]))
+    say("\n" + format_rows([("masks", "what it is"), *MASK_FORMS]))
+    say("\n" + format_rows([("eval --per-image", "what a field holds"), *FIELDS]))
+    say("\nimages, by content: " + ", ".join(FORMATS))

@@ -8,6 +8,7 @@ from typing import Any, Final, final
 import click
 
 from camtool import __version__
+from camtool.cli.terminal import interruptible, say
 from camtool.errors import CamtoolError
 
 COMMANDS: Final = {
@@ -46,14 +47,12 @@ class CommandGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own signature)
         """Run the command; bad input ends as a message and an exit code, a defect as traceback."""
-        try:
-            return super().invoke(ctx)
-        except CamtoolError as error:
-            click.echo(f"camtool: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("camtool: interrupted; start again to go on", err=True)
-            ctx.exit(130)
+        with interruptible():
+            try:
+                return super().invoke(ctx)
+            except CamtoolError as error:
+                say(f"camtool: {error}", err=True)
+                ctx.exit(error.exit_code)
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,14 +61,7 @@ def camtool() -> None:
     """Weakly supervised object localization: from class labels to maps, boxes and honest scores."""
 
 
-def main() -> None:
-    """Run the program.
-
-    Example:
-        >>> from contextlib import suppress
-        >>> from unittest.mock import patch
-        >>> with patch("sys.argv", ["camtool", "--version"]), suppress(SystemExit):
-        ...     main()
-        camtool, version ...
-    """
-    camtool(prog_name="camtool")
+def run() -> None:
+    """Run the program; see `camtool.cli.main`."""
+    with interruptible():
+        camtool(prog_name="camtool")

@@ -16,6 +16,7 @@ from camtool.cli.options import (
     settings_options,
     show_messages,
 )
+from camtool.cli.terminal import say
 from camtool.errors import DataError, SettingsError, shorten
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def command(
         images, experiment, labels=labels, shard=chosen, overwrite=overwrite, stop=_on_signal()
     )
     if not result.finished:
-        click.echo(f"shard {shard} is done; the run is whole when the others are: {result.folder}")
+        say(f"shard {shard} is done; the run is whole when the others are: {result.folder}")
     else:
         _show(result.folder, result.images)
     if strict and result.skipped:
@@ -111,13 +112,11 @@ def _show(folder: Path, images: int) -> None:
 
     rows = [("image", "class", "score", "box x0 y0 x1 y1")]
     rows += [_row(p) for p in islice(read_predictions(folder), _ROWS)]
-    click.echo(format_rows(rows))
+    say(format_rows(rows))
     if images > _ROWS:
-        click.echo(f"… and {images - _ROWS:,} more")
+        say(f"… and {images - _ROWS:,} more")
     counts = read_manifest(folder)["counts"]
-    click.echo(
-        f"{counts['localized']:,} images localized, {counts['skipped']:,} skipped: {folder}/"
-    )
+    say(f"{counts['localized']:,} images localized, {counts['skipped']:,} skipped: {folder}/")
 
 
 def _row(prediction: Prediction) -> tuple[str, str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from camtool.cli.options import format_rows
+from camtool.cli.terminal import say
 
 
 @click.command("methods")
@@ -40,17 +41,17 @@ def command() -> None:
     poolings = [(_name(p), p.summary, p.paper) for p in POOLINGS]
     methods = [(_name(m), m.summary, m.paper) for m in members(Method, TrainingMethod)]
     losses = [(_name(one), one.summary) for one in members(Loss, BaseLoss)]
-    click.echo(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]))
-    click.echo(PASSES_NOTE)
-    click.echo("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
-    click.echo("\n" + format_rows([("localize.boxes.threshold", "what it is"), *thresholds]))
-    click.echo("\n" + format_rows([("localize.preprocess", "what it does"), *fits]))
-    click.echo("\n" + format_rows([("localize.views", "what it does", "passes", "paper"), *views]))
-    click.echo("\n" + format_rows([("localize.classes", "which classes get a map"), *choices]))
-    click.echo("\n" + format_rows([("eval.protocol", "measures", "paper"), *protocols]))
-    click.echo("\n" + format_rows([("model.pooling", "what it does", "paper"), *poolings]))
-    click.echo("\n" + format_rows([("train.method", "what it does", "paper"), *methods]))
-    click.echo("\n" + format_rows([("train.loss", "what it is"), *losses]))
+    say(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]))
+    say(PASSES_NOTE)
+    say("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
+    say("\n" + format_rows([("localize.boxes.threshold", "what it is"), *thresholds]))
+    say("\n" + format_rows([("localize.preprocess", "what it does"), *fits]))
+    say("\n" + format_rows([("localize.views", "what it does", "passes", "paper"), *views]))
+    say("\n" + format_rows([("localize.classes", "which classes get a map"), *choices]))
+    say("\n" + format_rows([("eval.protocol", "measures", "paper"), *protocols]))
+    say("\n" + format_rows([("model.pooling", "what it does", "paper"), *poolings]))
+    say("\n" + format_rows([("train.method", "what it does", "paper"), *methods]))
+    say("\n" + format_rows([("train.loss", "what it is"), *losses]))
     for title, parts in (
         ("data", members(Data, DataSettings)),
         ("train.augment", members(Augmentation, BaseAugmentation)),
@@ -58,7 +59,7 @@ def command() -> None:
         ("train.schedule", members(Schedule, BaseSchedule)),
     ):
         rows = [(_name(part), part.summary) for part in parts]
-        click.echo("\n" + format_rows([(title, "what it is"), *rows]))
+        say("\n" + format_rows([(title, "what it is"), *rows]))
 
 
 def _name(part: type) -> str:

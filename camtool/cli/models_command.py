@@ -7,6 +7,7 @@ import fnmatch
 import click
 
 from camtool.cli.options import format_rows, show_messages
+from camtool.cli.terminal import say
 from camtool.errors import ModelError
 
 
@@ -27,10 +28,10 @@ def command(pattern: str, probe: bool) -> None:
     if not found:
         raise ModelError(f"no backbone matches '{pattern}'; try '*{pattern.strip('*')}*'")
     if probe:
-        click.echo(format_rows([("backbone", "input", "grid", "head"), *map(_probe, found)]))
+        say(format_rows([("backbone", "input", "grid", "head"), *map(_probe, found)]))
         return
     for name in found:
-        click.echo(f"{name}  (bundled weights)" if name in BUNDLED else name)
+        say(f"{name}  (bundled weights)" if name in BUNDLED else name)
 
 
 def _probe(name: str) -> tuple[str, str, str, str]:

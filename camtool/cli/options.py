@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from camtool.cli.terminal import encodable, safe, say
 from camtool.errors import RunError
 from camtool.report.document import ENDINGS, RENDERERS
 
@@ -77,7 +78,13 @@ class _StderrHandler(logging.Handler):
         from tqdm import tqdm
 
         prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        tqdm.write(f"{prefix}{record.getMessage()}", file=sys.stderr)
+        if sys.stderr is None:
+            return
+        text = encodable(safe(f"{prefix}{record.getMessage()}"), sys.stderr.encoding)
+        try:
+            tqdm.write(text, file=sys.stderr)
+        except (OSError, ValueError):  # closed, or on a full disk: nobody hears it
+            return
 
 
 def show_messages() -> None:
@@ -123,7 +130,7 @@ def show_report(document: Document, form: str | None, out: Path | None) -> None:
     ending = out.suffix.lower() if out else ""
     text = RENDERERS[form or ENDINGS.get(ending, "table")](document)
     if out is None:
-        click.echo(text)
+        say(text, data=form == "json")
         return
     from camtool.runs import write_atomically
 

@@ -15,6 +15,7 @@ from camtool.cli.options import (
     settings_options,
     show_messages,
 )
+from camtool.cli.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,9 +61,9 @@ def command(
         return
     rows = [("epoch", *(title for *_, title in _COLUMNS))]
     rows += [(str(row["epoch"]), *_cells(row)) for row in result.history]
-    click.echo(format_rows(rows))
+    say(format_rows(rows))
     boxes = "looks at boxes" if result.uses_boxes else "uses no box"
-    click.echo(
+    say(
         f"best: epoch {result.best_epoch} by {result.best_rule}, which {boxes}:"
         f" {result.folder}/checkpoints/best"
     )
