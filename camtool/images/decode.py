@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
-from camtool.errors import ImageReadError
+from camtool.errors import ImageReadError, shorten
 from camtool.geometry import SIDEWAYS
 from camtool.settings import Settings
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from camtool.images.sources import ImageSource
 
+_HEIC: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Names of the formats, as Pillow calls them; others are not even tried."""
 
@@ -56,6 +57,11 @@ _TRANSPOSE: Final = {
 
 
 _INVERSE: Final = {6: 8, 8: 6}
+_MANY: Final = 10_000_000
+_MOST_PER_BYTE: Final = 500_000
+"""Pixels that a byte of a large picture may stand for; a blank page of fax has a tenth of it."""
+_DARK: Final = 1 << 15
+"""Brightest value of 16-bit pictures below which they hold 12 or 14 bits, or nothing to see."""
 
 
 class ImageSettings(Settings):
@@ -107,6 +113,10 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
+# The number of pixels is checked here, by `max_pixels`, before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+
 def decode(
     source: ImageSource,
     rotate: bool,
@@ -128,31 +138,34 @@ def decode(
     with source.open() as file:
         try:
             with Image.open(file, formats=FORMATS) as image:
-                _check_size(source.path, image.size, max_pixels)
-                notes = _notes(image)
-                # Pillow turns a TIFF as it loads it, and its size from the start.
-                orientation = _orientation(image)
+                _check_size(source.path, image.size, max_pixels, source.nbytes())
+                notes = [*_notes(image)]
+                # Pillow turns a TIFF as it loads it, and its size from the start; of a PNG it may
+                # load the picture to find its EXIF block.
                 is_upright = image.format == "TIFF"
+                orientation = _orientation(image) if is_upright else None
                 size = image.size
                 image.load()
-                rgb = _to_rgb(source.path, image)
+                rgb = _to_rgb(source.path, image, notes)
+                if not is_upright:
+                    orientation = _orientation(image)
         except ImageReadError:
             raise
         except UnidentifiedImageError as error:
             file.seek(0)
             raise ImageReadError(source.path, _unidentified(file.read(512))) from error
-        except Image.DecompressionBombError as error:
-            reason = "too large: its header claims more pixels than are safe to read"
-            raise ImageReadError(source.path, reason) from error
-        except _BROKEN as error:
-            raise ImageReadError(source.path, f"cannot be decoded: {error}") from error
+        except MemoryError as error:
+            raise ImageReadError(source.path, "too large for the memory of this machine") from error
+        except Exception as error:  # whatever a decoder raises is this picture's reason
+            reason = shorten(str(error).strip(), 200) or type(error).__name__
+            raise ImageReadError(source.path, f"cannot be decoded: {reason}") from error
     if orientation not in _TRANSPOSE:
-        return Decoded(rgb, notes)
+        return Decoded(rgb, tuple(notes))
     upright = turns_upright(orientation, size, annotated, rotate, is_upright=is_upright)
     if upright != is_upright:
         turn = orientation if upright else _INVERSE.get(orientation, orientation)
         rgb = rgb.transpose(_TRANSPOSE[turn])
-    return Decoded(rgb, notes, orientation, upright)
+    return Decoded(rgb, tuple(notes), orientation, upright)
 
 
 def turns_upright(
@@ -191,26 +204,33 @@ def stored_orientation(source: ImageSource) -> tuple[int, tuple[int, int], bool]
         return None
 
 
-def _check_size(path: str, size: tuple[int, int], max_pixels: int) -> None:
+def _check_size(path: str, size: tuple[int, int], max_pixels: int, length: int) -> None:
     if size[0] * size[1] > max_pixels:
         raise ImageReadError(
             path,
             f"too large: {size[0]}×{size[1]} pixels, the limit is {max_pixels:,}"
             " (localize.images.max_pixels)",
         )
+    if size[0] * size[1] > max(_MANY, _MOST_PER_BYTE * max(length, 1)) and length >= 0:
+        raise ImageReadError(
+            path, f"{length:,} bytes that claim {size[0]}×{size[1]} pixels: no photo; not decoded"
+        )
 
 
 def _notes(image: Image.Image) -> tuple[str, ...]:
     # MPO is a JPEG photo with a preview behind it: nothing is lost by taking the first.
-    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    return (f"{frames} frames or pages: only the first is used",) if frames > 1 else ()
+    if image.format == "MPO" or not getattr(image, "is_animated", False):
+        return ()
+    if image.format == "TIFF":  # whose pages are counted by walking through all of them
+        return ("several pages: only the first is used",)
+    return (f"{getattr(image, 'n_frames', 2)} frames or pages: only the first is used",)
 
 
-def _to_rgb(path: str, image: Image.Image) -> Image.Image:
+def _to_rgb(path: str, image: Image.Image, notes: list[str]) -> Image.Image:
     if image.mode == "RGB":
         return image.copy() if image.readonly else image
     if image.mode.startswith("I"):
-        return Image.fromarray(_sixteen_to_eight_bits(path, np.asarray(image))).convert("RGB")
+        return _sixteen_bits(path, image, notes)
     if image.mode == "F":
         raise ImageReadError(
             path, "unsupported mode F (floating-point pixels): save it with 8 bits"
@@ -218,6 +238,23 @@ def _to_rgb(path: str, image: Image.Image) -> Image.Image:
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _sixteen_bits(path: str, image: Image.Image, notes: list[str]) -> Image.Image:
+    """Return a picture of 16 bits in 8, and note what is odd about its values."""
+    white_is_zero = image.format == "TIFF" and getattr(image, "tag_v2", {}).get(262) == 0
+    values = np.asarray(image)
+    result = _sixteen_to_eight_bits(path, values)
+    if white_is_zero:
+        # Pillow turns these values round for 8 bits alone.
+        return Image.fromarray(255 - result).convert("RGB")
+    brightest = int(values.max())
+    if 0 < brightest < _DARK:
+        notes.append(
+            f"16 bits, and the brightest value is {brightest:,} of 65,535: nearly black as it is;"
+            " scale its values to the whole range"
+        )
+    return Image.fromarray(result).convert("RGB")
 
 
 def _sixteen_to_eight_bits(path: str, values: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
@@ -243,6 +280,10 @@ def _unidentified(head: bytes) -> str:
     text = head.lstrip()[:64].lower()
     if text.startswith((b"<!doctype html", b"<html", b"<?xml", b"<")):
         return "not an image: it holds HTML or XML"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        return "a HEIC photo, which is not read: convert it to JPEG first"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "an unsupported TIFF (its bands, bits or packing): save it as 8-bit RGB"
     if head.startswith((b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF")):
         return "cannot be decoded: the header is damaged or cut off"
     if all(9 <= b < 127 for b in head):

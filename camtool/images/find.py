@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import fsspec
 
-from camtool.errors import DataError, shorten
-from camtool.images.sources import FileSource, ImageSource, TarSource, UrlSource
+from camtool.errors import DataError, ImageReadError, shorten
+from camtool.images.sources import (
+    FileSource,
+    ImageSource,
+    TarSource,
+    UrlSource,
+    checked_url,
+    fetched,
+)
 from camtool.tables import (
     IMAGE_ENDINGS,
     Columns,
@@ -84,7 +91,7 @@ def find_images(arguments: Sequence[str]) -> FoundImages:
 
 
 def _expand(argument: str, warnings: list[str]) -> Iterable[ImageSource]:
-    if "://" in argument:
+    if "://" in argument or ("::" in argument and not Path(argument).exists()):
         return _url(argument)
     path = Path(argument)
     try:
@@ -272,8 +279,8 @@ def _list(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
         )
     windows = 0
     for name, labels in listed.entries.items():
-        if "://" in name:
-            yield UrlSource(name.split("://", 1)[1], name, labels)
+        if "://" in name or "::" in name:
+            yield UrlSource(checked_url(name).split("://", 1)[1], name, labels)
         else:
             place = _located(name, path)
             windows += "\\" in name and not Path(place).exists()
@@ -287,16 +294,24 @@ def _list(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
         )
 
 
-def _url(url: str) -> Iterator[ImageSource]:
+def _url(url: str) -> list[ImageSource]:
+    checked_url(url)
     try:
-        system, root = fsspec.core.url_to_fs(url)
-        paths = sorted(system.find(root)) if system.isdir(root) else [root]
-        for path in paths:
-            if path == root or is_image_name(path):
-                name = path[len(root) :].lstrip("/") or PurePosixPath(path).name
-                yield UrlSource(name, system.unstrip_protocol(path))
-    except (OSError, ImportError, ValueError) as error:
-        raise DataError(f"{shorten(url)}: cannot be listed ({error})") from error
+        return fetched(url, lambda: _listed(url))
+    except ImageReadError as error:
+        reason = error.reason.replace("fetched", "listed")
+        raise DataError(f"{shorten(url)}: {reason}") from error
+
+
+def _listed(url: str) -> list[ImageSource]:
+    system, root = fsspec.core.url_to_fs(url)
+    paths = sorted(system.find(root)) if system.isdir(root) else [root]
+    found: list[ImageSource] = []
+    for path in paths:
+        if path == root or is_image_name(path):
+            name = path[len(root) :].lstrip("/") or PurePosixPath(path).name
+            found.append(UrlSource(name, system.unstrip_protocol(path)))
+    return found
 
 
 def _without_duplicates(

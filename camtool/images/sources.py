@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, final
+from typing import IO, TYPE_CHECKING, Final, TypeVar, final
 
 import fsspec
 
-from camtool.errors import ImageReadError
+from camtool.errors import DataError, ImageReadError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MAX_BYTES: Final = 512 << 20
 """Largest encoded image that is read into memory (tar members and URLs)."""
@@ -113,17 +117,78 @@ class TarSource(ImageSource):
 @final
 @dataclass(frozen=True, slots=True)
 class UrlSource(ImageSource):
-    """A remote file, through fsspec."""
+    """A remote file, through fsspec; of the schemes of `checked_url` only."""
 
     def open(self) -> IO[bytes]:
         """Fetch the file."""
-        try:
-            with fsspec.open(self.path, "rb") as file:
-                data: bytes = file.read(_MAX_BYTES + 1)
-        except (OSError, ImportError, ValueError) as error:
-            raise ImageReadError(self.path, f"cannot be fetched ({error})") from error
+        data = fetched(self.path, lambda: _content(self.path))
         if not data:
             raise ImageReadError(self.path, "empty file (0 bytes)")
         if len(data) > _MAX_BYTES:
             raise ImageReadError(self.path, f"too large (over {_MAX_BYTES:,} bytes)")
         return io.BytesIO(data)
+
+
+SCHEMES: Final = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "file": ""}
+"""Schemes of URLs that are opened, and the package that each needs beside fsspec."""
+_SECONDS: Final = 60.0
+T = TypeVar("T")
+
+
+def checked_url(url: str) -> str:
+    """Return a URL whose scheme is one of `SCHEMES`, and that is no chain of several.
+
+    Other schemes of the file library read archives and caches, or run templates that a file holds.
+
+    Raises:
+        DataError: names the scheme.
+    """
+    scheme, _, rest = url.partition("://")
+    if "::" in url.split("?", 1)[0]:
+        raise DataError(f"{shorten(url)}: a chain of URLs (::), which is never opened")
+    if scheme.lower() not in SCHEMES:
+        known = ", ".join(SCHEMES)
+        raise DataError(f"{shorten(url)}: no scheme '{shorten(scheme)}' is opened, only {known}")
+    if not rest:
+        raise DataError(f"{shorten(url)}: names nothing")
+    return url
+
+
+def fetched(url: str, read: Callable[[], T]) -> T:
+    """Return what `read` gets of a URL, in bounded time; whatever the file library raises is told.
+
+    Raises:
+        ImageReadError: it cannot be had; with the reason.
+    """
+    outcome: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(read())
+        except BaseException as error:
+            errors.append(error)
+
+    # A daemon: a server that is silent for ever must not keep the process from ending.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(_SECONDS)
+    if thread.is_alive():
+        raise ImageReadError(url, f"cannot be fetched (no answer in {_SECONDS:g} seconds)")
+    if errors:
+        error = errors[0]
+        if isinstance(error, DataError):
+            raise error
+        if isinstance(error, ImportError):
+            package = SCHEMES.get(url.partition("://")[0].lower(), "")
+            raise ImageReadError(url, f"cannot be fetched: pip install {package}") from error
+        lines = str(error).strip().splitlines()
+        reason = shorten(lines[0] if lines else "", 200) or type(error).__name__
+        raise ImageReadError(url, f"cannot be fetched ({reason})") from error
+    return outcome[0]
+
+
+def _content(url: str) -> bytes:
+    with fsspec.open(checked_url(url), "rb") as file:
+        data: bytes = file.read(_MAX_BYTES + 1)
+    return data

@@ -161,11 +161,12 @@ class YamlReader:
         return data
 
     def _key(self, event: Event, path: KeyPath) -> str:
+        if not isinstance(event, yaml.ScalarEvent):
+            # Not read on: keys within keys within keys would end in Python's recursion limit.
+            self._complain(event, path, "a key must be text, not a list, mapping or alias")
+            raise settings_error(self._problems)
         value = self._node(event, path)
         self.values.pop(path, None)
-        if not isinstance(event, yaml.ScalarEvent):
-            self._complain(event, path, "a key must be text, not a list, mapping or alias")
-            return "?"
         if event.style is None and event.value == "<<":
             self._complain(event, path, "merge keys ('<<') are not read; write the settings out")
         elif not isinstance(value, str):

@@ -6,6 +6,7 @@ The tables say what each ends as; `docs/inputs.md` tells users the same.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,14 @@ SKIPPED = {
 
 WARNED = {
     f"{name}": "4 frames or pages: only the first is used"
-    for name in ("animated.gif", "animated.webp", "animated.png", "pages.tiff")
+    for name in ("animated.gif", "animated.webp", "animated.png")
+} | {
+    "pages.tiff": "several pages: only the first is used",
+    **{
+        f"size_{a}x{b}.png": f"{a}×{b} pixels are squeezed to 64×64, {max(a, b) / min(a, b):.1f}"
+        " times as much along one side; localize.views={name: tiles, count: 64} sees it in parts"
+        for a, b in ((1, 2000), (2000, 1), (3000, 2))
+    },
 }
 
 # A folder scan passes over hidden files; a folder is entered, whatever its name.
@@ -200,21 +208,24 @@ def test_exif_rotation_can_be_switched_off(run, tmp_path):
     assert sizes == [(320, 240), (240, 320), (240, 320), (240, 320)]
 
 
-def test_exif_rotation_is_off_with_box_annotations(run, bad_inputs, tmp_path):
-    """Their boxes are in stored pixel order, so the picture stays as it is stored."""
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [((320, 240), (320, 240)), ((240, 320), (240, 320)), ((0, 0), (240, 320))],
+)
+def test_the_annotated_size_decides_about_the_exif_rotation(size, seen, run, bad_inputs, tmp_path):
+    """Without one, boxes among the labels leave the picture as it is stored."""
     xml = tmp_path / "exif_orientation6.xml"
-    xml.write_text((bad_inputs / "annotations" / "ok.xml").read_text())
+    text = (bad_inputs / "annotations" / "ok.xml").read_text()
+    width, height = (f"<width>{size[0]}</width>", f"<height>{size[1]}</height>")
+    text = re.sub(r"<width>\d+</width>", width, text)
+    xml.write_text(re.sub(r"<height>\d+</height>", height, text))
     picture = run.folder / "exif_orientation6.JPEG"
-    labels = ("--labels", xml)
-    ran = run_here("localize", picture, "-o", tmp_path / "run", *TINY, *labels)
+    ran = run_here("localize", picture, "-o", tmp_path / "run", *TINY, "--labels", xml)
     assert ran.code == 0
     (prediction,) = read_predictions(tmp_path / "run")
-    assert prediction.size == (240, 320)
+    assert prediction.size == seen
+    assert (prediction.exif, prediction.upright) == (6, seen == (320, 240))
     assert [c.name for c in prediction.classes if c.target] == ["n07747607"]
-    assert (
-        json.loads((tmp_path / "run" / "manifest.json").read_text())["conventions"]["exif_rotation"]
-        is False
-    )
 
 
 def test_skipped_images_with_strict(run):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import threading
 
 import fsspec
 import pytest
 
 from camtool.errors import DataError, ImageReadError
-from camtool.images import find_images
+from camtool.images import find_images, sources
 from camtool.images.decode import decode
 from tests.builders import picture, save_picture
 
@@ -242,8 +243,9 @@ def test_a_folder_that_cannot_be_read(make, monkeypatch):
 
 
 @pytest.fixture
-def _remote():
+def _remote(monkeypatch):
     """A remote store that is in memory: two pictures, and a file that is none."""
+    monkeypatch.setitem(sources.SCHEMES, "memory", "")
     system = fsspec.filesystem("memory")
     system.store.clear()
     buffer = io.BytesIO()
@@ -284,9 +286,49 @@ def test_remote_files_in_a_list(tmp_path):
     assert decode(source, True, 10**6).image.size == (48, 36)
 
 
-def test_an_unknown_protocol():
-    with pytest.raises(DataError, match=r"^nosuch://x: cannot be listed \(Protocol not known"):
-        find_images(["nosuch://x"])
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("nosuch://x", "no scheme 'nosuch' is opened, only http, https, s3, gs, file"),
+        ("data://x", "no scheme 'data' is opened"),
+        ("reference://::data:x", "a chain of URLs (::), which is never opened"),
+        ("zip://a.png::file:///tmp/x.zip", "a chain of URLs (::), which is never opened"),
+        ("filecache::file:///etc/hosts", "a chain of URLs (::), which is never opened"),
+        ("simplecache://x", "no scheme 'simplecache' is opened"),
+        ("github://a:b@/x.png", "no scheme 'github' is opened"),
+        ("s3://", "names nothing"),
+    ],
+)
+def test_urls_that_are_never_opened(url, reason, tmp_path, monkeypatch):
+    """As an argument, and as a line of a list."""
+    monkeypatch.setattr(fsspec, "open", None)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", None)
+    with pytest.raises(DataError) as raised:
+        find_images([url])
+    assert reason in str(raised.value)
+    (tmp_path / "list.txt").write_text(f"{url}\n")
+    with pytest.raises(DataError) as raised:
+        find_images([str(tmp_path / "list.txt")])
+    assert reason in str(raised.value)
+
+
+def test_a_server_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr(sources, "_SECONDS", 0.2)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda _: threading.Event().wait(30))
+    with pytest.raises(DataError, match=r"^https://x/y: cannot be listed \(no answer in 0.2 sec"):
+        find_images(["https://x/y"])
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), RuntimeError("a\nb"), KeyError("k")])
+def test_whatever_a_remote_library_raises_is_that_images_reason(error, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(fsspec, "open", fail)
+    (tmp_path / "list.txt").write_text("https://x/y.png\n")
+    (source,) = find_images([str(tmp_path / "list.txt")]).sources
+    with pytest.raises(ImageReadError, match=r"^https://x/y\.png: cannot be fetched \("):
+        decode(source, True, 10**6)
 
 
 def test_what_a_scan_leaves_out_is_told_in_one_line(make):
