@@ -149,6 +149,7 @@ class Prediction:
         exif: orientation that the image's EXIF block gives, 1 to 8; 1: as stored.
         upright: the image was turned as `exif` says; boxes are then in the upright frame.
         turned: what is stored of the maps lies in the other of the two frames than the boxes here.
+        recorded: the size before boxes were brought to another frame; None where they were not.
     """
 
     image_id: str
@@ -160,6 +161,7 @@ class Prediction:
     exif: int = 1
     upright: bool = True
     turned: bool = False
+    recorded: tuple[int, int] | None = None
 
     def in_other_frame(self) -> Prediction:
         """Return the same prediction in stored pixel order where it is upright, and else upright.
@@ -178,8 +180,9 @@ class Prediction:
         )  # fmt: skip
         width, height = self.size
         return replace(
-            self, size=(height, width), classes=classes, upright=not self.upright, turned=True
-        )
+            self, size=(height, width), classes=classes, upright=not self.upright, turned=True,
+            recorded=self.recorded or self.size,
+        )  # fmt: skip
 
     def turn(self) -> int:
         """Return the EXIF orientation whose turn leads to the other frame."""

@@ -115,8 +115,9 @@ def _show(folder: Path, images: int) -> None:
     say(format_rows(rows))
     if images > _ROWS:
         say(f"… and {images - _ROWS:,} more")
-    counts = read_manifest(folder)["counts"]
-    say(f"{counts['localized']:,} images localized, {counts['skipped']:,} skipped: {folder}/")
+    counts = read_manifest(folder).get("counts") or {}
+    localized, skipped = counts.get("localized", images), counts.get("skipped", 0)
+    say(f"{localized:,} images localized, {skipped:,} skipped: {folder}/")
 
 
 def _row(prediction: Prediction) -> tuple[str, str, str, str]:
@@ -127,4 +128,5 @@ def _row(prediction: Prediction) -> tuple[str, str, str, str]:
         return name, "(no class chosen)", "", ""
     first = prediction.classes[0]
     box = " ".join(f"{v:g}" for v in first.boxes[0].box.xyxy) if first.boxes else "(none)"
-    return name, shorten((first.title or first.name).split(",")[0], 30), f"{first.score:.3f}", box
+    title = shorten((first.title or first.name).split(",")[0], 30)
+    return name, title, "" if first.score is None else f"{first.score:.3f}", box

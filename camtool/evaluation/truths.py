@@ -100,7 +100,8 @@ def to_frame(prediction: Prediction, size: tuple[int, int] | None) -> Prediction
         boxes = tuple(replace(s, box=scale(s.box, source, size)) for s in guess.boxes)
         return replace(guess, boxes=boxes)
 
-    return replace(prediction, size=size, classes=tuple(moved(c) for c in prediction.classes))
+    classes, recorded = tuple(map(moved, prediction.classes)), prediction.recorded or source
+    return replace(prediction, size=size, classes=classes, recorded=recorded)
 
 
 _REASONS = {

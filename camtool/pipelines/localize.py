@@ -192,7 +192,8 @@ def _job(
 
 def _whole(folder: RunFolder, done: int) -> LocalizeResult:
     """The result of a run that is whole, the same whether this process ended it or another."""
-    skipped = [(s["path"], s["error"]) for s in read_manifest(folder.path)["skipped"]]
+    rows = read_manifest(folder.path).get("skipped") or []
+    skipped = [(row["path"], row["error"]) for row in rows]
     if len(skipped) == folder.images:
         path, reason = skipped[0]
         raise DataError(

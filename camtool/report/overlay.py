@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from pydantic import Field
 
 from camtool.geometry import scale
+from camtool.report.lettering import font, readable
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -133,11 +134,11 @@ def _panel(
 def _titled(picture: Image.Image, text: str) -> Image.Image:
     """The picture under a strip with the text, cut to its width."""
     size = max(14, min(28, picture.width // 22))
-    font = ImageFont.load_default(size)
+    letters, text = font(size), readable(text)
     strip = Image.new("RGB", (picture.width, round(size * 1.7)), (24, 24, 24))
-    while text and font.getlength(text) > picture.width - size:
+    while text and letters.getlength(text) > picture.width - size:
         text = text.removesuffix("…")[:-1] + "…" if len(text) > 1 else ""
-    ImageDraw.Draw(strip).text((size // 2, size * 0.25), text, (255, 255, 255), font)
+    ImageDraw.Draw(strip).text((size // 2, size * 0.25), text, (255, 255, 255), letters)
     whole = Image.new("RGB", (picture.width, picture.height + strip.height))
     whole.paste(strip, (0, 0))
     whole.paste(picture, (0, strip.height))

@@ -19,6 +19,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from camtool.errors import SettingsError
+from camtool.report.lettering import readable
 from camtool.runs.writing import make_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ def draw_bars(bars: Bars, heading: Heading) -> Figure:
                     fontsize=7.5, color=colour,
                 )  # fmt: skip
         left += np.array(shares)
-    names = [f"{g}  (n = {n:,})" for g, n in zip(bars.groups, bars.counts, strict=True)]
+    counted = zip(bars.groups, bars.counts, strict=True)
+    names = [f"{readable(group)}  (n = {n:,})" for group, n in counted]
     axes.set_yticks(places, names)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()

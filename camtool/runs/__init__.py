@@ -13,8 +13,9 @@ RUN/
 from __future__ import annotations
 
 from camtool.runs.folder import RunFolder, Shard, last_run
+from camtool.runs.manifest import read_manifest
 from camtool.runs.maps import MapFiles
-from camtool.runs.predictions import read_manifest, read_predictions
+from camtool.runs.predictions import read_predictions
 from camtool.runs.threshold import StoredThreshold, read_threshold, write_threshold
 from camtool.runs.writing import write_atomically
 

@@ -20,6 +20,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from camtool.errors import ModelError, RunError, shorten
 from camtool.runs.writing import make_folder, run_errors, write_atomically
 
@@ -32,6 +34,47 @@ WEIGHTS: Final = "weights.safetensors"
 CLASSES: Final = "classes.json"
 STATE: Final = "training.pt"
 _TEMPORARY: Final = ".writing-"
+
+
+_LARGEST: Final = 256 << 20
+
+
+class _Part(BaseModel):
+    """A part of a description: JSON of the very types that are declared, and whatever else."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+
+class _File(_Part):
+    bytes: int = Field(ge=0, lt=1 << 50)
+    sha256: str
+
+
+class _Best(_Part):
+    rule: str = ""
+    value: list[float] | None = None
+    epoch: int = Field(default=0, ge=0, lt=1 << 40)
+
+
+class _Row(_Part):
+    epoch: int = Field(ge=0, lt=1 << 40)
+    train: dict[str, float | None] = {}
+    val: dict[str, float | None] | None = None
+
+
+class _Description(_Part):
+    """What `checkpoint.json` holds."""
+
+    files: dict[str, _File]
+    experiment: dict[str, Any] = {}
+    input: dict[str, Any] = {}
+    epoch: int = Field(default=0, ge=0, lt=1 << 40)
+    step: int = Field(default=0, ge=0, lt=1 << 40)
+    metrics: dict[str, float | None] | None = None
+    is_best: bool = False
+    training_images: int | None = None
+    best: _Best = _Best()
+    history: list[_Row] = []
 
 
 def checkpoint_folder(path: str | Path) -> Path | None:
@@ -55,20 +98,30 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     """
     path = folder / DESCRIPTION
     try:
-        description = json.loads(path.read_bytes())
-        files = {str(name): (f["bytes"], f["sha256"]) for name, f in description["files"].items()}
+        with path.open("rb") as file:
+            description = json.loads(file.read(_LARGEST))
+        found = _Description.model_validate(description)
     except FileNotFoundError as error:
         raise ModelError(
             f"{shorten(str(folder), 200)}: not a checkpoint of `camtool train`: no {DESCRIPTION}"
         ) from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: damaged, or of another program ({error})") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "its root"
+        raise ModelError(
+            f"{path}: damaged, or of another program ({shorten(place)}: {first['msg']})"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        reason = shorten(str(error), 200)
+        raise ModelError(f"{path}: damaged, or of another program ({reason})") from error
+    files = {name: (each.bytes, each.sha256) for name, each in found.files.items()}
     for name, (size, digest) in files.items():
         _check(folder / Path(name).name, size, digest)
-    result: dict[str, Any] = description
-    return result
+    # What is left out has the value that a run begins with.
+    filled = found.model_dump(exclude={"files", "history"})
+    return {"history": [], **filled, **description, "best": found.best.model_dump()}
 
 
 def _check(path: Path, size: int, digest: str) -> None:

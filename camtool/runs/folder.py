@@ -152,7 +152,7 @@ class RunFolder:
             if file.is_file():
                 try:
                     return dict(json.loads(file.read_bytes())["identity"])
-                except (OSError, ValueError, KeyError, TypeError) as error:
+                except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                     raise RunError(
                         f"{file}: damaged ({error}): choose another --out or --overwrite"
                     ) from error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import threading
 import zipfile
 import zlib
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from typing import IO, TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
@@ -33,6 +34,7 @@ _KEPT_FILES: Final = 4
 """Some dozen threads that work off images in order are within so many files."""
 
 _KEYS = ("values", "shapes", "regions", "sizes")
+_MOST_BYTES: Final = 1 << 30
 
 
 def pack(maps: Sequence[ScoreMap]) -> bytes:
@@ -61,12 +63,55 @@ def unpack(path: Path) -> list[ScoreMap]:
         RunError: not there, or not such a file.
     """
     try:
-        # Opened here: of a damaged archive, numpy would leave the file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            values, shapes, regions, sizes = (arrays[k] for k in _KEYS)
-        return _split(values, shapes, regions, sizes)
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            arrays = [bounded_array(archive, f"{key}.npy", _MOST_BYTES) for key in _KEYS]
+        return _split(*arrays)
     except DAMAGED as error:
         raise RunError(f"{path}: not a readable map file ({error}); localize again") from error
+
+
+def bounded_array(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:
+    """Return an array of an `.npz` file, whose header may not claim more than the file holds.
+
+    Args:
+        archive: the open file.
+        name: of the member, with `.npy`.
+        most: bytes that the array may have.
+
+    Raises:
+        KeyError, ValueError, and whatever `DAMAGED` names: there is none, or it is damaged.
+    """
+    info = archive.getinfo(name)
+    with archive.open(info) as member:
+        check_header(member, info.file_size, most)
+    with archive.open(info) as member:
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+def check_header(file: IO[bytes], length: int, most: int) -> tuple[int, ...]:
+    """Return the shape in the header of an `.npy` file, after looking at the size that it claims.
+
+    Args:
+        file: at its beginning.
+        length: bytes of the whole file.
+        most: bytes that the array may have.
+
+    Raises:
+        ValueError: no such header, or it claims more than `length` or `most`.
+    """
+    version = np.lib.format.read_magic(file)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"version {version} of the format")
+    shape, _, dtype = readers[version](file)
+    claimed = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or min(shape, default=0) < 0 or claimed > min(length, most):
+        raise ValueError(f"its header claims {claimed:,} bytes, and the file holds {length:,}")
+    return shape
 
 
 def _split(
@@ -120,6 +165,12 @@ class MapFiles:
         maps = self._file(name)
         if not 0 <= row < len(maps):
             raise RunError(f"{self._run / name}: has no map {row}; localize again")
+        recorded = prediction.recorded or prediction.size
+        if recorded is not None and maps[row].size != recorded:
+            raise RunError(
+                f"{self._run / name}: map {row} is of an image of {maps[row].size}, and the record"
+                f" of {prediction.image_id} says {recorded}; localize again"
+            )
         return maps[row]
 
     def _file(self, name: str) -> list[ScoreMap]:

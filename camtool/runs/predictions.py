@@ -1,4 +1,4 @@
-"""Predictions as lines of `predictions.jsonl`, and the manifest: how a run is read."""
+"""Predictions as lines of `predictions.jsonl`."""
 
 from __future__ import annotations
 
@@ -53,31 +53,6 @@ def _record(line: bytes, place: str) -> Prediction:
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = shorten(str(error), 200)
         raise DataError(f"{place}: not a prediction record ({reason})") from error
-
-
-def read_manifest(run: Path) -> dict[str, Any]:
-    """Read the manifest of a finished run: how it was made, and what was skipped.
-
-    Example:
-        >>> _ = Path("manifest.json").write_text('{"counts": {"images": 7, "skipped": 0}}')
-        >>> read_manifest(Path.cwd())["counts"]["images"]
-        7
-
-    Raises:
-        RunError: there is none, or it cannot be read.
-    """
-    path = run / "manifest.json"
-    try:
-        manifest = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        unfinished = (run / "parts").is_dir()
-        state = "an unfinished run; start it again to go on" if unfinished else "not a run folder"
-        raise RunError(f"{run}: {state}") from error
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(manifest, dict):
-        raise RunError(f"{path}: not a manifest")
-    return manifest
 
 
 def _number(value: float) -> float:

@@ -201,7 +201,7 @@ def test_an_unfinished_run(tmp_path):
     [
         (None, ": not a run folder"),
         ("{", "/manifest.json: cannot be read (Expecting property name"),
-        ("[]", "/manifest.json: not a manifest"),
+        ("[]", "/manifest.json: damaged: its root: "),
         ("\udcff", "/manifest.json: cannot be read ('utf-8' codec"),
     ],
 )
