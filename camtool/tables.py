@@ -284,9 +284,33 @@ def _without_header(cells: Sequence[str]) -> Columns | None:
     return None
 
 
-def class_of(cells: Sequence[str], columns: Sequence[int]) -> str | int | None:
-    """Return the class in the first of `columns` that is filled; whole numbers are indices."""
+def image_set_class(path: Path) -> str | None:
+    """Return the class of an image set of PASCAL VOC, whose rows say -1, 0 or 1 of it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> image_set_class(Path("VOC2012/ImageSets/Main/dog_train.txt"))
+        'dog'
+    """
+    name, _, part = path.stem.rpartition("_")
+    named = path.parent.parent.name == "ImageSets" and part in ("train", "val", "trainval", "test")
+    return name if named and name else None
+
+
+def class_of(
+    cells: Sequence[str], columns: Sequence[int], image_set: str | None = None
+) -> str | int | None:
+    """Return the class in the first of `columns` that is filled; whole numbers are indices.
+
+    Args:
+        cells: of one row.
+        columns: those that may hold a class.
+        image_set: the class that an image set of PASCAL VOC is about: of it 1 (and 0, for the
+            difficult) says that the image shows it, -1 that it does not.
+    """
     text = next((cells[i] for i in columns if i < len(cells) and cells[i]), None)
+    if image_set is not None and text in ("-1", "0", "1"):
+        return None if text == "-1" else image_set
     # Python refuses to read numbers of thousands of digits; so long a one is no index anyway.
     if text is not None and text.isascii() and text.isdigit() and len(text) < 7:
         return int(text)

@@ -30,6 +30,7 @@ from camtool.tables import (
     class_of,
     column_name,
     columns_of,
+    image_set_class,
     image_stem,
     is_image_name,
     table_rows,
@@ -74,6 +75,7 @@ class CsvLabels(Reader):
         """Read all classes; see `Reader.read`."""
         rows = _Rows(Collector(str(path), self.name))
         columns: Columns | None = None
+        shown = image_set_class(path)
         for line, cells in table_rows(path):
             place = f"{path}:{line}"
             if columns is None:
@@ -85,7 +87,9 @@ class CsvLabels(Reader):
                 if columns.header:
                     continue
             name = cells[columns.image] if len(cells) > columns.image else ""
-            rows.add(image_stem(name), class_of(cells, columns.classes), place)
+            label = class_of(cells, columns.classes, shown)
+            if label is not None or shown is None:
+                rows.add(image_stem(name), label, place)
         return rows.finish()
 
 

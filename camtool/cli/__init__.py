@@ -4,8 +4,33 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import NoReturn
 
-__all__ = ["main"]
+__all__ = ["interrupted", "main"]
+
+_interrupts: list[int] = []
+
+
+def interrupted() -> bool:
+    """Tell whether an interrupt came, also one that went down in a library's own clean-up.
+
+    Example:
+        >>> interrupted()
+        False
+    """
+    return bool(_interrupts)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    del frame
+    # Python drops what is raised while an object is destroyed; the list keeps it.
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
+def _unraisable(dropped: sys.UnraisableHookArgs) -> None:
+    if not isinstance(dropped.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(dropped)
 
 
 def main() -> None:
@@ -22,6 +47,8 @@ def main() -> None:
         camtool, version ...
     """
     try:
+        signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _unraisable
         from camtool.cli.group import run
 
         run()

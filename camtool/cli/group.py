@@ -8,6 +8,7 @@ from typing import Any, Final, final
 import click
 
 from camtool import __version__
+from camtool.cli import interrupted
 from camtool.cli.terminal import interruptible, say
 from camtool.errors import CamtoolError
 
@@ -49,10 +50,15 @@ class CommandGroup(click.Group):
         """Run the command; bad input ends as a message and an exit code, a defect as traceback."""
         with interruptible():
             try:
-                return super().invoke(ctx)
+                result = super().invoke(ctx)
             except CamtoolError as error:
+                if interrupted():
+                    raise KeyboardInterrupt from error
                 say(f"camtool: {error}", err=True)
                 ctx.exit(error.exit_code)
+            if interrupted():
+                raise KeyboardInterrupt
+            return result
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

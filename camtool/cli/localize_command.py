@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from camtool.cli import interrupted
 from camtool.cli.options import (
     PATH,
     format_rows,
@@ -104,7 +105,7 @@ def _on_signal() -> Callable[[], bool]:
     came: list[int] = []
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda n, _: came.append(n))
-    return lambda: bool(came)
+    return lambda: bool(came) or interrupted()
 
 
 def _show(folder: Path, images: int) -> None:

@@ -130,6 +130,8 @@ def interruptible() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _end_interrupted()
+    except SystemExit:
+        raise
     except BaseException as error:
         # Libraries turn an interrupt into an error of their own, or meet it while they import.
         if _interrupt_within(error):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from camtool.cli import interrupted
 from camtool.cli.options import (
     PATH,
     format_rows,
@@ -27,6 +28,8 @@ _COLUMNS: Final = (
     ("val", "top1", "top-1 %"),
     ("val", "top1_localization", "top-1 localization %"),
     ("val", "gt_known", "GT-known %"),
+    ("val", "centred_box", "centred box %"),
+    ("val", "whole_image", "whole image %"),
 )
 
 
@@ -85,4 +88,4 @@ def _on_signal() -> Callable[[], bool]:
     for number in numbers:  # a thread that does not block them hands them on to this
         signal.signal(number, lambda n, _: came.append(n))
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    return lambda: bool(came) or bool(signal.sigpending() & numbers)
+    return lambda: bool(came) or interrupted() or bool(signal.sigpending() & numbers)

@@ -18,7 +18,7 @@ from camtool.kernels import BINS
 from camtool.metrics.protocol import matches
 from camtool.metrics.wsol_frame import FRAME, map_to_frame
 from camtool.runs import MapFiles
-from camtool.runs.maps import DAMAGED
+from camtool.runs.maps import DAMAGED, check_header
 from camtool.settings import members
 from camtool.structures import Prediction
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from camtool.metrics.thresholds import Chosen, Sweep
     from camtool.structures import ScoreMap
 
-_MAX_CELLS: Final = 64 << 20
+_LARGEST: Final = 256 << 20
 
 
 def holds_maps(path: Path) -> bool:
@@ -176,26 +176,25 @@ class FileMaps:
     def _read(self, name: str) -> NDArray[np.float32]:
         if self._archive is not None:
             return self._unpacked(self._archive, f"{name}.npy")
-        mapped = np.load(self._files[name], allow_pickle=False, mmap_mode="r")
-        _check_cells(mapped.size)
-        return np.asarray(mapped)
+        path = self._files[name]
+        with path.open("rb") as file:
+            check_header(file, path.stat().st_size, _LARGEST)
+            file.seek(0)
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
     def _unpacked(self, archive: zipfile.ZipFile, name: str) -> NDArray[np.float32]:
-        _check_cells(archive.getinfo(name).file_size // 8)
+        info = archive.getinfo(name)
         # Python counts an archive's open members without a lock, but reads them with one: only
         # opening and closing must be kept apart, and threads unpack at the same time.
         with self._opening:
-            member = archive.open(name)
+            member = archive.open(info)
         try:
+            check_header(member, info.file_size, _LARGEST)
+            member.seek(0)
             return np.asarray(np.lib.format.read_array(member, allow_pickle=False))
         finally:
             with self._opening:
                 member.close()
-
-
-def _check_cells(cells: int) -> None:
-    if cells > _MAX_CELLS:
-        raise ValueError(f"{cells:,} values are too many")
 
 
 @dataclass(frozen=True, slots=True)

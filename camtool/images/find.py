@@ -24,6 +24,7 @@ from camtool.tables import (
     Columns,
     class_of,
     columns_of,
+    image_set_class,
     image_stem,
     is_image_name,
     table_rows,
@@ -402,7 +403,7 @@ def _add_row(result: ImageList, path: Path, line: int, cells: list[str], columns
     if len(cells) <= needed or not name:
         result.warnings.append(f"{shorten(str(path))}:{line}: too few fields; the line is left out")
         return
-    label = class_of(cells, columns.classes)
+    label = class_of(cells, columns.classes, image_set_class(path))
     _add(result, path, name, () if label is None else (label,))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from camtool.metrics.box_frames import BoxComparison
 from camtool.metrics.intervals import Bootstrap, Tally
 from camtool.metrics.outcome import Criterion
-from camtool.structures import Box
+from camtool.structures import Annotation, Box
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from camtool.metrics.intervals import Rate
-    from camtool.structures import Annotation
 
 SIDES: Final = {
     "whole_image": 1.0,
@@ -121,6 +120,22 @@ def score_baselines(
         )
         for column, name in enumerate(SIDES)
     }
+
+
+def right_sides(truth: Annotation) -> NDArray[np.bool_]:
+    """Return for which true classes of an image each box of `SIDES` is right, (classes, sides).
+
+    Example:
+        >>> from camtool.structures import AnnotatedObject
+        >>> cat = AnnotatedObject("cat", Box(0, 0, 300, 200))
+        >>> right_sides(Annotation("a", (cat,), (300, 200))).tolist()
+        [[True, True, True, False, False]]
+
+    Args:
+        truth: with its size, and a box of each of its classes that counts.
+    """
+    right, _ = _right([truth], Criterion(0.5), BoxComparison())
+    return right
 
 
 def _boxes(truth: Annotation) -> list[tuple[Box, ...]]:

@@ -13,12 +13,12 @@ import platform
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, final
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, final
 
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from camtool.annotations import NetworkClasses
 from camtool.errors import ModelError, RunError, shorten
@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
 
 S = TypeVar("S", bound=BaseModel)
-_INPUT: Final = ("size", "mean", "std", "interpolation", "crop_fraction")
+_Positive = Annotated[float, Field(gt=0, lt=1e6)]
+_Mean = Annotated[float, Field(gt=-1e6, lt=1e6)]
+_Side = Annotated[int, Field(ge=1, le=1 << 16)]
 _log = logging.getLogger("camtool")
 
 
@@ -72,6 +74,16 @@ class TrainingRecord:
     metrics: dict[str, float] | None = None
     best: list[float] | None = None
     best_epoch: int = 0
+
+
+class _Input(BaseModel):
+    """The preprocessing in a checkpoint: see `InputSpec`."""
+
+    size: tuple[_Side, _Side]
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Positive, _Positive, _Positive]
+    interpolation: Literal["bilinear", "bicubic", "lanczos", "nearest"]
+    crop_fraction: float = Field(gt=0, le=1)
 
 
 @final
@@ -114,7 +126,7 @@ class Checkpoints:
             "program": {"name": "camtool", "version": version("camtool")},
             "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
             "experiment": self._experiment.model_dump(mode="json"),
-            "input": {key: getattr(loop.spec, key) for key in _INPUT},
+            "input": {key: getattr(loop.spec, key) for key in _Input.model_fields},
             "threshold": getattr(self._experiment.localize.boxes, "threshold", None),
             "epoch": loop.position.epoch,
             "step": loop.position.step,
@@ -192,18 +204,19 @@ class Checkpoints:
 
 def identity(experiment: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of an experiment, as JSON data, must be equal for training to go on."""
-    train = {k: v for k, v in experiment.get("train", {}).items() if k not in TrainSettings.FREE}
-    data = {k: v for k, v in (experiment.get("data") or {}).items() if k != "cache_mb"}
-    localize = {
-        k: v for k, v in experiment.get("localize", {}).items() if k not in ("overlays", "classes")
+    # A damaged file may have anything for a section.
+    parts = {name: value for name, value in experiment.items() if isinstance(value, dict)}
+    free = {
+        "train": TrainSettings.FREE,
+        "data": ("cache_mb",),
+        "localize": ("overlays", "classes"),
     }
-    return {
-        "model": experiment.get("model"),
-        "data": data,
-        "train": train,
-        "localize": localize,
-        "run": {"seed": experiment.get("run", {}).get("seed")},
+    sections = {
+        name: {k: v for k, v in parts.get(name, {}).items() if k not in keys}
+        for name, keys in free.items()
     }
+    seed = parts.get("run", {}).get("seed")
+    return {"model": experiment.get("model"), **sections, "run": {"seed": seed}}
 
 
 def _check_finite(loop: Loop) -> None:
@@ -360,13 +373,12 @@ def _trained(description: dict[str, Any], folder: Path, part: str, union: Any) -
 
 
 def _input_of(description: dict[str, Any], folder: Path, spec: InputSpec) -> InputSpec:
+    """Return the preprocessing that a checkpoint names; what is not there is the network's."""
     try:
-        given = description["input"]
-        kept: dict[str, Any] = {key: given[key] for key in _INPUT}
-        pairs = {key: tuple(v) for key, v in kept.items() if isinstance(v, list)}
-        return replace(spec, **{**kept, **pairs})
-    except (KeyError, TypeError) as error:
+        given = _Input.model_validate(description["input"])
+    except (KeyError, ValidationError) as error:
         raise ModelError(f"{folder}: damaged: no preprocessing in it ({error})") from error
+    return replace(spec, **given.model_dump())
 
 
 def with_model(model: Path, config: Path | None, overrides: Sequence[str]) -> Experiment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -18,7 +19,9 @@ from camtool.settings import dump_settings
 from camtool.training.distributed import Processes, keep_freed_memory, processes
 from camtool.training.history import (
     check_tensorboard,
+    doubts_of,
     draw_curves,
+    map_doubt_of,
     score_of,
     sentence_of,
     write_history,
@@ -78,7 +81,7 @@ def train(
         ...     for number in range(4):
         ...         file = Path("colours", colour, f"{number}.png")
         ...         file.parent.mkdir(parents=True, exist_ok=True)
-        ...         PIL.Image.new("RGB", (32, 32), colour).save(file)
+        ...         PIL.Image.new("RGB", (32 + number, 32), colour).save(file)
         >>> _ = Path("colours.yaml").write_text('''
         ... run: {dir: runs/colours, device: cpu, workers: 0}
         ... model: {backbone: timm/test_resnet.r160_in1k, weights: none}
@@ -255,7 +258,17 @@ class Training:
             self.done.best, self.done.best_epoch = score, row["epoch"]
         if self.peers.is_first:
             _log.info("%s%s", sentence_of(row), " (best so far)" if best and row["val"] else "")
+            self._doubt(row)
         return best
+
+    def _doubt(self, row: dict[str, Any]) -> None:
+        """Say what tells that training goes wrong."""
+        classes, val = self.sets.classes, self.sets.val
+        shown = Counter(label for example in val for label in example.labels)
+        shares = [shown[index] / max(1, len(val)) for index in range(len(classes))]
+        guessing = self.experiment.train.loss.of_guessing(len(classes))
+        for doubt in doubts_of(row, guessing, shares, classes.names):
+            _log.warning("epoch %d: %s", row["epoch"], doubt)
 
     def _save_and_stop(self) -> None:
         self.done.metrics = None
@@ -272,6 +285,10 @@ class Training:
         if self.peers.is_first:
             write_history(self.experiment.run.dir, self.done.history)
             draw_curves(self.experiment.run.dir, self.done.history)
+            if self.done.best_epoch and (
+                doubt := map_doubt_of(self.done.history[self.done.best_epoch - 1])
+            ):
+                _log.warning("%s", doubt)
         return TrainResult(
             self.experiment.run.dir, tuple(self.done.history), self.done.best_epoch, rule,
             rule in train.USES_BOXES, self.peers.is_first,

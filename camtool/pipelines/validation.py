@@ -7,8 +7,9 @@ import logging
 import math
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Self, final
 
+import numpy as np
 import torch
 
 from camtool.annotations import NO_CLASS
@@ -18,6 +19,7 @@ from camtool.evaluation.matching import Joiner
 from camtool.evaluation.settings import EvalSettings
 from camtool.evaluation.truths import NO_LABEL
 from camtool.metrics import Ilsvrc, Trials
+from camtool.metrics.baselines import SIDES, best_centred, right_sides
 from camtool.metrics.diagnosis import DiagnosisSettings
 from camtool.pipelines.experiment import TopK
 from camtool.pipelines.labels import default_rotation
@@ -30,6 +32,7 @@ from camtool.training.losses import Logistic
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from camtool.models.classifier import Classifier
@@ -47,8 +50,15 @@ _log = logging.getLogger("camtool")
 @final
 @dataclass
 class _Counts:
-    """Sums over validated images; each is a plain number, so that processes can join them."""
+    """Sums over validated images, which processes can join.
 
+    Attributes:
+        guessed: how many images each class is the best guess of, (classes,).
+        centred: how many pairs of image and class each of `SIDES` is right for.
+    """
+
+    guessed: NDArray[np.float64]
+    centred: NDArray[np.float64]
     images: float = 0
     loss: float = 0
     top1: float = 0
@@ -58,6 +68,18 @@ class _Counts:
     pairs: float = 0
     known: float = 0
     unreadable: float = 0
+
+    @classmethod
+    def zero(cls, classes: int) -> Self:
+        """Return the sums over no image."""
+        return cls(np.zeros(classes), np.zeros(len(SIDES)))
+
+    def joined(self, peers: Processes) -> Self:
+        """Return the sums over all processes."""
+        plain = {k: v for k, v in vars(self).items() if k not in ("guessed", "centred")}
+        summed = np.array(peers.sum([*plain.values(), *self.guessed, *self.centred]))
+        parts = np.split(summed, [len(plain), len(plain) + len(self.guessed)])
+        return type(self)(parts[1], parts[2], *parts[0].tolist())
 
     def metrics(self) -> dict[str, float]:
         """Return accuracies in percent; those of boxes only where there are boxes."""
@@ -70,12 +92,19 @@ class _Counts:
                 "loss": self.loss / self.images,
                 "top1": 100 * self.top1 / self.images,
                 "top5": 100 * self.top5 / self.images,
+                "most_guessed_class": int(self.guessed.argmax()),
+                "most_guessed": 100 * float(self.guessed.max()) / self.images,
             }
         if self.boxed:
+            sides = dict(zip(SIDES, (100 * self.centred / self.pairs).tolist(), strict=True))
+            best = best_centred(sides) or "whole_image"
             found |= {
                 "boxed_images": int(self.boxed),
                 "top1_localization": 100 * self.located / self.boxed,
                 "gt_known": 100 * self.known / self.pairs,
+                "whole_image": sides["whole_image"],
+                "centred_box": sides[best],
+                "centred_side": SIDES[best],
             }
         return found
 
@@ -97,7 +126,7 @@ class Validator:
         Raises:
             DataError: there are boxes, but none of a validation image and of a known class.
         """
-        self._peers = peers
+        self._peers, self._classes = peers, sets.classes
         self._several = experiment.train.loss.multi_label
         self._examples: Sequence[Example] = sets.val[peers.rank :: peers.world]
         self._annotations = _truths(sets)
@@ -152,7 +181,7 @@ class Validator:
             ModelError: the weights are of another network.
         """
         self._localizer.classifier.load_state_dict(weights)
-        counts = _Counts()
+        counts = _Counts.zero(len(self._classes))
         stopped = False
         for example, outcome in zip(self._examples, self._outcomes(), strict=True):
             self._add(counts, example, outcome)
@@ -160,7 +189,7 @@ class Validator:
                 break
         if self._peers.any([stopped])[0]:
             return None
-        return _Counts(*self._peers.sum(list(vars(counts).values()))).metrics()
+        return counts.joined(self._peers).metrics()
 
     def _outcomes(self) -> Iterator[Outcome]:
         """Localize the images of this process as `localize` does, by as many threads as it has."""
@@ -178,7 +207,8 @@ class Validator:
             return
         annotation = self._annotations.get(example.source.image_id)
         counts.images += 1
-        every = zip(output.classes, output.ranks, output.scores, strict=True)
+        every = list(zip(output.classes, output.ranks, output.scores, strict=True))
+        counts.guessed[next(index for index, rank, _ in every if rank == 1)] += 1
         of_true = [(rank, score) for index, rank, score in every if index in example.labels]
         counts.top1 += any(rank == 1 for rank, _ in of_true)
         counts.top5 += any(rank <= 5 for rank, _ in of_true)
@@ -207,6 +237,7 @@ class Validator:
             counts.located += int(trials.first_rank("place")[0] == 1)
             counts.pairs += len(trials)
             counts.known += int(trials.right(Ilsvrc().known, "run").sum())
+            counts.centred += right_sides(judged.truth).sum(0)
 
 
 def _rotation(sets: ExampleSets, truths: Mapping[str, Annotation]) -> bool:

@@ -108,8 +108,10 @@ def check_header(file: IO[bytes], length: int, most: int) -> tuple[int, ...]:
     if version not in readers:
         raise ValueError(f"version {version} of the format")
     shape, _, dtype = readers[version](file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays are never built")
     claimed = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or min(shape, default=0) < 0 or claimed > min(length, most):
+    if min(shape, default=0) < 0 or claimed > min(length, most):
         raise ValueError(f"its header claims {claimed:,} bytes, and the file holds {length:,}")
     return shape
 

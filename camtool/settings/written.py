@@ -175,7 +175,7 @@ class Written:
                 del places[known]
 
 
-def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+def differences(a: object, b: Mapping[str, Any]) -> list[str]:
     """Return the dotted key paths at which two resolved experiments differ.
 
     Example:
@@ -183,14 +183,15 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
         ['run.seed']
 
     Args:
-        a: settings as `model_dump(mode="json")` gives them.
+        a: settings as `model_dump(mode="json")` gives them, or what a damaged file has for them.
         b: other settings of the same class.
 
     Returns:
         Paths in the order of `a`, then those only in `b`. Where two parts have different names,
         only the path of `name`, because the other settings then belong to different things.
     """
-    return [dotted(path) for path in _differing(a, b, ())]
+    # What is no mapping has no settings: all of them differ.
+    return [dotted(path) for path in _differing(a if isinstance(a, Mapping) else {}, b, ())]
 
 
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any], path: KeyPath) -> list[KeyPath]:

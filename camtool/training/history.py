@@ -6,13 +6,19 @@ import importlib.util
 import json
 from typing import TYPE_CHECKING, Any
 
-from camtool.errors import RunError, SettingsError
+from camtool.errors import RunError, SettingsError, shorten
 from camtool.runs.writing import atomic_file, make_folder, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+
+_DIVERGING = 3.0
+"""So many times the loss of guessing: what a first epoch at a large rate does not reach."""
+_LEAST_GUESSING = 0.5
+_COLLAPSED = 95.0
+"""Percent of the images that get one class."""
 
 Row = dict[str, Any]
 _PANELS = (
@@ -24,6 +30,8 @@ _PANELS = (
             ("val", "top1", "top-1, validation"),
             ("val", "top1_localization", "top-1 localization"),
             ("val", "gt_known", "GT-known"),
+            ("val", "centred_box", "centred box"),
+            ("val", "whole_image", "whole image"),
         ),
     ),
 )
@@ -133,3 +141,53 @@ def sentence_of(row: Row) -> str:
             f"top-1 localization {val['top1_localization']:.2f} %, GT-known {val['gt_known']:.2f} %"
         )
     return "; ".join(parts)
+
+
+def doubts_of(
+    row: Row, guessing: float, shares: Sequence[float], names: Sequence[str]
+) -> list[str]:
+    """Return what in an epoch tells that training goes wrong, in words.
+
+    Example:
+        >>> row = {"train": {"loss": 412.0}, "val": None}
+        >>> doubts_of(row, guessing=0.69, shares=[0.5, 0.5], names=["cat", "dog"])
+        ['training diverges: the loss is 412, that of guessing 0.69; lower train.opt...']
+
+    Args:
+        row: of the history.
+        guessing: the loss of a network that tells no class from another.
+        shares: of the validation images, how many show each class, from 0 to 1.
+        names: of the classes.
+    """
+    found = []
+    loss, val = row["train"]["loss"], row["val"] or {}
+    if loss > _DIVERGING * max(guessing, _LEAST_GUESSING):
+        found.append(
+            f"training diverges: the loss is {loss:.4g}, that of guessing {guessing:.2f}; lower"
+            " train.optimizer.learning_rate or set train.clip (train.batch_norm: stored bears only"
+            " small rates)"
+        )
+    most, index = val.get("most_guessed", 0.0), int(val.get("most_guessed_class", 0))
+    if most > _COLLAPSED and len(shares) > 1 and 100 * shares[index] < most / 2:
+        found.append(
+            f"training collapses: {most:.3g} % of the validation images are taken for"
+            f" '{shorten(names[index])}', which {100 * shares[index]:.3g} % show"
+        )
+    return found
+
+
+def map_doubt_of(row: Row) -> str | None:
+    """Return, in words, that boxes are no better than the whole picture; None where they are.
+
+    Example:
+        >>> map_doubt_of({"val": {"gt_known": 28.4, "whole_image": 29.8}})
+        'GT-known 28.4 % is not above 29.8 %, which the whole picture as a box reaches: ...'
+    """
+    val = row["val"] or {}
+    if "gt_known" not in val or val["gt_known"] > val["whole_image"]:
+        return None
+    return (
+        f"GT-known {val['gt_known']:.3g} % is not above {val['whole_image']:.3g} %, which the whole"
+        " picture as a box reaches: the maps localize nothing yet; a finer grid helps"
+        " (model.output_stride: 16), and so do more epochs"
+    )

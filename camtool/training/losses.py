@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
@@ -24,6 +25,10 @@ class BaseLoss(Settings, ABC):
     def scores(self) -> Literal["softmax", "sigmoid"]:
         """How the scores of a network that it trained become probabilities."""
         return "sigmoid" if self.multi_label else "softmax"
+
+    @abstractmethod
+    def of_guessing(self, classes: int) -> float:
+        """Return the loss of a network of `classes` classes that tells none from another."""
 
     @abstractmethod
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -51,6 +56,10 @@ class CrossEntropy(BaseLoss):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """ε: how much of the target is spread evenly over all classes."""
 
+    def of_guessing(self, classes: int) -> float:
+        """Return `log C`."""
+        return math.log(classes)
+
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean over the images; float targets are taken as probabilities."""
         import torch.nn.functional as F
@@ -70,6 +79,11 @@ class Logistic(BaseLoss):
     multi_label: ClassVar[bool] = True
 
     name: Literal["logistic"] = "logistic"
+
+    def of_guessing(self, classes: int) -> float:
+        """Return `log 2`, whatever the number of classes."""
+        del classes
+        return math.log(2)
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean over images and classes."""

@@ -35,7 +35,7 @@ AS_IMAGES = {
     "no_header.csv": Expected(),
     "blank_lines.csv": Expected(),
     "quoted.csv": Expected(images=((QUOTED, None, True),)),
-    "duplicate.csv": Expected(said="'ok_rgb.JPEG' is listed twice"),
+    "duplicate.csv": Expected(said="duplicate.csv: 1 lines repeat an image: each is used once"),
     "conflict.csv": Expected(
         said="conflict: 'ok_rgb.JPEG' has the classes ('n07747607',) and ('n07753592',)",
         images=(("ok_rgb", None, False),),
@@ -49,14 +49,12 @@ AS_IMAGES = {
     "traversal.csv": Expected(3, NONE_READ, (("etc/passwd", "…", False),)),
     "empty.csv": Expected(3, "empty.csv: no image in this list", ()),
     "header_only.csv": Expected(3, "header_only.csv: no image in this list", ()),
-    "latin1.csv": Expected(3, "latin1.csv:2: not UTF-8; save the list as UTF-8", ()),
-    # Every line of a .txt is the name of one image.
-    "wsol_localization.txt": Expected(
-        3, NONE_READ, (("val/ok_rgb.JPEG,90,60,219,179", "no such file", False),)
+    "latin1.csv": Expected(
+        3, "latin1.csv:2: wrong encoding: byte 0xe9 is not UTF-8; save it as UTF-8", ()
     ),
-    "tiny_boxes.txt": Expected(
-        3, NONE_READ, (("ok_rgb.JPEG\t90\t60\t219\t179", "no such file", False),)
-    ),
+    # Of rows of boxes the first column is the image.
+    "wsol_localization.txt": Expected(3, NONE_READ, (("val/ok_rgb", "no such file", False),)),
+    "tiny_boxes.txt": Expected(images=(("ok_rgb", None, False),)),
 }
 
 AS_LABELS = {

@@ -81,8 +81,8 @@ def test_killed_at_each_file(tmp_path):
     pictures = draw_pictures(tmp_path / "pictures", 12, broken=(5,))
     assert run_here("localize", pictures, "-o", whole, *TINY).code == 0
     ends = killing("renames", 0, pictures, "-o", run, *TINY)["ends"]
-    # run.json, experiment.yaml, two files for each of two parts, maps, predictions, manifest; parts
-    assert [e["killed"] for e in ends] == [-signal.SIGKILL] * 10 + [0]
+    # experiment.yaml, two files for each of two parts, maps, predictions, manifest; parts
+    assert [e["killed"] for e in ends] == [-signal.SIGKILL] * 9 + [0]
     expected = (whole / "predictions.jsonl").read_text()
     for number, end in enumerate(ends):
         assert (number, end["again"]) == (number, 0)

@@ -45,3 +45,30 @@ def test_an_interrupted_command_says_one_line(evaluated):
         assert process.returncode in (0, 130)
         if process.returncode == 130:
             assert err.endswith(b"camtool: interrupted; start again to go on\n")
+
+
+SWALLOWED = """
+import os, signal
+import camtool.pipelines.localize as p
+class Loud:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+each = p.localize_each
+def interrupted_within(*given, **more):
+    for number, outcome in enumerate(each(*given, **more)):
+        if number == 4:
+            Loud()  # what is raised while it is destroyed is dropped by Python
+        yield outcome
+p.localize_each, p._PART_IMAGES = interrupted_within, 2
+from camtool.cli import main
+main()
+"""
+
+
+def test_an_interrupt_that_a_library_swallows(tmp_path):
+    pictures = draw_pictures(tmp_path / "pictures", 12)
+    given = ["localize", str(pictures), *TINY, "-o", str(tmp_path / "run")]
+    command = [sys.executable, "-c", SWALLOWED, *given]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (130, "camtool: interrupted; start again to go on\n")
+    assert run_here(*given).code == 0

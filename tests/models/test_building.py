@@ -188,7 +188,7 @@ def test_dropout_is_the_networks_own_unless_set():
 )
 def test_networks_without_a_grid(name, message):
     with pytest.raises(ModelError) as raised:
-        build(name, pooling=Gap())
+        build(name, pooling=Gap(), num_classes=5)
     assert str(raised.value) == f"{name}: {message}"
 
 

@@ -159,15 +159,15 @@ def run(tmp_path):
     return tmp_path
 
 
-def prediction(maps: str | None) -> Prediction:
-    return Prediction("a", "a.jpg", (8, 9), maps=maps)
+def prediction(maps: str | None, size: tuple[int, int] = (8, 9)) -> Prediction:
+    return Prediction("a", "a.jpg", size, maps=maps)
 
 
 def test_stored_maps_are_found_by_row(run):
     files = MapFiles(run)
     for name, count in (("maps/00000.npz", 2), ("maps/00001.npz", 3), ("maps/00000.npz", 2)):
         for row in range(count):
-            found = files.load(prediction(name), row)
+            found = files.load(prediction(name, (8, 9 + row)), row)
             np.testing.assert_array_equal(found.values, some_maps()[row].values)
             assert found.size == (8, 9 + row)
         for row in (count, -1):
