@@ -9,8 +9,9 @@ import click
 
 from camtool import __version__
 from camtool.cli import interrupted
+from camtool.cli.shortage import shortage_before, shortage_of
 from camtool.cli.terminal import interruptible, say
-from camtool.errors import CamtoolError
+from camtool.errors import CamtoolError, RunError
 
 COMMANDS: Final = {
     "localize": "Class activation maps and boxes of images.",
@@ -37,6 +38,8 @@ class CommandGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
+        if short := shortage_before(cmd_name):
+            raise RunError(short)
         module = importlib.import_module(f"camtool.cli.{cmd_name}_command")
         command: click.Command = module.command
         return command
@@ -51,6 +54,11 @@ class CommandGroup(click.Group):
         with interruptible():
             try:
                 result = super().invoke(ctx)
+            except (MemoryError, OSError, ImportError, RuntimeError) as error:
+                if (short := shortage_of(error)) is None:
+                    raise
+                say(f"camtool: {short}", err=True)
+                ctx.exit(RunError.exit_code)
             except CamtoolError as error:
                 if interrupted():
                     raise KeyboardInterrupt from error

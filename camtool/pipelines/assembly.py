@@ -74,6 +74,7 @@ def assemble(
         loader=loader(
             _images(experiment, sets, classifier), order, len(sets.classes),
             experiment.run.workers, pin=peers.device.type == "cuda",
+            size=experiment.localize.preprocess.input_size(classifier.spec),
         ),
         order=order,
         average=MovingAverage(module.classifier, train.ema) if train.ema else None,

@@ -125,6 +125,8 @@ class Checkpoints:
             "schema_version": 1,
             "program": {"name": "camtool", "version": version("camtool")},
             "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+            # On a CPU their number decides in which order sums are made.
+            "threads": torch.get_num_threads(),
             "experiment": self._experiment.model_dump(mode="json"),
             "input": {key: getattr(loop.spec, key) for key in _Input.model_fields},
             "threshold": getattr(self._experiment.localize.boxes, "threshold", None),

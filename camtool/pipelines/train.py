@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -173,11 +174,12 @@ class Training:
 
     def run(self) -> TrainResult:
         """Train all epochs that are left; see `train`."""
-        if self.peers.is_first:
+        with contextlib.closing(self.loop):
+            if not self.peers.is_first:
+                return self._run()
             make_folder(self.experiment.run.dir)
             with self.checkpoints.store.lock():
                 return self._run()
-        return self._run()
 
     def _run(self) -> TrainResult:
         self._begin()

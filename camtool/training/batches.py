@@ -8,8 +8,10 @@ seed: it is the same after a resume.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import tempfile
@@ -22,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from camtool.errors import DataError, ImageReadError
+from camtool.errors import DataError, ImageReadError, RunError
 from camtool.images.decode import decode, quiet_pillow
 from camtool.training.seeds import derive_seed
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from multiprocessing.process import BaseProcess
     from multiprocessing.synchronize import Lock
+
+    from numpy.typing import NDArray
 
     from camtool.images import ImageSettings
     from camtool.training.augment import Transform
@@ -41,6 +45,10 @@ _CACHE_SHARE: Final = 0.5  # of the free shared memory, at most
 _SECONDS_BETWEEN_LOOKS: Final = 2.0
 _SECONDS_TO_END: float = 10.0
 _MOST_TRIES: Final = 100
+_FILES: Final = 1024
+_FEWEST_FILES: Final = 64
+_ROOM: Final = 2  # times what batches need: other programs share the memory
+_log = logging.getLogger("camtool")
 _AHEAD: Final = 4  # batches that a worker prepares beyond the one in use
 
 
@@ -106,11 +114,16 @@ class BatchOrder(Sampler[list[Place]]):
         """Return the number of micro-batches that are yielded."""
         return (self.steps - self.start) * self.accumulate
 
+    @property
+    def images_at_once(self) -> int:
+        """Number of images in a micro-batch of one process."""
+        return self.batch_size // self.world // self.accumulate
+
     def __iter__(self) -> Iterator[list[Place]]:
         """Yield the micro-batches of this process."""
         order = permutation(self.count, self.shards, self.seed, self.epoch)
         share = self.batch_size // self.world
-        micro = share // self.accumulate
+        micro = self.images_at_once
         for step in range(self.start, self.steps):
             first = step * self.batch_size + self.rank * share
             for begin in range(first, first + share, micro):
@@ -236,6 +249,27 @@ class Batch(NamedTuple):
         )  # fmt: skip
 
 
+class PackedBatch(NamedTuple):
+    """A batch whose arrays cross processes through a pipe: for machines short of shared memory.
+
+    Attributes:
+        arrays: images, targets and labels of `Batch`.
+        unreadable: likewise.
+    """
+
+    arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+    unreadable: list[tuple[str, str]]
+
+    def unpacked(self) -> Batch:
+        """Return the batch."""
+        images, targets, labels = map(torch.from_numpy, self.arrays)
+        return Batch(images, targets, labels, self.unreadable)
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in memory that a GPU can copy from by itself."""
+        return self.unpacked().pin_memory()
+
+
 class _Sample(NamedTuple):
     image: Tensor
     labels: tuple[int, ...]
@@ -305,8 +339,16 @@ class _Collate:
     """Makes a batch of samples; a class, since a worker process cannot be sent a closure."""
 
     classes: int
+    packed: bool
 
-    def __call__(self, samples: Sequence[_Sample]) -> Batch:
+    def __call__(self, samples: Sequence[_Sample]) -> Batch | PackedBatch:
+        batch = self._batch(samples)
+        if not self.packed:
+            return batch
+        images, targets, labels = (tensor.numpy() for tensor in batch[:3])
+        return PackedBatch((images, targets, labels), batch.unreadable)
+
+    def _batch(self, samples: Sequence[_Sample]) -> Batch:
         lost = [problem for s in samples if not s.labels for problem in s.unreadable]
         if lost:
             return Batch(torch.empty(0), torch.empty(0), torch.empty(0), lost)
@@ -322,9 +364,29 @@ class _Collate:
 
 
 def loader(
-    images: TrainingImages, order: BatchOrder, classes: int, workers: int, *, pin: bool
-) -> DataLoader[Batch]:
-    """Return the batches of `order`, prepared by `workers` processes (0: by this one)."""
+    images: TrainingImages,
+    order: BatchOrder,
+    classes: int,
+    workers: int,
+    *,
+    size: tuple[int, int],
+    pin: bool,
+) -> DataLoader[Batch | PackedBatch]:
+    """Return the batches of `order`, prepared by `workers` processes (0: by this one).
+
+    Args:
+        images: the training set.
+        order: which images form which batch.
+        classes: number of classes.
+        workers: number of processes.
+        size: (width, height) of an augmented image.
+        pin: whether a GPU copies from the batches.
+
+    Raises:
+        RunError: so few files may be open that no process can be started.
+    """
+    if workers:
+        _allow_files()
     # Not forked: this process has threads, of which a fork would have only the locks.
     options: dict[str, Any] = {
         "multiprocessing_context": "forkserver",
@@ -332,12 +394,40 @@ def loader(
         "prefetch_factor": _AHEAD,
         "worker_init_fn": start_worker,
     }
+    needed = workers * (_AHEAD + 1) * order.images_at_once * 3 * size[0] * size[1]
     # What a dataset yields and what the batches are made of need not be one type, but for mypy.
     return DataLoader(
-        cast("Dataset[Batch]", images),
+        cast("Dataset[Batch | PackedBatch]", images),
         batch_sampler=order,
-        collate_fn=_Collate(classes),
+        collate_fn=_Collate(classes, packed=workers > 0 and _is_short_of_memory(needed)),
         num_workers=workers,
         pin_memory=pin,
         **(options if workers else {}),
     )
+
+
+def _allow_files() -> None:
+    """Raise the soft limit of open files where it is low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _FILES:
+        soft = min(_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < _FEWEST_FILES:
+        raise RunError(
+            f"only {soft} files may be open, and processes that read images need {_FEWEST_FILES}:"
+            " raise the limit (ulimit -n 1024), or set run.workers=0"
+        )
+
+
+def _is_short_of_memory(needed: int) -> bool:
+    """Whether shared memory has no room for so many bytes, which containers rarely give much of."""
+    place = _shared_memory()
+    free = shutil.disk_usage(place).free
+    if free > _ROOM * needed:
+        return False
+    _log.warning(
+        "%s has %d MB left, and batches need up to %d: they go through pipes, which is slower; give"
+        " it more (docker run --shm-size), or set run.workers=0",
+        place, free >> 20, _ROOM * needed >> 20,
+    )  # fmt: skip
+    return True

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from camtool.errors import ModelError, RunError, SettingsError
 from camtool.progress import EpochProgress
+from camtool.training.batches import PackedBatch
 from camtool.training.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _GPU_CHECK_STEPS: Final = 20
+_TOO_MANY_FILES: Final = "Too many open files"
 _WORKER_GONE: Final = ("exited unexpectedly", "is killed by signal")  # a data loader's own words
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -149,7 +151,7 @@ class Loop:
     module: Any
     new: list[nn.Module]
     rates: Rates
-    loader: DataLoader[Batch]
+    loader: DataLoader[Batch | PackedBatch]
     order: BatchOrder
     average: MovingAverage | None
     stop: Callable[[], bool]
@@ -181,6 +183,14 @@ class Loop:
         return DistributedDataParallel(
             self.module, device_ids=[device] if device.type == "cuda" else None
         )
+
+    def close(self) -> None:
+        """End the processes that prepare batches.
+
+        Without this they are told to end by a signal when Python exits, and wait some seconds, as
+        they do for batch systems whose signals go to every process of a job.
+        """
+        del self.loader
 
     def epoch(self) -> EpochEnd:
         """Do the rest of the current epoch.
@@ -236,8 +246,14 @@ class Loop:
 
     def _batches(self) -> Iterator[Batch]:
         try:
-            yield from self.loader
+            for batch in self.loader:
+                yield batch.unpacked() if isinstance(batch, PackedBatch) else batch
         except (RuntimeError, ConnectionError, EOFError) as error:
+            if _TOO_MANY_FILES in str(error):
+                raise RunError(
+                    "too many open files: raise the limit (ulimit -n 1024), or lower run.workers,"
+                    " and start again with --resume"
+                ) from error
             gone = isinstance(error, ConnectionError | EOFError)
             if not (gone or any(sign in str(error) for sign in _WORKER_GONE)):
                 raise

@@ -165,8 +165,11 @@ def test_another_image_stands_in_for_an_unreadable_one(examples):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_do_not_depend_on_workers(workers, examples):
     data = images(examples, RandomResizedCrop(), PixelCache(12, 12 * 3 * 48 * 36 // 2))
-    batches = list(loader(data, BatchOrder(12, 4), 3, workers, pin=False))
-    again = list(loader(images(examples, RandomResizedCrop()), BatchOrder(12, 4), 3, 0, pin=False))
+    size = (48, 36)
+    batches = list(loader(data, BatchOrder(12, 4), 3, workers, size=size, pin=False))
+    again = loader(
+        images(examples, RandomResizedCrop()), BatchOrder(12, 4), 3, 0, size=size, pin=False
+    )
     assert len(batches) == 3
     for a, b in zip(batches, again, strict=True):
         assert a.images.equal(b.images)
