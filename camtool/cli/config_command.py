@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
-from camtool.cli.options import format_rows, load_experiment, settings_options
+from camtool.cli.options import load_experiment, setting_lines, settings_options
 from camtool.cli.terminal import say
+from camtool.errors import SettingsError, shorten
+from camtool.settings.written import similar
 
 
 @click.group("config")
@@ -45,26 +47,16 @@ def schema() -> None:
 
 
 @command.command()
-def describe() -> None:
-    """List every setting with its type, default and meaning."""
+@click.argument("key", default="")
+def describe(key: str) -> None:
+    """List every setting with its type, default and meaning; with KEY those that it is part of."""
     from camtool.pipelines.experiment import Experiment
     from camtool.settings import describe as rows_of
 
-    rows = [
-        (r.key, r.when.rpartition("=")[2], _first(r.type), r.default or "", _line(r.doc))
-        for r in rows_of(Experiment)
-    ]
-    say(format_rows([("setting", "only with", "type", "default", "meaning"), *rows]))
-
-
-def _first(alternatives: str, width: int = 80) -> str:
-    """As many as fit: a long list would make its column wider than all others together."""
-    if len(alternatives) <= width:
-        return alternatives
-    names = alternatives.split(" | ")
-    shown = next(n for n in range(len(names), 0, -1) if len(" | ".join(names[:n])) < width - 12)
-    return f"{' | '.join(names[:shown])} | {len(names) - shown} more"
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
+    every = rows_of(Experiment)
+    found = [row for row in every if key in row.key]
+    if not found:
+        near = similar(key, {part for row in every for part in (row.key, row.key.split(".")[-1])})
+        hint = f"; did you mean '{near}'?" if near else ""
+        raise SettingsError(f"no setting has '{shorten(key, 60)}' in its name{hint}")
+    say("\n".join(line for row in found for line in setting_lines(row)))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import logging
+import platform
+from importlib import metadata
 from typing import Any, Final, final
 
 import click
@@ -11,7 +15,7 @@ from camtool import __version__
 from camtool.cli import interrupted
 from camtool.cli.shortage import shortage_before, shortage_of
 from camtool.cli.terminal import interruptible, say
-from camtool.errors import CamtoolError, RunError
+from camtool.errors import CamtoolError, RunError, shorten
 
 COMMANDS: Final = {
     "localize": "Class activation maps and boxes of images.",
@@ -34,10 +38,12 @@ class CommandGroup(click.Group):
         """Return the commands in the order in which one uses them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Import one command."""
         if cmd_name not in COMMANDS:
-            return None
+            near = next(iter(difflib.get_close_matches(cmd_name, COMMANDS, n=1)), None)
+            hint = f"did you mean '{near}'?" if near else f"there are: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command '{shorten(cmd_name, 40)}'; {hint}", ctx)
         if short := shortage_before(cmd_name):
             raise RunError(short)
         module = importlib.import_module(f"camtool.cli.{cmd_name}_command")
@@ -69,10 +75,29 @@ class CommandGroup(click.Group):
             return result
 
 
+def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    """Print the versions; of the packages without importing them."""
+    del option
+    if not value or ctx.resilient_parsing:
+        return
+    say(f"camtool, version {__version__}")
+    packages = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
+    found = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    say(f"Python {platform.python_version()}, {found}")
+    ctx.exit()
+
+
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="camtool")
-def camtool() -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Say more: networks, devices, times.")
+@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors on stderr.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Show the versions of the program and of what its results depend on.",
+)  # fmt: skip
+@click.pass_context
+def camtool(ctx: click.Context, *, verbose: bool, quiet: bool) -> None:
     """Weakly supervised object localization: from class labels to maps, boxes and honest scores."""
+    ctx.obj = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
 
 
 def run() -> None:

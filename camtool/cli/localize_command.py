@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from camtool.cli import interrupted
-from camtool.cli.options import (
-    PATH,
-    format_rows,
-    load_experiment,
-    settings_options,
-    show_messages,
-)
+from camtool.cli.options import PATH, format_rows, load_experiment, settings_options, show_messages
+from camtool.cli.short_forms import short_forms, short_overrides
 from camtool.cli.terminal import say
 from camtool.errors import DataError, SettingsError, shorten
 
@@ -45,6 +40,7 @@ _ROWS: Final = 20
     "--labels", type=PATH, metavar="PATH",
     help="True classes (csv `file,class`, or annotations): their map and box are stored too.",
 )  # fmt: skip
+@short_forms
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="[auto]")
 @click.option("--shard", metavar="I/N", help="Only every N-th image from the I-th on, I from 0.")
 @click.option("--overwrite", is_flag=True, help="Replace another run in the folder.")
@@ -60,14 +56,17 @@ def command(
     shard: str | None,
     overwrite: bool,
     strict: bool,
+    **short: str | float | None,
 ) -> None:
     """Class activation maps and boxes of IMAGES.
 
     IMAGES are files, folders (recursive), tar shards, lists (.txt, .csv) and URLs. The run folder
     gets predictions.jsonl, the maps, overlays to look at, and a manifest; started again after any
-    kind of end, the command goes on where it stopped.
+    kind of end, the command goes on where it stopped. Without --out, another call takes the next
+    free folder: runs/localize-2 and so on.
     """
     show_messages()
+    overrides = (*short_overrides(short), *overrides)
     experiment = load_experiment(config, overrides, model, dir=out, device=device)
     chosen = _shard(shard)
     if chosen is not None and overwrite:
@@ -129,5 +128,7 @@ def _row(prediction: Prediction) -> tuple[str, str, str, str]:
         return name, "(no class chosen)", "", ""
     first = prediction.classes[0]
     box = " ".join(f"{v:g}" for v in first.boxes[0].box.xyxy) if first.boxes else "(none)"
+    if (more := len(first.boxes) - 1) > 0:
+        box += f" and {more} more"
     title = shorten((first.title or first.name).split(",")[0], 30)
     return name, title, "" if first.score is None else f"{first.score:.3f}", box

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from camtool.cli.options import format_rows
+from camtool.cli.options import format_rows, setting_lines, terminal_width
 from camtool.cli.terminal import say
+from camtool.errors import SettingsError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from camtool.settings import Settings
+
+    Kind = tuple[str, tuple[tuple[str, str], ...], Sequence[type[Settings]]]
 
 
 @click.command("methods")
-def command() -> None:
-    """List the ways from pictures to input, maps and boxes, of scoring and of training."""
+@click.argument("name", default="")
+def command(name: str) -> None:
+    """List the ways from pictures to input, maps and boxes, of scoring and of training.
+
+    With NAME, tell what one of them does, and its settings.
+    """
+    kinds = _kinds()
+    if name:
+        say("\n\n".join(_page(kinds, name)))
+        return
+    from camtool.cam.method import PASSES_NOTE
+
+    for setting, columns, parts in kinds:
+        head = (setting, *(title for title, _ in columns))
+        rows = [(_name(part), *(getattr(part, key) for _, key in columns)) for part in parts]
+        say(("" if setting == "localize.cam" else "\n") + format_rows([head, *rows]))
+        if setting == "localize.cam":
+            say(PASSES_NOTE)
+
+
+def _kinds() -> list[Kind]:
+    """Return every kind of part: its setting, titles and attributes of columns, its members."""
     from camtool.boxes import BoxRule, Rule
     from camtool.boxes.thresholds import FoundThreshold, ThresholdRule
     from camtool.cam import CAMS
-    from camtool.cam.method import PASSES_NOTE
     from camtool.images import BasePreprocess, BaseViews, Preprocess, Views
     from camtool.metrics import PROTOCOLS
     from camtool.models import POOLINGS
@@ -31,37 +62,57 @@ def command() -> None:
         Schedule,
     )
 
-    cams = [(_name(c), c.paper, c.needs, c.passes) for c in CAMS]
-    rules = [(_name(r), r.summary, r.paper) for r in members(BoxRule, Rule)]
-    thresholds = [(_name(t), t.summary) for t in members(FoundThreshold, ThresholdRule)]
-    fits = [(_name(p), p.summary) for p in members(Preprocess, BasePreprocess)]
-    views = [(_name(v), v.summary, v.passes, v.paper) for v in members(Views, BaseViews)]
-    protocols = [(_name(p), p.measure, p.paper) for p in PROTOCOLS]
-    choices = [(_name(c), c.summary) for c in members(ClassChoice, BaseClassChoice)]
-    poolings = [(_name(p), p.summary, p.paper) for p in POOLINGS]
-    methods = [(_name(m), m.summary, m.paper) for m in members(Method, TrainingMethod)]
-    losses = [(_name(one), one.summary) for one in members(Loss, BaseLoss)]
-    say(format_rows([("localize.cam", "paper", "needs", "passes"), *cams]))
-    say(PASSES_NOTE)
-    say("\n" + format_rows([("localize.boxes", "rule", "paper"), *rules]))
-    say("\n" + format_rows([("localize.boxes.threshold", "what it is"), *thresholds]))
-    say("\n" + format_rows([("localize.preprocess", "what it does"), *fits]))
-    say("\n" + format_rows([("localize.views", "what it does", "passes", "paper"), *views]))
-    say("\n" + format_rows([("localize.classes", "which classes get a map"), *choices]))
-    say("\n" + format_rows([("eval.protocol", "measures", "paper"), *protocols]))
-    say("\n" + format_rows([("model.pooling", "what it does", "paper"), *poolings]))
-    say("\n" + format_rows([("train.method", "what it does", "paper"), *methods]))
-    say("\n" + format_rows([("train.loss", "what it is"), *losses]))
-    for title, parts in (
-        ("data", members(Data, DataSettings)),
-        ("train.augment", members(Augmentation, BaseAugmentation)),
-        ("train.optimizer", members(OptimizerSettings, BaseOptimizer)),
-        ("train.schedule", members(Schedule, BaseSchedule)),
-    ):
-        rows = [(_name(part), part.summary) for part in parts]
-        say("\n" + format_rows([(title, "what it is"), *rows]))
+    paper, passes = ("paper", "paper"), ("passes", "passes")
+    does, what = ("what it does", "summary"), (("what it is", "summary"),)
+    return [
+        ("localize.cam", (paper, ("needs", "needs"), passes), CAMS),
+        ("localize.boxes", (("rule", "summary"), paper), members(BoxRule, Rule)),
+        ("localize.boxes.threshold", what, members(FoundThreshold, ThresholdRule)),
+        ("localize.preprocess", (does,), members(Preprocess, BasePreprocess)),
+        ("localize.views", (does, passes, paper), members(Views, BaseViews)),
+        (
+            "localize.classes",
+            (("which classes get a map", "summary"),),
+            members(ClassChoice, BaseClassChoice),
+        ),
+        ("eval.protocol", (("measures", "measure"), paper), PROTOCOLS),
+        ("model.pooling", (does, paper), POOLINGS),
+        ("train.method", (does, paper), members(Method, TrainingMethod)),
+        ("train.loss", what, members(Loss, BaseLoss)),
+        ("data", what, members(Data, DataSettings)),
+        ("train.augment", what, members(Augmentation, BaseAugmentation)),
+        ("train.optimizer", what, members(OptimizerSettings, BaseOptimizer)),
+        ("train.schedule", what, members(Schedule, BaseSchedule)),
+    ]
 
 
-def _name(part: type) -> str:
-    default: str = part.model_fields["name"].default  # type: ignore[attr-defined]
+def _page(kinds: list[Kind], name: str) -> list[str]:
+    """Return what is said of the parts of a name; more than one kind may have it."""
+    every = [(setting, part) for setting, _, parts in kinds for part in parts]
+    found = [(setting, part) for setting, part in every if _name(part) == name]
+    if not found:
+        from camtool.settings.written import similar
+
+        near = similar(name, [_name(part) for _, part in every])
+        hint = f"did you mean '{near}'?" if near else "`camtool methods` lists them"
+        raise SettingsError(f"no method is called '{shorten(name, 60)}'; {hint}")
+    return ["\n\n".join(_told(setting, part)) for setting, part in found]
+
+
+def _told(setting: str, part: type[Settings]) -> list[str]:
+    from camtool.settings import describe
+
+    width = terminal_width() or 100
+    told = (inspect.getdoc(part) or "").partition("Example:")[0]
+    paragraphs = [p for p in told.split("\n\n") if p.strip()]
+    lines = [line for row in describe(part) for line in setting_lines(row)]
+    return [
+        f"{setting}: {_name(part)}",
+        *(textwrap.fill(" ".join(p.split()), width) for p in paragraphs),
+        "\n".join(lines) or "no settings",
+    ]
+
+
+def _name(part: type[Any]) -> str:
+    default: str = part.model_fields["name"].default
     return default

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import shutil
 import sys
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
 
     from camtool.pipelines.experiment import Experiment
     from camtool.report.document import Document
+    from camtool.settings.describe import SettingRow
 
 
+_NARROWEST: Final = 8
 F = TypeVar("F", bound="Callable[..., Any]")
 PATH = click.Path(path_type=Path)
 
@@ -88,21 +93,70 @@ class _StderrHandler(logging.Handler):
 
 
 def show_messages() -> None:
-    """Let the program's messages appear on stderr."""
+    """Let the program's messages appear on stderr, as many as `-v` and `-q` ask for."""
     log = logging.getLogger("camtool")
-    log.setLevel(logging.INFO)
+    context = click.get_current_context(silent=True)
+    log.setLevel(context.obj if context is not None and context.obj else logging.INFO)
     log.handlers[:] = [_StderrHandler()]
     log.propagate = False
 
 
 def format_rows(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as columns of equal width, the first row underlined."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    lines.insert(1, "  ".join("─" * w for w in widths))
+    """Return rows as columns, the first row underlined.
+
+    Where there is a terminal they are no wider than it: cells go on in further lines.
+    """
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    if (width := terminal_width()) is not None:
+        widths = _narrowed(widths, width - 2 * (len(widths) - 1))
+    lines = [line for row in rows for line in _row_lines(row, widths)]
+    under = len(_row_lines(rows[0], widths))
+    lines.insert(under, "  ".join("─" * w for w in widths))
     return "\n".join(lines)
+
+
+def terminal_width() -> int | None:
+    """Return how many columns the terminal has; None where the output goes elsewhere."""
+    if sys.stdout is None or not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def _narrowed(widths: list[int], whole: int) -> list[int]:
+    """Return widths that make up at most `whole` where that is possible: the widest give way."""
+    widths = list(widths)
+    while sum(widths) > whole and max(widths) > _NARROWEST:
+        widest = max(range(len(widths)), key=widths.__getitem__)
+        second = max((w for i, w in enumerate(widths) if i != widest), default=0)
+        less = max(1, min(sum(widths) - whole, widths[widest] - second))
+        widths[widest] = max(_NARROWEST, widths[widest] - less)
+    return widths
+
+
+def _row_lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    cells = [
+        textwrap.wrap(cell, width) if len(cell) > width else [cell]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    return [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in itertools.zip_longest(*cells, fillvalue="")
+    ]
+
+
+def setting_lines(row: SettingRow) -> list[str]:
+    """Return a setting in two paragraphs: what may be written, and what it does."""
+    width = terminal_width() or 100
+    only = f"; only with {row.when}" if row.when else ""
+    default = "required" if row.default is None else f"default {row.default}"
+    head = f"{row.key}: {row.type} ({default}{only})"
+    return [
+        *textwrap.wrap(head, width, subsequent_indent=8 * " ", break_on_hyphens=False),
+        *textwrap.wrap(
+            " ".join(row.doc.split()), width, initial_indent="    ", subsequent_indent="    "
+        ),
+    ]
 
 
 def check_out(out: Path | None) -> None:

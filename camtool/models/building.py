@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from camtool.models.splitting import (
     keep_whole,
     split_network,
 )
+from camtool.models.states import Fitted, classes_of
 from camtool.models.weights import (
     KnownRows,
     check_can_keep,
@@ -35,6 +37,8 @@ from camtool.structures import InputSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_log = logging.getLogger("camtool")
 
 
 class _Network(NamedTuple):
@@ -54,6 +58,8 @@ def build(
     # Random weights must be the caller's by seed, and the caller's generator untouched.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if known is not None:
+            check_can_keep(settings, known)
         network = _network(settings, num_classes, known)
         network.module.eval()
         if num_classes is None and settings.linear_weights is None:
@@ -94,14 +100,11 @@ def _start_for_pooling(head: Head) -> None:
 
 def _network(settings: ModelSettings, num_classes: int | None, known: KnownRows | None) -> _Network:
     name, weights = settings.backbone, settings.weights
-    if known is not None:
-        check_can_keep(settings, known)
     if weights == "none":
         return _Network(create(name, num_classes, settings.output_stride), frozenset())
     if name.startswith("paper/"):
         return _paper_network(settings, num_classes)
-    own = create(name, None, settings.output_stride)
-    state = state_of(name, weights, own)
+    own, state, held = _pretrained(settings)
     if num_classes is None:
         load(own, state, weights, name)
         return _Network(own, _addresses(own))
@@ -112,8 +115,39 @@ def _network(settings: ModelSettings, num_classes: int | None, known: KnownRows 
     load(own, state, weights, name)
     adopted = _adopt(other, own.state_dict())
     if known is None:
+        if held is not None:
+            _log.info("%s: of %d classes: the last layer of %d is new", weights, held, num_classes)
         return _Network(other, adopted)
     return _Network(other, adopted | keep_rows(other, own, known, name))
+
+
+def _pretrained(settings: ModelSettings) -> tuple[nn.Module, dict[str, Tensor], int | None]:
+    """A network that its weights fit, the weights, and the number of their classes if not usual."""
+    name = settings.backbone
+    own = create(name, None, settings.output_stride)
+    state = state_of(name, settings.weights, own)
+    held = _classes_held(settings, state, own)
+    return own if held is None else create(name, held, settings.output_stride), state, held
+
+
+def _classes_held(settings: ModelSettings, state: dict[str, Tensor], own: nn.Module) -> int | None:
+    """The number of classes in a file of weights where it is not the published one.
+
+    Raises:
+        ModelError: the file differs from the network in more than that.
+    """
+    if settings.weights_file is None:
+        return None
+    mine = own.state_dict()
+    published = int(getattr(own, "num_classes", 1000))  # type: ignore[arg-type]
+    try:
+        held = classes_of(Fitted(state), mine, published)
+    except ValueError as error:
+        raise ModelError(
+            f"{settings.weights}: not the state of {settings.backbone}: {error}: name the network"
+            " it is of (--backbone NAME, model.backbone)"
+        ) from error
+    return held if held != published else None
 
 
 def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import importlib.resources
 import importlib.util
+import logging
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.error import URLError
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import timm
 import torch
 import torchvision
@@ -26,6 +25,7 @@ from camtool.errors import ModelError, shorten
 from camtool.models.heads import ClassMapHead, LinearHead
 from camtool.models.poolings import Gap
 from camtool.models.settings import BUNDLED
+from camtool.models.states import fit, read_state_file
 from camtool.runs.maps import DAMAGED
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from camtool.models.classifier import Classifier
     from camtool.models.poolings import SpatialPooling
     from camtool.models.settings import ModelSettings
+
+_log = logging.getLogger("camtool")
 
 _OFFLINE = (
     "the weights of {name} cannot be downloaded ({error}): connect to the network, give a file"
@@ -51,22 +53,46 @@ def state_of(backbone: str, weights: str, network: Any) -> dict[str, Tensor]:  #
         ModelError: they cannot be had.
     """
     if weights != "imagenet":
-        return _file_state(Path(weights))
+        return fitted_state(Path(weights), backbone, network)
     if backbone in BUNDLED:
         return bundled_state(backbone, network)
     library, name = backbone.split("/", 1)
     return _timm_state(name) if library == "timm" else _torchvision_state(name)
 
 
-def _file_state(path: Path) -> dict[str, Tensor]:
+def fitted_state(path: Path, backbone: str, network: nn.Module | None) -> dict[str, Tensor]:
+    """Return the state in a file under the names of `network`; its last layer as the file has it.
+
+    What was taken off and left out is told in a line each.
+
+    Raises:
+        ModelError: the file cannot be read, or holds another network's state.
+    """
     if not path.is_file():
         raise ModelError(
-            f"{path}: no such file; model.weights is 'imagenet', 'none' or a .safetensors file"
+            f"{path}: no such file; model.weights is 'imagenet', 'none', a checkpoint of"
+            " `camtool train`, or a file of weights (.safetensors, .pth, .pt, .ckpt)"
         )
-    try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a safetensors file ({error})") from error
+    found = read_state_file(path)
+    if network is None:
+        return found.tensors
+    fitted = fit(found.tensors, network.state_dict())
+    if fitted.missing:
+        first = ", ".join(f"'{name}'" for name in [*found.tensors][:3])
+        raise ModelError(
+            f"{path}: not the state of {backbone}: {len(fitted.missing):,} of its"
+            f" {len(network.state_dict()):,} tensors are missing, the first is"
+            f" '{fitted.missing[0]}'; the file has {first}, …: name the network it is of"
+            " (--backbone NAME, model.backbone)"
+        )
+    if fitted.prefix:
+        _log.info("%s: '%s' taken off the names of its tensors", path, fitted.prefix)
+    if fitted.left_out:
+        _log.info(
+            "%s: left out, since %s has none such: %d tensors (%s)", path, backbone,
+            len(fitted.left_out), shorten(", ".join(fitted.left_out[:3]), 200),
+        )  # fmt: skip
+    return fitted.tensors
 
 
 def bundled_state(backbone: str, network: nn.Module) -> dict[str, Tensor]:

@@ -73,6 +73,9 @@ class TopK(BaseClassChoice):
     k: Annotated[int, Field(ge=1, le=100)] = 5
     """Number of classes; the protocols need 5."""
 
+    min_score: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Classes of a smaller probability are left out: an image may then have none."""
+
     def choose(
         self,
         order: NDArray[np.int64],
@@ -81,8 +84,8 @@ class TopK(BaseClassChoice):
         names: NetworkClasses,
     ) -> list[int]:
         """Return the most probable classes, then the true ones that are not among them."""
-        del scores, names
-        best = [int(i) for i in order[: self.k]]
+        del names
+        best = [int(i) for i in order[: self.k] if scores[i] >= self.min_score]
         return best + [t for t in targets if t not in best]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, final
 import torch
 
 from camtool.annotations import read_labels
-from camtool.errors import CamtoolError, DataError, shorten
+from camtool.errors import CamtoolError, DataError, RunError, shorten
 from camtool.images import find_images
 from camtool.images.decode import quiet_pillow
 from camtool.parallel import cores_here, ordered_map
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 
 _PART_IMAGES: Final = 128
+_MOST_NUMBERED: Final = 10_000
 _PART_SECONDS: Final = 30.0
 _MOST_PROBLEMS: Final = 10
 R = TypeVar("R")
@@ -112,8 +114,9 @@ def localize(
         >>> [prediction.classes[0].title for prediction in read_predictions(result.folder)]
         ['Egyptian cat']
 
-    Started again after any kind of end it goes on where it stopped. An image that cannot be read
-    becomes a record with its reason.
+    Started again after any kind of end it goes on where it stopped. Where the settings name no run
+    folder, another run goes into the next free one (`runs/localize-2`). An image that cannot be
+    read becomes a record with its reason.
 
     Args:
         images: files, folders, tar shards, lists and URLs, see `camtool.images.find_images`.
@@ -138,7 +141,9 @@ def localize(
     identity = identity_of(experiment, found.sources, known)
     folder = RunFolder(experiment.run.dir, chosen, len(found.sources), identity)
     if not overwrite:
-        folder.check(changed_keys)
+        folder = _free(folder, named="dir" in experiment.run.model_fields_set)
+        run = experiment.run.model_copy(update={"dir": folder.path})
+        experiment = experiment.model_copy(update={"run": run})
         if folder.is_finished():
             folder.tidy()
             return _whole(folder, folder.images)
@@ -155,6 +160,24 @@ def localize(
             folder.assemble(manifest_of(job.localizer, experiment), ids)
             return _whole(folder, done)
     return LocalizeResult(folder.path, folder.images, tuple(job.skipped), False, done)
+
+
+def _free(folder: RunFolder, *, named: bool) -> RunFolder:
+    """Return the folder, or where nobody named it the next one that is free or holds this run."""
+    first = folder.path
+    for number in itertools.count(2):
+        try:
+            folder.check(changed_keys)
+        except RunError:
+            if named or number > _MOST_NUMBERED:
+                raise
+        else:
+            break
+        path = first.with_name(f"{first.name}-{number}")
+        folder = RunFolder(path, folder.shard, folder.images, folder.identity)
+    if folder.path != first:
+        _log.info("%s holds another run: this one is %s", first, folder.path)
+    return folder
 
 
 def _job(
@@ -177,6 +200,11 @@ def _job(
         batch_size=run.batch_size,
         rotate=upright,
     )
+    width, height = localizer.classifier.spec.size
+    _log.debug(
+        "network %s: input %d×%d, %d classes, scores %s, on %s", localizer.model.backbone, width,
+        height, len(localizer.names), localizer.classifier.scores, localizer.device,
+    )  # fmt: skip
     labelled = known is not None or any(s.labels for s in found.sources)
     experiment.localize.classes.check(localizer.names, labelled=labelled)
     if known is not None:

@@ -94,6 +94,13 @@ def part_names(options: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(name for part in parts(options) for name in names_of(part))
 
 
+def is_part_name(value: object, options: tuple[Any, ...]) -> bool:
+    """Tell whether a value is the name of a part, and no text that may stand there itself."""
+    if not isinstance(value, str) or value not in part_names(options):
+        return False
+    return str not in options and value not in literal_values(options)
+
+
 def settings_class(
     options: tuple[Any, ...], data: Mapping[str, Any], default: Settings | None
 ) -> type[Settings] | None:

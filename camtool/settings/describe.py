@@ -105,7 +105,13 @@ def _part_rows(
         chosen = None if default is None else str(vars(default)["name"])
         optional = None if field.is_required() else "null"
         doc = field.description or ""
-        yield SettingRow(f"{path}.name", " | ".join(names), chosen or optional, doc, when)
+        plain = len(alternatives(field.annotation)) > len(classes)
+        yield (
+            # What may also be a number or a text has that for its default.
+            SettingRow(path, _type_of(field), _default(field, path, None), doc, when)
+            if plain
+            else SettingRow(f"{path}.name", " | ".join(names), chosen or optional, doc, when)
+        )
     for part in classes:
         # A part that holds parts of its own kind would be described without end.
         if part in above:

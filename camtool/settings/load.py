@@ -13,6 +13,7 @@ from camtool.settings.classes import (
     Settings,
     alternatives,
     default_settings,
+    is_part_name,
     item_alternatives,
     names_of,
     settings_class,
@@ -41,8 +42,9 @@ def load_settings(
     """Return the settings: defaults, then `file` or `stored`, then `overrides` in their order.
 
     A mapping for a part with a default may leave out `name`: it then means the default's part. What
-    the default object sets differently from its class also holds, unless given. An override of a
-    part's `name` by another drops the settings of the part that stood there.
+    the default object sets differently from its class also holds, unless given. A part may be given
+    by its name alone. An override of a part's `name` by another drops the settings of the part that
+    stood there.
 
     Example:
         >>> from camtool.boxes import PaperBoxes
@@ -132,8 +134,10 @@ def _fill(cls: type[Settings], data: dict[str, Any], default: Settings | None) -
         default: the object of class `cls` that would stand here if nothing had been given.
     """
     for key, field in cls.model_fields.items():
-        given = data.get(key)
         options = alternatives(field.annotation)
+        if is_part_name(data.get(key), options):
+            data[key] = {"name": data[key]}
+        given = data.get(key)
         if isinstance(given, dict):
             _fill_part(options, given, default_settings(field, key, default))
         elif isinstance(given, list):
@@ -158,7 +162,10 @@ def _fill_part(options: tuple[Any, ...], given: dict[str, Any], default: Setting
 def _fill_items(options: tuple[Any, ...], given: list[Any]) -> None:
     for option in options:
         for index, value in enumerate(given):
-            _fill_value(item_alternatives(option, index), value)
+            inner = item_alternatives(option, index)
+            if is_part_name(value, inner):
+                given[index] = {"name": value}
+            _fill_value(inner, given[index])
 
 
 def _fill_value(options: tuple[Any, ...], value: Any) -> None:  # noqa: ANN401

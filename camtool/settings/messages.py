@@ -15,6 +15,7 @@ from camtool.settings.classes import (
     part_names,
     parts,
 )
+from camtool.settings.describe import describe
 from camtool.settings.written import (
     MOST_PROBLEMS,
     described,
@@ -59,6 +60,9 @@ WANTED: dict[str, str | None] = {
 """Pydantic's type errors and what they want; None where only the error itself knows."""
 
 
+_MOST_ENDINGS = 4
+
+
 @dataclass(slots=True)
 class Mismatch:
     """One value and everything that could have stood there.
@@ -94,7 +98,7 @@ class Mismatch:
         if numeric and (remedy := _remedy_for_number(text)):
             return remedy
         if _MAPPING in self.wanted and (near := similar(text, part_names(self.options))):
-            return f"; write {{name: {near}}}"
+            return f"; did you mean {quoted(near)}?"
         if near := similar(text, [one for one in literal_values(self.options) if one != text]):
             return f"; did you mean {quoted(near)}?"
         return ""
@@ -188,7 +192,7 @@ def describe_problems(
             mismatch.options += spot.options
             mismatch.wanted.append(WANTED[detail["type"]] or detail["ctx"]["expected"])
         else:
-            findings.append(_finding(detail, spot, written))
+            findings.append(_finding(cls, detail, spot, written))
     found = [finding.path for finding in findings]
     for path, mismatch in mismatches.items():
         # Of a union's branches the one that fits best fails deepest, or at a value of the right
@@ -201,10 +205,10 @@ def describe_problems(
     return settings_error(lines, more=len(details[MOST_PROBLEMS:]))
 
 
-def _finding(detail: ErrorDetails, spot: Spot, written: Written) -> _Finding:
+def _finding(cls: type[Settings], detail: ErrorDetails, spot: Spot, written: Written) -> _Finding:
     kind, path = detail["type"], spot.path
     if kind == "extra_forbidden":
-        return _Finding(written.place_of_key(path), path, _unknown(spot))
+        return _Finding(written.place_of_key(path), path, _unknown(cls, detail, spot))
     if kind == "missing" and isinstance(path[-1], int):
         # A fixed tuple that is too short lacks its last items one by one: one message for all.
         text = _item_count(detail, Spot(path, (spot.holder,)))
@@ -217,7 +221,7 @@ def _finding(detail: ErrorDetails, spot: Spot, written: Written) -> _Finding:
     return _Finding(written.place_of_value(path), path, text)
 
 
-def _unknown(spot: Spot) -> str:
+def _unknown(cls: type[Settings], detail: ErrorDetails, spot: Spot) -> str:
     key = spot.path[-1]
     others = [
         name
@@ -231,7 +235,27 @@ def _unknown(spot: Spot) -> str:
     names = list(spot.holder.model_fields)
     if near := similar(key, names):
         return f"unknown setting; did you mean {quoted(near)}?"
+    if whole := _ending_in(cls, (*spot.path, *_single(detail["input"]))):
+        return f"unknown setting; did you mean {' or '.join(map(quoted, whole))}?"
     return f"unknown setting; there are: {shorten(', '.join(names), 400) or 'none'}"
+
+
+def _single(value: object) -> KeyPath:
+    """Return the keys down to the one setting in a mapping, where it holds only one."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((key, inner),) = value.items()
+        return (key, *_single(inner))
+    return ()
+
+
+def _ending_in(cls: type[Settings], path: KeyPath) -> list[str]:
+    """Return the keys that end as a path does, at most a few; none where there are more."""
+    if not all(isinstance(key, str) for key in path):
+        return []
+    keys = dict.fromkeys(row.key.removesuffix(".name") for row in describe(cls))
+    ending = f".{'.'.join(map(str, path))}"
+    found = [key for key in keys if key.endswith(ending)]
+    return found if len(found) <= _MOST_ENDINGS else []
 
 
 def _wrong_part(value: dict[str, Any], spot: Spot, written: Written) -> _Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 KeyPath = tuple[str | int, ...]
 """Keys and list indices from the root of the settings to one of them."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 MOST_PROBLEMS = 50
 """Problems that one error lists; a file with more is wrong as a whole."""
@@ -150,6 +153,9 @@ class Written:
                 self._forget(here)
                 self.keys[here] = override.place
                 inner = section[key] = {}
+            elif isinstance(inner, str) and _NAME.fullmatch(inner):
+                # A part that was given by its name alone.
+                inner = section[key] = {"name": inner}
             if not isinstance(inner, dict):
                 text = f"{dotted(here)} is {described(inner)}, not a section; set it as a whole"
                 raise SettingsError(problem(override.place, override.path, text))

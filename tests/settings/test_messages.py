@@ -44,8 +44,8 @@ def test_all_problems_are_listed_in_the_order_of_lines():
             "localize.boxes.name: no boxes called null; there are: paper, all",
         ),
         (
-            "localize: {boxes: paper}",
-            "localize.boxes: expected a mapping, got the text 'paper'; write {name: paper}",
+            "localize: {boxes: papper}",
+            "localize.boxes: expected a mapping, got the text 'papper'; did you mean 'paper'?",
         ),
         (
             "localize: {boxes: {threshold: -1}}",
