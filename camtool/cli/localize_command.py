@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from itertools import islice
 from pathlib import Path
@@ -34,11 +35,15 @@ _ROWS: Final = 20
     "--model",
     type=PATH,
     metavar="PATH",
-    help="Checkpoint or run of `camtool train`, with its classes, preprocessing and threshold.",
+    help="Run or checkpoint of `camtool train`, a file of weights of any trainer, or a backbone.",
 )
 @click.option(
     "--labels", type=PATH, metavar="PATH",
     help="True classes (csv `file,class`, or annotations): their map and box are stored too.",
+)  # fmt: skip
+@click.option(
+    "--class-names", type=PATH, metavar="FILE",
+    help="Names of the classes of a file of weights: a name a line, or JSON.",
 )  # fmt: skip
 @short_forms
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="[auto]")
@@ -52,6 +57,7 @@ def command(
     overrides: tuple[str, ...],
     model: Path | None,
     labels: Path | None,
+    class_names: Path | None,
     device: str | None,
     shard: str | None,
     overwrite: bool,
@@ -66,6 +72,8 @@ def command(
     free folder: runs/localize-2 and so on.
     """
     show_messages()
+    if class_names is not None:
+        overrides = (f"model.class_names={json.dumps(str(class_names))}", *overrides)
     overrides = (*short_overrides(short), *overrides)
     experiment = load_experiment(config, overrides, model, dir=out, device=device)
     chosen = _shard(shard)

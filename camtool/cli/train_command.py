@@ -36,12 +36,17 @@ _COLUMNS: Final = (
 @click.command("train")
 @click.option("-o", "--out", type=PATH, metavar="DIR", help="Run folder [runs/train].")
 @settings_options
+@click.option(
+    "-m", "--model", type=PATH, metavar="PATH",
+    help="Start from a checkpoint or run of `camtool train`, a file of weights, or a backbone.",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="[auto]")
 def command(
     out: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
+    model: Path | None,
     resume: bool,
     device: str | None,
 ) -> None:
@@ -54,9 +59,11 @@ def command(
     """
     stop = _on_signal()
     show_messages()
-    experiment = load_experiment(config, overrides, dir=out, device=device)
+    experiment = load_experiment(config, overrides, model, dir=out, device=device)
     if "dir" not in experiment.run.model_fields_set:
-        experiment = load_experiment(config, overrides, dir=Path("runs/train"), device=device)
+        experiment = load_experiment(
+            config, overrides, model, dir=Path("runs/train"), device=device
+        )
     from camtool.pipelines.train import train
 
     result = train(experiment, resume=resume, stop=stop)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ from camtool.models.splitting import (
     keep_whole,
     split_network,
 )
-from camtool.models.states import Fitted, classes_of
+from camtool.models.states import Fitted, classes_of, read_class_names, read_state_file
 from camtool.models.weights import (
     KnownRows,
     check_can_keep,
@@ -38,6 +39,7 @@ from camtool.structures import InputSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
+IMAGENET_CLASSES: Final = 1000
 _log = logging.getLogger("camtool")
 
 
@@ -64,13 +66,15 @@ def build(
         network.module.eval()
         if num_classes is None and settings.linear_weights is None:
             check_classifier(settings.backbone, network.module)
-        spec = spec_of(settings.backbone, network.module)
+        spec = _with_given(settings, spec_of(settings.backbone, network.module))
         parts = _split_apart(settings, network.module, spec)
         classifier = _with_end(settings, parts, spec)
         new = _new_modules(classifier, network.pretrained)
         made_of_own = bool(parts.sources) and classifier.head is parts.head
         if made_of_own and parts.sources <= network.pretrained:
             new.remove(classifier.head)
+        if num_classes is None and settings.linear_weights is None:
+            _name_classes(classifier, settings)
         if classifier.head in new and known is None:
             _start_for_pooling(classifier.head)
     if known is not None and not made_of_own:
@@ -78,6 +82,20 @@ def build(
     if network.pretrained:
         classifier.mark_new(new)
     return classifier.eval()
+
+
+def _name_classes(classifier: Classifier, settings: ModelSettings) -> None:
+    names = class_names_of_weights(settings)
+    count = classifier.num_classes
+    if names is not None and len(names) != count:
+        place = settings.class_names or settings.weights
+        raise ModelError(f"{place}: {len(names):,} names, and the network has {count:,} classes")
+    classifier.class_names = names
+    if names is None and settings.weights_file is not None and count != IMAGENET_CLASSES:
+        _log.info(
+            "%s: its %d classes have no names and are called 0 to %d: name them by --class-names",
+            settings.weights, count, count - 1,
+        )  # fmt: skip
 
 
 def _new_modules(classifier: Classifier, pretrained: frozenset[int]) -> list[nn.Module]:
@@ -139,7 +157,7 @@ def _classes_held(settings: ModelSettings, state: dict[str, Tensor], own: nn.Mod
     if settings.weights_file is None:
         return None
     mine = own.state_dict()
-    published = int(getattr(own, "num_classes", 1000))  # type: ignore[arg-type]
+    published = int(getattr(own, "num_classes", IMAGENET_CLASSES))
     try:
         held = classes_of(Fitted(state), mine, published)
     except ValueError as error:
@@ -236,6 +254,25 @@ def _with_end(settings: ModelSettings, parts: NetworkParts, spec: InputSpec) -> 
         classifier = with_linear_weights(classifier, settings.linear_weights)
     set_scores(classifier, settings)
     return classifier
+
+
+def _with_given(settings: ModelSettings, spec: InputSpec) -> InputSpec:
+    """The preprocessing of a backbone, with what the settings say otherwise."""
+    given = {key: getattr(settings, key) for key in ("mean", "std", "interpolation")}
+    return replace(spec, **{key: value for key, value in given.items() if value is not None})
+
+
+def class_names_of_weights(settings: ModelSettings) -> tuple[str, ...] | None:
+    """Return the names that a file gives the classes of a network's weights; None where none does.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    if settings.class_names is not None:
+        return read_class_names(settings.class_names)
+    if settings.weights_file is None or settings.checkpoint is not None:
+        return None
+    return read_state_file(settings.weights_file).classes
 
 
 def set_scores(classifier: Classifier, settings: ModelSettings) -> None:

@@ -27,7 +27,14 @@ BUNDLED: dict[str, str] = {
 first comes with camtool, the second with its extra `lite2`."""
 
 
+_Deviation = Annotated[float, Field(gt=0, le=1e6)]
+
 _BACKBONE = r"^(timm|torchvision|paper)/[\w.\-]+$"
+
+
+def is_backbone(name: str) -> bool:
+    """Tell whether a text is a backbone's name by its form: `timm/NAME` and so on."""
+    return re.fullmatch(_BACKBONE, name) is not None
 
 
 def _with_library(name: str) -> str:
@@ -80,8 +87,22 @@ class ModelSettings(Settings):
 
     weights: str = "imagenet"
     """`imagenet`: pretrained, from an installed package or downloaded once by the library;
-    `none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state, or, for
-    `localize`, a checkpoint of `train`, which `--model` puts here."""
+    `none`: random, by `run.seed`; otherwise a file of weights that any trainer wrote
+    (`.safetensors`, `.pth`, `.pt`, `.ckpt`), or a checkpoint of `train`; `--model` puts it here."""
+
+    class_names: Path | None = None
+    """Names of the classes of the weights in a file: a name a line, or JSON (a list, or an object
+    of indices and names). Null: as the weights say, or ImageNet's for 1,000 classes."""
+
+    mean: tuple[float, float, float] | None = None
+    """What is taken off each colour R, G, B of the input, whose values are in [0, 1]. Null: the
+    backbone's own."""
+
+    std: tuple[_Deviation, _Deviation, _Deviation] | None = None
+    """What each colour is then divided by. Null: the backbone's own."""
+
+    interpolation: Literal["bilinear", "bicubic", "lanczos", "nearest"] | None = None
+    """How pictures are brought to the input's size. Null: the backbone's own."""
 
     keep_known_classes: bool = False
     """For `train`: classes whose name is a wnid of ImageNet's 1,000 start from the weights' own
@@ -133,6 +154,21 @@ class ModelSettings(Settings):
         from camtool.models.building import build
 
         return build(self, seed, num_classes, known if self.keep_known_classes else None)
+
+    def resolved(self) -> ModelSettings:
+        """Return the settings with the backbone that a file of weights is of, where it says it.
+
+        A backbone that the settings name stays.
+
+        Raises:
+            ModelError: the file cannot be read.
+        """
+        if self.weights_file is None or self.checkpoint or "backbone" in self.model_fields_set:
+            return self
+        from camtool.models.weights import backbone_in
+
+        found = backbone_in(self.weights_file)
+        return self if found is None else self.model_copy(update={"backbone": found})
 
     @property
     def checkpoint(self) -> Path | None:

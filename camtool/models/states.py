@@ -59,12 +59,14 @@ class StateFile:
         network: name of the network that the file says, without its library; None where it does
             not.
         classes: names of the classes in the order of the scores; None where the file has none.
+        told: which of the states in it was read; empty where there is only the one.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     network: str | None = None
     classes: tuple[str, ...] | None = None
+    told: str = ""
 
 
 @dataclass(slots=True)
@@ -149,13 +151,11 @@ def _found_in(path: Path, content: object) -> StateFile:
     if not tensors:
         held = shorten(", ".join(map(str, content)), 200)
         raise ModelError(f"{path}: no state of a network in it; it holds: {held or 'nothing'}")
-    if place:
-        also = [
-            k for k in _NESTED if k in content and k != place[0] and _state_in(content[k], (), 1)[1]
-        ]
-        more = f" (not the one under {', '.join(map(repr, also))})" if also else ""
-        _log.info("%s: the state under '%s' is read%s", path, ".".join(place), more)
-    return StateFile(path, tensors, _network_in(content), _classes_in(content))
+    others = [key for key in _NESTED if place and key in content and key != place[0]]
+    also = [key for key in others if _state_in(content[key], (), 1)[1]]
+    more = f" (not the one under {', '.join(map(repr, also))})" if also else ""
+    told = f"the state under '{'.'.join(place)}' is read{more}" if place else ""
+    return StateFile(path, tensors, _network_in(content), _classes_in(content), told)
 
 
 def _state_in(

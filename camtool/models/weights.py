@@ -22,6 +22,7 @@ import torch
 import torchvision
 
 from camtool.errors import ModelError, shorten
+from camtool.models.backbones import create, names
 from camtool.models.heads import ClassMapHead, LinearHead
 from camtool.models.poolings import Gap
 from camtool.models.settings import BUNDLED
@@ -60,6 +61,33 @@ def state_of(backbone: str, weights: str, network: Any) -> dict[str, Tensor]:  #
     return _timm_state(name) if library == "timm" else _torchvision_state(name)
 
 
+def backbone_in(path: Path) -> str | None:
+    """Return the backbone that a file of weights says it is of; None where it does not.
+
+    Trainers write the bare name. Where timm and torchvision both have it, the library whose names
+    the tensors have is meant; where they agree, timm.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    found = read_state_file(path)
+    if found.network is None:
+        return None
+    bare = found.network.rpartition("/")[2]
+    for library in ("timm", "torchvision"):
+        if bare.split(".")[0] not in names(library):
+            continue
+        backbone = f"{library}/{bare}"
+        if not fit(found.tensors, create(backbone, None, None).state_dict()).missing:
+            _log.info("%s: of the network %s, as it says", path, backbone)
+            return backbone
+    _log.warning(
+        "%s: it says that it is of '%s', which is no network here: name one by --backbone", path,
+        shorten(found.network, 60),
+    )  # fmt: skip
+    return None
+
+
 def fitted_state(path: Path, backbone: str, network: nn.Module | None) -> dict[str, Tensor]:
     """Return the state in a file under the names of `network`; its last layer as the file has it.
 
@@ -85,6 +113,8 @@ def fitted_state(path: Path, backbone: str, network: nn.Module | None) -> dict[s
             f" '{fitted.missing[0]}'; the file has {first}, …: name the network it is of"
             " (--backbone NAME, model.backbone)"
         )
+    if found.told:
+        _log.info("%s: %s", path, found.told)
     if fitted.prefix:
         _log.info("%s: '%s' taken off the names of its tensors", path, fitted.prefix)
     if fitted.left_out:

@@ -23,6 +23,8 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from camtool.annotations import NetworkClasses
 from camtool.errors import ModelError, RunError, shorten
 from camtool.models import ModelSettings
+from camtool.models.heads import ClassMapHead, LinearHead
+from camtool.models.settings import is_backbone
 from camtool.pipelines.experiment import Experiment, LocalizeSettings
 from camtool.runs.checkpoint_store import (
     CLASSES,
@@ -365,6 +367,56 @@ def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:
     return classifier.eval()
 
 
+def build_onward(
+    model: ModelSettings, folder: Path, seed: int, classes: NetworkClasses
+) -> Classifier:
+    """Return the network of a checkpoint to train further, with a new last layer where it must be.
+
+    Args:
+        model: the network; its section in the checkpoint's experiment.
+        folder: the checkpoint.
+        seed: of the last layer, where classes differ.
+        classes: what is trained on; rows of the last layer go by the names of classes.
+
+    Raises:
+        ModelError: the checkpoint is damaged, of another network, or of a method of training that
+            changes the network; or its head is not linear, and the classes are others.
+    """
+    held = read_classes(folder)
+    method = _trained(read_checkpoint(folder), folder, "method", Method)
+    if type(method).prepare is not TrainingMethod.prepare:
+        raise ModelError(
+            f"{folder}: trained by the method {method.name}, which puts layers of its own into the"
+            " network: start from another checkpoint"
+        )
+    classifier = build_trained(model, folder, seed)
+    if held.names == classes.names:
+        classifier.mark_new([])
+        return classifier
+    head = classifier.head
+    if not isinstance(head, LinearHead | ClassMapHead):
+        raise ModelError(
+            f"{folder}: of {len(held)} classes, and its end cannot be given {len(classes)} others:"
+            " start from another checkpoint"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layer = torch.nn.Linear(head.weight.shape[1], len(classes))
+    kept = [(i, held.by_name[n]) for i, n in enumerate(classes.names) if n in held.by_name]
+    with torch.no_grad():
+        for new, old in kept:
+            layer.weight[new], layer.bias[new] = head.weight[old].reshape(-1), head.offset[old]
+    made = type(head)(layer.weight, layer.bias, head.pooling)
+    made.dropout = head.dropout
+    classifier.mark_new([])
+    classifier.replace_head(made)
+    _log.info(
+        "%s: of %d classes, here are %d: its last layer is new, but for the %d of the same name",
+        folder, len(held), len(classes), len(kept),
+    )  # fmt: skip
+    return classifier
+
+
 def _trained(description: dict[str, Any], folder: Path, part: str, union: Any) -> Any:  # noqa: ANN401
     """Return a part of the settings of training, which the network goes on to depend on."""
     try:
@@ -390,20 +442,18 @@ def with_model(model: Path, config: Path | None, overrides: Sequence[str]) -> Ex
     checkpoint; what a settings file and `--set` say of `localize` goes before.
 
     Args:
-        model: a checkpoint folder, a file in it, or a run folder of `camtool train`.
+        model: a checkpoint folder, a file in it, or a run folder of `camtool train`; a file of
+            weights that another trainer wrote; or the name of a backbone, `timm/resnet50`.
         config: a settings file; None for none.
         overrides: texts `key=value`.
 
     Raises:
-        ModelError: no checkpoint, or a damaged one.
+        ModelError: nothing of these is there, or a damaged one.
         SettingsError: the settings are not valid.
     """
     folder = checkpoint_folder(model)
     if folder is None:
-        raise ModelError(
-            f"{shorten(str(model), 200)}: no checkpoint of `camtool train` there: name the folder"
-            " checkpoints/best of its run, or the run"
-        )
+        return load_settings(Experiment, config, (_as_setting(model), *overrides))
     stored = read_checkpoint(folder).get("experiment", {})
     network = _section(ModelSettings, stored, "model", folder)
     trained = _section(LocalizeSettings, stored, "localize", folder)
@@ -416,6 +466,21 @@ def with_model(model: Path, config: Path | None, overrides: Sequence[str]) -> Ex
     kept = {k: v for k, v in trained if k not in given.localize.model_fields_set}
     localize = given.localize.model_copy(update=kept)
     return given.model_copy(update={"model": network, "localize": localize})
+
+
+def _as_setting(model: Path) -> str:
+    """Return the override that a file of weights, or the name of a backbone, stands for."""
+    text = str(model)
+    if model.is_file():
+        return f"model.weights={json.dumps(text)}"
+    if is_backbone(text):
+        return f"model.backbone={text}"
+    what = "a folder without a checkpoint" if model.is_dir() else "no such file or folder"
+    raise ModelError(
+        f"{shorten(text, 200)}: {what}; --model takes a run of `camtool train` or its folder"
+        " checkpoints/best, a file of weights (.safetensors, .pth, .pt, .ckpt), or the name of a"
+        " backbone (timm/resnet50)"
+    )
 
 
 def _section(cls: type[S], given: Any, name: str, folder: Path) -> S:  # noqa: ANN401

@@ -133,6 +133,7 @@ def localize(
         RunError: the folder holds another run, or cannot be written.
         StoppedError: `stop` said so.
     """
+    experiment = experiment.model_copy(update={"model": experiment.model.resolved()})
     found = find_images(images)
     known = read_labels(labels) if labels is not None else None
     for warning in (*found.warnings, *(label_warnings(known) if known else ())):

@@ -156,7 +156,7 @@ class Localizer:
                 takes no input of the size that is asked for, or the device is not there.
         """
         self.settings = settings or LocalizeSettings()
-        self.model = model or ModelSettings()
+        self.model = (model or ModelSettings()).resolved()
         self.device = _device(device)
         self.batch_size = batch_size
         asked = self.settings.images.exif_rotation
@@ -340,7 +340,7 @@ def _built(model: ModelSettings, seed: int) -> tuple[Classifier, NetworkClasses]
     folder = model.checkpoint
     classifier = model.build(seed) if folder is None else build_trained(model, folder, seed)
     if (given := classifier.class_names) is not None:
-        return classifier, NetworkClasses(given, (None,) * len(given))
+        return classifier, NetworkClasses.named(given)
     if folder is not None:
         return classifier, read_classes(folder)
     if classifier.num_classes == 1000:

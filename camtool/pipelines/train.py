@@ -12,7 +12,7 @@ import torch
 
 from camtool.errors import RunError, SettingsError, shorten
 from camtool.pipelines.assembly import assemble, check_fit
-from camtool.pipelines.checkpoint import Checkpoints, TrainingRecord
+from camtool.pipelines.checkpoint import Checkpoints, TrainingRecord, build_onward
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
@@ -160,8 +160,11 @@ class Training:
         self._warned: set[str] = set()
         seed_all(experiment.run.seed)
         classes = sets.classes
-        classifier = experiment.model.build(
-            experiment.run.seed, len(classes), classes.in_imagenet()
+        model, seed = experiment.model.resolved(), experiment.run.seed
+        classifier = (
+            model.build(seed, len(classes), classes.in_imagenet())
+            if model.checkpoint is None
+            else build_onward(model, model.checkpoint, seed, classes)
         )
         classifier.scores = experiment.train.loss.scores
         self.loop = assemble(

@@ -1,27 +1,27 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from tests.commands import run_here
 
 
-def test_describe_tells_every_meaning_whole():
+def test_describe_tells_every_meaning_whole(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     ran = run_here("config", "describe")
     assert ran.code == 0
-    head, _, *lines = ran.out.splitlines()
-    columns = [m.start() for m in re.finditer(r"\S+( \S+)*", head)]
-    assert head.split("  ")[0] == "setting"
-    assert "only with" in head
-    weights = next(line for line in lines if line.startswith("model.weights "))
-    assert weights[columns[-1] :] == (
-        "`imagenet`: pretrained, from an installed package or downloaded once by the library; "
-        "`none`: random, by `run.seed`; otherwise a `.safetensors` file of the backbone's state, "
-        "or, for `localize`, a checkpoint of `train`, which `--model` puts here."
-    )
-    sizes = [line for line in lines if line.startswith("localize.preprocess.size ")]
-    assert [line[columns[1] : columns[2]].strip() for line in sizes] == ["squeeze", "center-crop"]
+    assert max(map(len, ran.out.splitlines())) <= 80
+    told = " ".join(ran.out.split())
+    assert "model.scores: softmax | sigmoid | null (default null) How the network's scores" in told
+    assert "localize.boxes.threshold: number | otsu | percentile | by-class | stored" in told
+    assert "(default null; only with localize.preprocess.name=center-crop)" in told
+
+
+def test_describe_one_setting():
+    ran = run_here("config", "describe", "classes.k")
+    assert ran.out.splitlines()[0].startswith("localize.classes.k: integer, at least 1, at most")
+    ran = run_here("config", "describe", "treshold")
+    assert ran.code == 2
+    assert ran.err.endswith("no setting has 'treshold' in its name; did you mean 'threshold'?\n")
 
 
 @pytest.mark.parametrize("name", ["resnet50", "torch/resnet50", "timm/", "timm/a b", "timm/a\n"])
