@@ -47,7 +47,7 @@ def _probe(name: str) -> tuple[str, str, str, str]:
     try:
         return _probed(name)
     except ModelError as error:
-        return name, "", "", str(error).removeprefix(f"{name}: ").split(";")[0]
+        return name, "", "", str(error).removeprefix(name).removeprefix(": ").split(";")[0].strip()
     except (RuntimeError, ValueError, TypeError, KeyError, ImportError) as error:
         # What the code of one network of a thousand raises is its row.
         reason = str(error).splitlines()[0] if str(error) else ""

@@ -177,17 +177,20 @@ def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network
     base = paper_networks.base_of(name)
     if base is None and weights == "imagenet":
         raise ModelError(
-            f"{backbone}: torchvision has no weights for it; set model.weights to a .safetensors"
-            " file of its state, or to none"
+            f"{backbone}: torchvision has no weights for it; set model.weights to a file of its"
+            " state, or to none"
         )
     library = f"torchvision/{paper_networks.NETWORKS[name].base}"
-    state = state_of(library, weights, base)
-    whole = base is None or any(key.startswith("trunk.") for key in state)
+    file = settings.weights_file
+    # In a whole network the layers that it begins with are its trunk.
+    whole = base is None or (
+        file is not None and any("trunk." in key for key in read_state_file(file).tensors)
+    )
     if base is not None and not whole:
-        load(base, state, weights, library)
-    network = paper_networks.assemble(name, base, num_classes or 1000)
+        load(base, state_of(library, weights, base), weights, library)
+    network = paper_networks.assemble(name, base, num_classes or IMAGENET_CLASSES)
     if whole:
-        load(network, state, weights, backbone)
+        load(network, state_of(backbone, weights, network), weights, backbone)
     loaded = network if base is None or whole else base
     return _Network(network, _addresses(network) & _addresses(loaded))
 

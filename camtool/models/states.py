@@ -102,6 +102,11 @@ def read_state_file(path: Path) -> StateFile:
     try:
         with path.open("rb") as file:
             head = file.read(9)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{path}: no such file; model.weights is 'imagenet', 'none', a checkpoint of"
+            " `camtool train`, or a file of weights (.safetensors, .pth, .pt, .ckpt)"
+        ) from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not head:
@@ -127,8 +132,9 @@ def _safetensors(path: Path) -> StateFile:
 
 def _unpickled(path: Path) -> object:
     try:
-        with torch.serialization.safe_globals(list(_PLAIN)):
-            return torch.load(path, weights_only=True, map_location="cpu")
+        # Opened here: by the ending of a name torch would choose another reader.
+        with path.open("rb") as file, torch.serialization.safe_globals(list(_PLAIN)):
+            return torch.load(file, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"{path}: holds Python objects beside tensors, and to read these would run code of the"

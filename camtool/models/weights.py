@@ -88,7 +88,7 @@ def backbone_in(path: Path) -> str | None:
     return None
 
 
-def fitted_state(path: Path, backbone: str, network: nn.Module | None) -> dict[str, Tensor]:
+def fitted_state(path: Path, backbone: str, network: nn.Module) -> dict[str, Tensor]:
     """Return the state in a file under the names of `network`; its last layer as the file has it.
 
     What was taken off and left out is told in a line each.
@@ -96,14 +96,7 @@ def fitted_state(path: Path, backbone: str, network: nn.Module | None) -> dict[s
     Raises:
         ModelError: the file cannot be read, or holds another network's state.
     """
-    if not path.is_file():
-        raise ModelError(
-            f"{path}: no such file; model.weights is 'imagenet', 'none', a checkpoint of"
-            " `camtool train`, or a file of weights (.safetensors, .pth, .pt, .ckpt)"
-        )
     found = read_state_file(path)
-    if network is None:
-        return found.tensors
     fitted = fit(found.tensors, network.state_dict())
     if fitted.missing:
         first = ", ".join(f"'{name}'" for name in [*found.tensors][:3])

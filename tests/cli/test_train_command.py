@@ -419,8 +419,9 @@ def test_foreign_checkpoints(trained, tmp_path, shapes):
     (tmp_path / "empty").mkdir()
     assert localized(tmp_path / "empty") == (
         4,
-        f"{tmp_path}/empty: no checkpoint of `camtool train` there: name the folder"
-        " checkpoints/best of its run, or the run",
+        f"{tmp_path}/empty: a folder without a checkpoint; --model takes a run of `camtool train`"
+        " or its folder checkpoints/best, a file of weights (.safetensors, .pth, .pt, .ckpt), or"
+        " the name of a backbone (timm/resnet50)",
     )
     foreign = tmp_path / "foreign"
     foreign.mkdir()

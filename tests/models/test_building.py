@@ -63,7 +63,7 @@ def test_weights_of_another_network_are_not_taken_in_silence(file, tmp_path):
     key = next(k for k, v in state.items() if v.ndim == 4)
     state[key] = state[key][:7].contiguous()  # whose first axis is the number of classes by chance
     safetensors.torch.save_file(state, tmp_path / "other.safetensors")
-    with pytest.raises(ModelError, match=rf"^{SMALL}: '{key}' is \("):
+    with pytest.raises(ModelError, match=rf": not the state of {SMALL}: '{key}' is \("):
         build(weights=tmp_path / "other.safetensors", num_classes=7)
 
 

@@ -114,7 +114,7 @@ def test_weights_of_a_file(states, tmp_path):
     assert again.sha256() == first.sha256()
     assert again.new_modules() == []
     safetensors.torch.save_file({"conv.weight": torch.zeros(1)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(ModelError, match=r"^torchvision/googlenet: 'conv1.conv.weight' is missing"):
+    with pytest.raises(ModelError, match=r"googlenet: [0-9]+ of its 364 tensors are missing"):
         build("googlenet-gap", tmp_path / "foreign.safetensors")
 
 

@@ -35,7 +35,8 @@ def test_maps_and_boxes_are_those_of_the_cpu(method, tmp_path):
         assert [c.name for c in one.classes] == [c.name for c in other.classes]
         scores = [[c.score for c in p.classes] for p in (one, other)]
         np.testing.assert_allclose(*scores, rtol=2e-2, atol=2e-3)
-        first, second = (m.load(p, 0).values for m, p in ((maps, one), (others, other)))
+        pairs = ((maps, one), (others, other))
+        first, second = (m.load(p, p.classes[0].map).values for m, p in pairs)
         np.testing.assert_allclose(first, second, atol=2e-2 * np.abs(first).max())
         # A threshold crosses a smooth map a little aside: by a hundredth of the picture at most.
         np.testing.assert_allclose(boxes(one), boxes(other), atol=max(one.size) / 50)
@@ -51,10 +52,11 @@ def test_a_batch_does_not_change_its_images(tmp_path):
                    "-o", tmp_path / "run")  # fmt: skip
     assert ran.code == 0, ran.err
     for prediction, file in zip(read_predictions(tmp_path / "run"), files, strict=True):
-        for localizer in (alone, together):
+        # Batches of one size give one result; another size adds in another order, in TF32.
+        for localizer, tolerance in ((together, 1e-5), (alone, 1e-2)):
             own = localizer(str(file)).classes[0]
             assert own.name == prediction.classes[0].name
-            assert own.score == pytest.approx(prediction.classes[0].score, rel=1e-3)
+            assert own.score == pytest.approx(prediction.classes[0].score, rel=tolerance)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
