@@ -128,8 +128,8 @@ def test_weights_that_cannot_be_had(monkeypatch):
     with pytest.raises(ModelError) as raised:
         build("nin", "imagenet")
     assert str(raised.value) == (
-        "paper/nin: torchvision has no weights for it; set model.weights to a .safetensors file of"
-        " its state, or to none"
+        "paper/nin: torchvision has no weights for it; set model.weights to a file of its"
+        " state, or to none"
     )
 
 
