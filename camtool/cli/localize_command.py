@@ -39,7 +39,7 @@ _ROWS: Final = 20
 )
 @click.option(
     "--labels", type=PATH, metavar="PATH",
-    help="True classes (csv `file,class`, or annotations): their map and box are stored too.",
+    help="True classes (csv `file,class`, annotations, or `folders`): map and box stored too.",
 )  # fmt: skip
 @click.option(
     "--class-names", type=PATH, metavar="FILE",
@@ -66,7 +66,8 @@ def command(
 ) -> None:
     """Class activation maps and boxes of IMAGES.
 
-    IMAGES are files, folders (recursive), tar shards, lists (.txt, .csv) and URLs. The run folder
+    IMAGES are files, folders (recursive), .tar, .zip, lists (.txt, .csv), URLs, "patterns*" and -
+    for names on stdin. The run folder
     gets predictions.jsonl, the maps, overlays to look at, and a manifest; started again after any
     kind of end, the command goes on where it stopped. Without --out, another call takes the next
     free folder: runs/localize-2 and so on.

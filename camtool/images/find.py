@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import sys
+import zipfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -11,29 +14,23 @@ from typing import TYPE_CHECKING, Final
 import fsspec
 
 from camtool.errors import DataError, ImageReadError, shorten
+from camtool.images.lists import listed_images
 from camtool.images.sources import (
     FileSource,
     ImageSource,
     TarSource,
     UrlSource,
+    ZipSource,
     checked_url,
     fetched,
 )
-from camtool.tables import (
-    IMAGE_ENDINGS,
-    Columns,
-    class_of,
-    columns_of,
-    image_set_class,
-    image_stem,
-    is_image_name,
-    table_rows,
-)
+from camtool.tables import IMAGE_ENDINGS, image_stem, is_image_name
 from camtool.tar import DamagedTarError, tar_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+_DEFLATED: Final = zipfile.ZIP_DEFLATED
 _LISTS: Final = frozenset({".txt", ".csv"})
 _FOREIGN: Final = frozenset({"@eadir", "__macosx", "$recycle.bin", "lost+found"})
 """Folders that systems put beside pictures, in lower case: thumbnails, forks, what was deleted."""
@@ -65,10 +62,11 @@ class FoundImages:
 
 
 def find_images(arguments: Sequence[str]) -> FoundImages:
-    """Find all images of files, folders (recursive), tar shards, lists (.txt, .csv) and URLs.
+    """Find all images of files, folders (recursive), .tar and .zip, lists (.txt, .csv) and URLs.
 
     Hidden files and folders, and runs of `localize`, are left out of a folder; files without an
     ending, or with one that is not known, are looked into. What is left out is told in one line.
+    `-` are names on stdin, one a line, and a pattern (`"photos/*.jpg"`) all that it fits.
     A name that is not there is an error; a listed image that is not there becomes a row with its
     reason. Image ids are paths relative to the argument, without extension, made longer only
     where two would be equal.
@@ -82,12 +80,31 @@ def find_images(arguments: Sequence[str]) -> FoundImages:
     """
     found = FoundImages([])
     named: list[tuple[str, ImageSource]] = []
-    for argument in arguments:
+    for argument in (one for each in arguments for one in _spread(each)):
         named.extend((argument, s) for s in _expand(argument, found.warnings))
     if not named:
         why = f" ({'; '.join(found.warnings[:3])})" if found.warnings else ""
         raise DataError(f"no images in {', '.join(shorten(a) for a in arguments)}{why}")
     found.sources = _unique(_without_duplicates(named, found.warnings))
+    return found
+
+
+def _spread(argument: str) -> list[str]:
+    """Return the names on stdin for `-`, and what a pattern stands for that no shell has replaced.
+
+    Raises:
+        DataError: no name on stdin, or a pattern that nothing fits.
+    """
+    if argument == "-":
+        names = [line.strip("\r\n") for line in sys.stdin]
+        if not any(names):
+            raise DataError("-: no name of an image on stdin")
+        return [name for name in names if name]
+    if not set(argument) & set("*?[") or "://" in argument or Path(argument).exists():
+        return [argument]
+    found = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (of absolute patterns, too)
+    if not found:
+        raise DataError(f"{shorten(argument)}: no file fits this pattern")
     return found
 
 
@@ -114,8 +131,10 @@ def _file(path: Path, warnings: list[str]) -> Iterable[ImageSource]:
         )
     if suffix == ".tar":
         return _tar(path, warnings)
+    if suffix == ".zip":
+        return _zip(path, warnings)
     if suffix in _LISTS:
-        return _list(path, warnings)
+        return listed_images(path, warnings)
     return [FileSource(path.name, str(path))]
 
 
@@ -265,34 +284,35 @@ def _tar(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
         warnings.append(f"{shorten(str(path))}: not read, since they hold no image: {kinds}")
 
 
+def _zip(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
+    others = 0
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{shorten(str(path))}: not a readable zip file ({error})") from error
+    for member in members:
+        if member.is_dir() or not _is_tar_image(member.filename):
+            continue
+        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, _DEFLATED):
+            others += 1
+            continue
+        place = f"{path}:{member.filename}"
+        yield ZipSource(
+            member.filename, place, (), str(path), member.header_offset, member.compress_size,
+            member.file_size, member.compress_type == _DEFLATED, member.CRC,
+        )  # fmt: skip
+    if others:
+        warnings.append(
+            f"{shorten(str(path))}: {others:,} images left out, which are encrypted or packed in a"
+            " way that is not read; pack them anew"
+        )
+
+
 def _is_tar_image(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = path.name.startswith(".") or any(part.lower() in _FOREIGN for part in path.parts)
     return not hidden and is_image_name(path.name)
-
-
-def _list(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
-    listed = read_list(path)
-    warnings.extend(listed.warnings)
-    if listed.repeats:
-        warnings.append(
-            f"{shorten(str(path))}: {listed.repeats:,} lines repeat an image: each is used once"
-        )
-    windows = 0
-    for name, labels in listed.entries.items():
-        if "://" in name or "::" in name:
-            yield UrlSource(checked_url(name).split("://", 1)[1], name, labels)
-        else:
-            place = _located(name, path)
-            windows += "\\" in name and not Path(place).exists()
-            if "\\" in name and "\\" not in place:
-                name = name.replace("\\", "/")
-            yield FileSource(name, place, labels)
-    if windows:
-        warnings.append(
-            f"{shorten(str(path))}: {windows:,} names hold a backslash and are no files here: paths"
-            " of Windows? Write / between folders"
-        )
 
 
 def _url(url: str) -> list[ImageSource]:
@@ -355,89 +375,3 @@ def _inside(name: str) -> str:
     """A path as an id: without what leads out of a folder (`..`, a leading slash)."""
     parts = [p for p in PurePosixPath(name).parts if p not in ("/", ".", "..")]
     return "/".join(parts) or "image"
-
-
-@dataclass(slots=True)
-class ImageList:
-    """Entries by name, in file order, with the classes that the list gives; and warnings.
-
-    Attributes:
-        entries: true classes by the name of the image.
-        warnings: what was odd.
-        repeats: lines that say again what another has said.
-    """
-
-    entries: dict[str, tuple[str | int, ...]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    repeats: int = 0
-
-
-def read_list(path: Path) -> ImageList:
-    r"""Read a list of images, one a line, or a table of images and classes; see `camtool.tables`.
-
-    Example:
-        >>> _ = Path("list.csv").write_text("file,class\na.jpg,cat\n")
-        >>> read_list(Path("list.csv")).entries
-        {'a.jpg': ('cat',)}
-
-    Raises:
-        DataError: not readable, not UTF-8, empty, or its columns are not understood.
-    """
-    result = ImageList()
-    columns: Columns | None = None
-    for line, cells in table_rows(path):
-        if columns is None:
-            columns = columns_of(cells, f"{path}:{line}")
-            if columns.header:
-                continue
-        _add_row(result, path, line, cells, columns)
-    if not result.entries:
-        why = f" ({result.warnings[0]})" if result.warnings else ""
-        raise DataError(f"{shorten(str(path))}: no image in this list{why}")
-    return result
-
-
-def _add_row(result: ImageList, path: Path, line: int, cells: list[str], columns: Columns) -> None:
-    needed = max((columns.image, *columns.classes[:1]))
-    name = cells[columns.image] if len(cells) > columns.image else ""
-    if len(cells) <= needed or not name:
-        result.warnings.append(f"{shorten(str(path))}:{line}: too few fields; the line is left out")
-        return
-    label = class_of(cells, columns.classes, image_set_class(path))
-    _add(result, path, name, () if label is None else (label,))
-
-
-def _add(result: ImageList, path: Path, name: str, labels: tuple[str | int, ...]) -> None:
-    known = result.entries.get(name)
-    if known is None:
-        result.entries[name] = labels
-    elif known == labels:
-        result.repeats += 1
-    else:
-        result.warnings.append(
-            f"{shorten(str(path))}: conflict: '{shorten(name)}' has the classes {known} and"
-            f" {labels}; neither is used as its true class"
-        )
-        result.entries[name] = ()
-
-
-def _located(name: str, path: Path) -> str:
-    """Return where a listed image is: relative to the list, or as those of PASCAL VOC.
-
-    A backslash divides folders where no file has it in its name; a name without an ending is that
-    of a JPEG in the folder `JPEGImages` of the list's data set.
-    """
-    plain = path.parent / name
-    if plain.exists():
-        return str(plain)
-    if "\\" in name:
-        divided = path.parent / name.replace("\\", "/")
-        if divided.exists():
-            return str(divided)
-    if not is_image_name(name):
-        for folder in path.resolve().parents[:4]:
-            for ending in (".jpg", ".png"):
-                found = folder / "JPEGImages" / f"{name}{ending}"
-                if found.is_file():
-                    return str(found)
-    return str(plain)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import threading
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeVar, final
@@ -17,6 +19,7 @@ from camtool.errors import DataError, ImageReadError, shorten
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_ZIP_HEADER: Final = struct.Struct("<4s5H3I2H")
 _MAX_BYTES: Final = 512 << 20
 """Largest encoded image that is read into memory (tar members and URLs)."""
 
@@ -107,6 +110,44 @@ class TarSource(ImageSource):
             raise ImageReadError(self.path, f"cannot be read ({error.strerror})") from error
         if len(data) < self.size:
             raise ImageReadError(self.path, "the tar file ends inside this member")
+        return io.BytesIO(data)
+
+    def nbytes(self) -> int:
+        """Return the member's size."""
+        return self.size
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ZipSource(ImageSource):
+    """A member of a zip file, read at its offset and never extracted."""
+
+    archive: str = ""
+    offset: int = 0
+    packed: int = 0
+    size: int = 0
+    deflated: bool = False
+    crc: int = 0
+
+    def open(self) -> IO[bytes]:
+        """Read the member; its size in the directory bounds what is unpacked."""
+        if self.size == 0:
+            raise ImageReadError(self.path, "empty file (0 bytes)")
+        if max(self.size, self.packed) > _MAX_BYTES:
+            raise ImageReadError(self.path, f"too large ({self.size:,} bytes)")
+        try:
+            with Path(self.archive).open("rb") as file:
+                file.seek(self.offset)
+                head = file.read(_ZIP_HEADER.size)
+                name, extra = _ZIP_HEADER.unpack(head)[-2:]
+                file.seek(name + extra, os.SEEK_CUR)
+                data = file.read(self.packed)
+            if self.deflated:
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, self.size)
+        except (OSError, struct.error, zlib.error) as error:
+            raise ImageReadError(self.path, f"damaged in the zip file ({error})") from error
+        if len(data) != self.size or zlib.crc32(data) != self.crc:
+            raise ImageReadError(self.path, "damaged in the zip file (its content is another)")
         return io.BytesIO(data)
 
     def nbytes(self) -> int:

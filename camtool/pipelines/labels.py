@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from camtool.annotations import NO_CLASS
@@ -35,6 +37,33 @@ def label_warnings(known: AnnotationSet) -> list[str]:
 def has_boxes(known: AnnotationSet) -> bool:
     """Tell whether the labels come with boxes."""
     return any(o.box is not None for a in known.annotations.values() for o in a.objects)
+
+
+def labelled_by_folder(sources: Sequence[ImageSource]) -> list[ImageSource]:
+    """Return images whose true class is the name of the folder that they lie in.
+
+    Raises:
+        DataError: they all lie in one folder.
+    """
+    named = [PurePosixPath(source.path).parent.name for source in sources]
+    if len(set(named)) < 2:
+        raise DataError(
+            f"--labels folders: all images lie in one folder ('{shorten(named[0])}'); name the"
+            " folder above the folders of classes"
+        )
+    return [replace(s, labels=(name,)) for s, name in zip(sources, named, strict=True)]
+
+
+def hint_of_folders(sources: Sequence[ImageSource], names: NetworkClasses) -> None:
+    """Say it where images without labels lie in folders that are named like classes."""
+    if any(source.labels for source in sources):
+        return
+    folders = {PurePosixPath(source.path).parent.name for source in sources}
+    if len(folders) > 1 and all(names.index(folder) is not None for folder in folders):
+        _log.info(
+            "the %d folders are named like classes of the network: --labels folders takes them as"
+            " the true classes", len(folders),
+        )  # fmt: skip
 
 
 def joined_labels(sources: Sequence[ImageSource], known: AnnotationSet) -> dict[str, Annotation]:
@@ -80,9 +109,14 @@ def targets_of(
         found = [(label, names.index(label)) for label in given if label != NO_CLASS]
         result[image_id] = tuple(i for _, i in found if i is not None)
         unknown.update(str(label) for label, i in found if i is None)
-    for label, count in unknown.most_common(10):
-        hint = names.hint(label)
-        _log.warning("'%s' (%d images) is no class of the network%s", shorten(label), count, hint)
+    if unknown:
+        first = ", ".join(f"'{shorten(label, 40)}'" for label, _ in unknown.most_common(3))
+        more = ", …" if len(unknown) > 3 else ""
+        hint = names.hint(next(iter(unknown))) if len(unknown) == 1 else ""
+        _log.warning(
+            "%d labels of %s images are no classes of the network: %s%s%s", len(unknown),
+            f"{unknown.total():,}", first, more, hint,
+        )  # fmt: skip
     return result
 
 

@@ -22,8 +22,10 @@ from camtool.parallel import cores_here, ordered_map
 from camtool.pipelines.labels import (
     default_rotation,
     has_boxes,
+    hint_of_folders,
     joined_labels,
     label_warnings,
+    labelled_by_folder,
     targets_of,
 )
 from camtool.pipelines.localizer import Localization, Localizer, NetworkOutput, PreparedImage
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 
 _PART_IMAGES: Final = 128
+FOLDERS: Final = "folders"
 _MOST_NUMBERED: Final = 10_000
 _PART_SECONDS: Final = 30.0
 _MOST_PROBLEMS: Final = 10
@@ -121,7 +124,8 @@ def localize(
     Args:
         images: files, folders, tar shards, lists and URLs, see `camtool.images.find_images`.
         experiment: all settings; the run folder is `experiment.run.dir`.
-        labels: true classes, see `camtool.annotations.read_labels`.
+        labels: true classes, see `camtool.annotations.read_labels`; the word `folders` for those
+            that the images' folders are named by.
         shard: localize only this share; the last shard to end assembles the run.
         overwrite: replace another run in the folder.
         stop: asked between images; True ends the call with everything saved.
@@ -135,6 +139,8 @@ def localize(
     """
     experiment = experiment.model_copy(update={"model": experiment.model.resolved()})
     found = find_images(images)
+    if labels is not None and str(labels) == FOLDERS and not labels.exists():
+        found.sources, labels = labelled_by_folder(found.sources), None
     known = read_labels(labels) if labels is not None else None
     for warning in (*found.warnings, *(label_warnings(known) if known else ())):
         _log.warning("%s", warning)
@@ -215,6 +221,8 @@ def _job(
         for warning in named.warnings[told:]:
             _log.warning("%s", warning)
     targets = targets_of(found.sources, joined if known is not None else None, localizer.names)
+    if known is None:
+        hint_of_folders(found.sources, localizer.names)
     mine = found.sources[folder.shard.index :: folder.shard.count]
     return _Job(experiment, localizer, folder, mine, targets, sizes, stop)
 

@@ -109,7 +109,7 @@ def test_labels_add_the_true_class(pictures, tmp_path):
     few = [pictures / f"0000{n}.png" for n in range(4)]
     ran = run_here("localize", *few, "-o", tmp_path / "run", *TINY, "--labels", labels)
     assert ran.code == 0
-    assert "'no such class' (1 images) is no class of the network" in ran.err
+    assert "1 labels of 1 images are no classes of the network: 'no such class'" in ran.err
     assert "1 of 4 images have no label" in ran.err
     predictions = list(read_predictions(tmp_path / "run"))
     targets = [[(c.name, c.index, c.rank) for c in p.classes if c.target] for p in predictions]

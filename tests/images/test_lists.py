@@ -8,7 +8,7 @@ from camtool.annotations import read_labels
 from camtool.errors import DataError, ImageReadError
 from camtool.images import find_images
 from camtool.images.decode import decode
-from camtool.images.find import read_list
+from camtool.images.lists import read_list
 from tests.builders import awkward_files
 
 OK, GRAY = "ok_rgb.JPEG", "gray.JPEG"
