@@ -19,6 +19,7 @@ from camtool.images.sources import (
     checked_url,
     fetched,
 )
+from camtool.paths import is_file, is_there
 from camtool.tables import (
     IMAGE_ENDINGS,
     Columns,
@@ -92,7 +93,7 @@ def find_images(arguments: Sequence[str]) -> FoundImages:
 
 
 def _expand(argument: str, warnings: list[str]) -> Iterable[ImageSource]:
-    if "://" in argument or ("::" in argument and not Path(argument).exists()):
+    if "://" in argument or ("::" in argument and not is_there(argument)):
         return _url(argument)
     path = Path(argument)
     try:
@@ -284,7 +285,7 @@ def _list(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
             yield UrlSource(checked_url(name).split("://", 1)[1], name, labels)
         else:
             place = _located(name, path)
-            windows += "\\" in name and not Path(place).exists()
+            windows += "\\" in name and not is_there(place)
             if "\\" in name and "\\" not in place:
                 name = name.replace("\\", "/")
             yield FileSource(name, place, labels)
@@ -428,16 +429,16 @@ def _located(name: str, path: Path) -> str:
     of a JPEG in the folder `JPEGImages` of the list's data set.
     """
     plain = path.parent / name
-    if plain.exists():
+    if is_there(plain):
         return str(plain)
     if "\\" in name:
         divided = path.parent / name.replace("\\", "/")
-        if divided.exists():
+        if is_there(divided):
             return str(divided)
     if not is_image_name(name):
         for folder in path.resolve().parents[:4]:
             for ending in (".jpg", ".png"):
                 found = folder / "JPEGImages" / f"{name}{ending}"
-                if found.is_file():
+                if is_file(found):
                     return str(found)
     return str(plain)

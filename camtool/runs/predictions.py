@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from camtool.errors import DataError, RunError, shorten
+from camtool.paths import is_folder, is_there
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
         DataError: not there, or a line that is no record; names the line.
         RunError: the run folder holds an unfinished run.
     """
-    if path.is_dir():
+    if is_folder(path):
         path = path / "predictions.jsonl"
-        if not path.exists() and (path.parent / "parts").is_dir():
+        if not is_there(path) and is_folder(path.parent / "parts"):
             raise RunError(f"{path.parent}: an unfinished run; start it again to go on")
     try:
         with path.open("rb") as file:
