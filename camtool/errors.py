@@ -15,7 +15,9 @@ into a message and an exit code; a defect of the program itself stays a tracebac
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_LONGEST_REASON: Final = 500
 
 
 class CamtoolError(Exception):
@@ -49,9 +51,10 @@ class _PlacedError(DataError):
     """An error at a place; `place` (file, member, line, object) comes before `reason`."""
 
     def __init__(self, place: str, reason: str) -> None:
-        super().__init__(f"{shorten(place, 400)}: {reason}")
+        # A reason tells what a file holds, which may be of any length and move a terminal's cursor.
+        self.reason = shorten(reason, _LONGEST_REASON)
+        super().__init__(f"{shorten(place, 400)}: {self.reason}")
         self.place = place
-        self.reason = reason
 
 
 class ImageReadError(_PlacedError):

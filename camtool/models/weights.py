@@ -26,6 +26,7 @@ from camtool.errors import ModelError, shorten
 from camtool.models.heads import ClassMapHead, LinearHead
 from camtool.models.poolings import Gap
 from camtool.models.settings import BUNDLED
+from camtool.paths import is_file
 from camtool.runs.maps import DAMAGED
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def state_of(backbone: str, weights: str, network: Any) -> dict[str, Tensor]:  #
 
 
 def _file_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(
             f"{path}: no such file; model.weights is 'imagenet', 'none' or a .safetensors file"
         )
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a safetensors file ({error})") from error
+        raise ModelError(f"{path}: not a safetensors file ({shorten(str(error), 200)})") from error
 
 
 def bundled_state(backbone: str, network: nn.Module) -> dict[str, Tensor]:
@@ -281,7 +282,7 @@ def _head_of(
         raise ModelError(f"{path}: no such file; model.linear_weights is an .npz file") from None
     except (*DAMAGED, AttributeError) as error:
         raise ModelError(
-            f"{path}: not an .npz file with a vector for each class ({error})"
+            f"{path}: not an .npz file with a vector for each class ({shorten(str(error), 200)})"
         ) from error
     if not vectors:
         raise ModelError(f"{path}: holds no class")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import Cub, NetworkClasses, read_annotations
-from camtool.errors import DataError
+from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource
 from camtool.tables import data_lines, image_stem
 from camtool.training.data.sets import DataSettings, Example, ExampleSets, finish_sets
@@ -66,8 +66,8 @@ class CubData(DataSettings):
             labels = tuple(int(label) for label in annotation.labels)
             if outside := [label for label in labels if label >= count]:
                 raise DataError(
-                    f"{self.root}: {image_id} has the class {outside[0] + 1}, outside the class map"
-                    f" of {count} (classes.txt)"
+                    f"{self.root}: {shorten(image_id)} has the class {outside[0] + 1}, outside the"
+                    f" class map of {count} (classes.txt)"
                 )
             path = str(self.root / "images" / files[image_id])
             examples.append(Example(FileSource(image_id, path), labels))
