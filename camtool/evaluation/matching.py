@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet
 
 _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
+_NUMBER = re.compile(r"\+?[0-9]{1,8}")
 _ILSVRC_ID = re.compile(r"ILSVRC\d{4}_(?:val|test|train)_(\d{8})\Z", re.ASCII)
 _MOST_ENTRIES = 10_000_000
 _LONGEST_ENTRY = 4096
@@ -310,6 +311,7 @@ def read_blacklist(path: Path, ordered: Sequence[str]) -> BlackList:
 
 
 def _is_number(entry: str) -> bool:
+    # Also what is none that can be read, such as `--1`: it is no image id either.
     return entry.lstrip("+-").isdecimal()
 
 
@@ -320,7 +322,7 @@ def _ilsvrc_numbers(ordered: Sequence[str]) -> dict[int, str]:
 def _by_number(
     place: str, entry: str, numbers: dict[int, str], ordered: Sequence[str]
 ) -> str | None:
-    if len(entry) > 9 or (number := int(entry)) < 1:
+    if not _NUMBER.fullmatch(entry) or (number := int(entry)) < 1:
         raise DataError(f"{place}: {shorten(entry)} is no image number; they start at 1")
     if numbers:
         return numbers.get(number)
