@@ -340,8 +340,7 @@ class FileProbe:
             with path.open("rb") as file:
                 head = file.read(_HEAD)
         except (OSError, ValueError) as error:
-            reason = os_reason(error) if isinstance(error, OSError) else str(error)
-            raise AnnotationError(str(path), reason) from error
+            raise AnnotationError(str(path), os_reason(error)) from error
         if not head.strip():
             raise AnnotationError(str(path), "empty: nothing in it")
         kind = archive_kind(head)

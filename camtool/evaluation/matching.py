@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from camtool.errors import DataError, EvaluationError, SettingsError, shorten
+from camtool.errors import DataError, EvaluationError, SettingsError, os_reason, shorten
 from camtool.tables import SPLITS, image_stem
 
 if TYPE_CHECKING:
@@ -347,12 +347,12 @@ def _lines(path: Path) -> list[tuple[int, str]]:
                     raise DataError(f"{path}:{number}: too long for a black-list")
                 if entry := text.strip():
                     entries.append((number, entry))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: not a text file; a black-list has one image number or id a line"
         ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {os_reason(error)}") from error
     if not entries:
         raise DataError(f"{path}: empty: it lists no image")
     return entries

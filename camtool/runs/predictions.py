@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from camtool.errors import DataError, RunError, shorten
+from camtool.errors import DataError, RunError, os_reason, shorten
 from camtool.paths import is_folder, is_there
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
 
@@ -42,8 +42,8 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
                 number += 1
                 if line.strip():
                     yield _record(line, f"{shorten(str(path), 200)}:{number}")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({os_reason(error)})") from error
 
 
 def _record(line: bytes, place: str) -> Prediction:
