@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 DAMAGED: Final = (
     OSError, ValueError, TypeError, KeyError, IndexError, EOFError, SyntaxError, MemoryError,
     RuntimeError, OverflowError, struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
+    Warning,
 )  # fmt: skip
-"""What numpy and zipfile raise on foreign and damaged `.npz` and `.npy` files."""
+"""What numpy and zipfile raise on foreign and damaged `.npz` and `.npy` files; a warning is an
+error to those who run Python so."""
 
 
 _KEPT_FILES: Final = 4
