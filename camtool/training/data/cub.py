@@ -46,7 +46,8 @@ class CubData(DataSettings):
     def load(self, seed: int) -> ExampleSets:  # noqa: ARG002 (it comes with a split)
         """List all examples; see `DataSettings.load`."""
         names = tuple(
-            line.strip().partition(" ")[2] for _, line in data_lines(self.root / "classes.txt")
+            line.strip().partition(" ")[2].strip()
+            for _, line in data_lines(self.root / "classes.txt")
         )
         titles = tuple(name.partition(".")[2].replace("_", " ") or name for name in names)
         files = _files(self.root)
@@ -76,5 +77,5 @@ class CubData(DataSettings):
 
 def _files(root: Path) -> dict[str, str]:
     """The file of each image id, relative to the folder `images`."""
-    lines = (line.strip().partition(" ")[2] for _, line in data_lines(root / "images.txt"))
+    lines = (line.strip().partition(" ")[2].strip() for _, line in data_lines(root / "images.txt"))
     return {image_stem(name): name for name in lines}
