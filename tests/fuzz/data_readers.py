@@ -6,10 +6,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+
 from camtool.images import find_images
 from camtool.images.decode import decode, quiet_pillow
 from camtool.images.find import read_list
 from camtool.images.sources import FileSource
+from camtool.models.classifier import Classifier
+from camtool.models.heads import LinearHead
+from camtool.models.weights import with_linear_weights
+from camtool.pipelines.checkpoint import read_classes
+from camtool.runs.checkpoint_store import read_checkpoint
+from camtool.structures import InputSpec
 from camtool.training.data import (
     CsvData,
     CubData,
@@ -20,8 +29,8 @@ from camtool.training.data import (
 )
 from tests.fuzz.annotation_readers import CUB, LABELS_CSV, TINY
 from tests.fuzz.guard import fault_of
-from tests.fuzz.mutations import of_bytes, of_tar, of_tokens
-from tests.fuzz.valid import Fuzzed, saved, tarred, text
+from tests.fuzz.mutations import of_bytes, of_json, of_tar, of_tokens
+from tests.fuzz.valid import Fuzzed, array, saved, tarred, text, zipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +93,31 @@ SHARD = tarred(
         )
     }
 )
+DESCRIPTION = json.dumps(
+    {
+        "files": {}, "experiment": {"model": {}}, "input": {"size": [64, 64]}, "epoch": 1,
+        "step": 2, "metrics": {"top1": 0.5, "loss": None}, "is_best": True, "training_images": 7,
+        "best": {"rule": "top1", "value": [0.5], "epoch": 1},
+        "history": [{"epoch": 1, "train": {"loss": 1.0}, "val": {"top1": None}}],
+    }
+).encode()  # fmt: skip
+CLASSES = json.dumps([{"index": i, "name": n, "title": None} for i, n in enumerate("ab")]).encode()
+
+
+def linear_weights(folder: Path) -> object:
+    """Put the classes of a file whose members are files of a folder in the place of a network's."""
+    files = {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+    (folder / "a.npz").write_bytes(zipped(files))
+    spec = InputSpec((8, 8), (0.5,) * 3, (0.5,) * 3, "bilinear", 1.0)
+    head = LinearHead(torch.zeros(2, 4), None)
+    network = Classifier("any", torch.nn.Conv2d(3, 4, 1), head, spec)
+    return with_linear_weights(network, folder / "a.npz")
+
+
+def class_map(folder: Path) -> object:
+    return read_classes(folder).labels
+
+
 TABLE = text("path,label,split", "a.jpg,cat,train", "b.jpg,dog,train", "c.jpg,cat;dog,val")
 DATA = {
     **{name: Fuzzed({"a.png": data}, (of_bytes,), decoded) for name, data in ENCODED.items()},
@@ -132,6 +166,13 @@ DATA = {
         lambda folder: ImageNetData(
             train=folder / "train", val=folder / "val", val_labels=folder / "truth.txt"
         ).load(0),
+    ),
+    "checkpoint": Fuzzed({"checkpoint.json": DESCRIPTION}, (of_json, of_bytes), read_checkpoint),
+    "classes": Fuzzed({"classes.json": CLASSES}, (of_json, of_bytes), class_map),
+    "linear-weights": Fuzzed(
+        {"cat.npy": array(np.zeros(4)), "dog.npy": array(np.zeros(5, np.float32))},
+        (of_bytes, of_tokens),
+        linear_weights,
     ),
     "cub-data": Fuzzed(CUB, (of_tokens, of_bytes), lambda folder: CubData(root=folder).load(0)),
     "tiny-data": Fuzzed(

@@ -7,10 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from camtool.annotations import read_annotations
+from camtool.annotations import read_annotations, read_guesses, read_labels
 from camtool.errors import AnnotationError, ImageReadError
+from camtool.evaluation.masks import MaskFiles
+from camtool.evaluation.matching import read_blacklist
+from camtool.evaluation.score_maps import FileMaps, holds_maps
 from camtool.images import find_images
+from camtool.images.find import read_list
+from camtool.metrics.protocol import MaskNames
+from camtool.models import ModelSettings
 from camtool.paths import is_file, is_folder, is_there
+from camtool.pipelines.checkpoint import read_classes, with_model
+from camtool.pipelines.experiment import Experiment
+from camtool.runs import read_manifest, read_predictions, read_threshold
+from camtool.runs.checkpoint_store import checkpoint_folder, read_checkpoint
+from camtool.settings import load_settings
+from camtool.training.data import (
+    CsvData,
+    CubData,
+    FolderData,
+    ImageNetData,
+    ShardData,
+    TinyImageNetData,
+)
 from tests.builders import voc_xml
 from tests.fuzz.guard import fault_of
 from tests.fuzz.mutations import LONG_NAME
@@ -97,6 +116,50 @@ def test_a_message_of_a_file_is_of_bounded_length_and_moves_no_cursor():
     assert error.reason.startswith("\\x07\\nnnn")
 
 
-@pytest.mark.parametrize("path", [LONG_NAME, "a\0b", "\udcff"])
+ODD_PATHS = (LONG_NAME, "a\0b", "\udcff", "\x1b[31m", f"a/{LONG_NAME}/b", f"{LONG_NAME}.npz", "")
+
+
+@pytest.mark.parametrize("path", ODD_PATHS[:-1])
 def test_nothing_is_at_a_path_that_the_system_refuses(path):
     assert not (is_there(path) or is_file(path) or is_folder(Path(path)))
+
+
+OPENED = {
+    "annotations": read_annotations,
+    "labels": read_labels,
+    "guesses": lambda path: read_guesses(path, None),
+    "black-list": lambda path: read_blacklist(path, ["a"]),
+    "predictions": lambda path: list(read_predictions(path)),
+    "manifest": read_manifest,
+    "threshold": read_threshold,
+    "maps": lambda path: FileMaps(path) if holds_maps(path) else FileMaps(path / "a.npz"),
+    "masks": MaskFiles,
+    "mask": lambda path: MaskFiles(Path()).read(MaskNames((str(path),), None), None),
+    "images": lambda path: find_images([str(path)]),
+    "list": read_list,
+    "table": lambda path: CsvData(train=path).load(0),
+    "class-map": lambda path: CsvData(train=Path(LABELS), classes=path).load(0),
+    "class-folders": lambda path: FolderData(root=path).load(0),
+    "tiny": lambda path: TinyImageNetData(root=path).load(0),
+    "cub": lambda path: CubData(root=path).load(0),
+    "imagenet": lambda path: ImageNetData(train=path).load(0),
+    "shards": lambda path: ShardData(train=(str(path),)).load(0),
+    "settings": lambda path: load_settings(Experiment, path),
+    "checkpoint": checkpoint_folder,
+    "description": read_checkpoint,
+    "classes": read_classes,
+    "weights": lambda path: ModelSettings(
+        backbone="timm/test_resnet", weights=str(path) or "x"
+    ).build(),
+    "linear-weights": lambda path: ModelSettings(
+        backbone="timm/test_resnet", weights="none", linear_weights=path
+    ).build(),
+    "model": lambda path: with_model(path, None, ()),
+}
+LABELS = "examples/labels.csv"
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_an_odd_path_has_its_reason(name):
+    faults = {path[:20]: fault_of(lambda at=path: OPENED[name](Path(at))) for path in ODD_PATHS}
+    assert not any(faults.values()), faults
