@@ -15,7 +15,10 @@ into a message and an exit code; a defect of the program itself stays a tracebac
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_LONGEST_REASON: Final = 500
+_LONGEST_LINE: Final = 1000
 
 
 class CamtoolError(Exception):
@@ -31,6 +34,14 @@ class CamtoolError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "") -> None:
+        """Take the message, a line a problem.
+
+        What it tells of a file or a path may be of any length and move a terminal's cursor: long
+        lines lose their middle, and control characters are written out.
+        """
+        super().__init__("\n".join(shorten(line, _LONGEST_LINE) for line in message.split("\n")))
 
 
 class SettingsError(CamtoolError):
@@ -49,9 +60,9 @@ class _PlacedError(DataError):
     """An error at a place; `place` (file, member, line, object) comes before `reason`."""
 
     def __init__(self, place: str, reason: str) -> None:
-        super().__init__(f"{shorten(place, 400)}: {reason}")
+        self.reason = shorten(reason, _LONGEST_REASON)
+        super().__init__(f"{shorten(place, 400)}: {self.reason}")
         self.place = place
-        self.reason = reason
 
 
 class ImageReadError(_PlacedError):
@@ -80,9 +91,10 @@ class RunError(CamtoolError):
     exit_code = 6
 
 
-def os_reason(error: OSError) -> str:
-    """Say why the system refused a file."""
-    return error.strerror or str(error) or type(error).__name__
+def os_reason(error: OSError | ValueError) -> str:
+    """Say why the system refused a file; Python itself refuses a path that holds a NUL."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or str(error) or type(error).__name__
 
 
 def shorten(text: str, limit: int = 80) -> str:

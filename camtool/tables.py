@@ -80,7 +80,7 @@ def file_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with path.open("rb") as file:
             yield from decoded_lines(file, str(path))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise AnnotationError(str(path), os_reason(error)) from error
 
 

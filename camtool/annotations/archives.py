@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from camtool.errors import AnnotationError, os_reason, shorten
+from camtool.paths import is_folder
 from camtool.tar import DamagedTarError, TarStream
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def members(path: Path, suffixes: tuple[str, ...], collector: Collector) -> Iter
     Raises:
         AnnotationError: the folder or archive cannot be opened.
     """
-    if path.is_dir():
+    if is_folder(path):
         return _folder(path, suffixes, collector)
     with _open(path) as file:
         kind = archive_kind(file.read(512))

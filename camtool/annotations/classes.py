@@ -125,11 +125,15 @@ class NetworkClasses:
             KeyError, TypeError, ValueError: the rows are not of this form.
         """
         every = list(rows)
-        names = tuple(str(row["name"]) for row in every)
+        names, titles = (tuple(row[key] for row in every) for key in ("name", "title"))
+        if not all(isinstance(n, str) for n in names):
+            raise TypeError("a name is no text")
+        if not all(isinstance(t, str | None) for t in titles):
+            raise TypeError("a title is no text")
         indices = [row["index"] for row in every]
         if indices != list(range(len(names))) or len(set(names)) < len(names):
             raise ValueError("indices must count from 0 and names be different")
-        return cls(names, tuple(row["title"] for row in every))
+        return cls(names, titles)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the classes as the manifest of a run and a checkpoint hold them."""

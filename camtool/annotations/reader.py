@@ -38,6 +38,7 @@ _MANY_CLASSES = 10
 _FEWEST_FOR_PERCENT = 10
 _SMALLEST_FOR_PERCENT = 150
 _LONGEST_NAME = 4096
+_LONGEST_DETAIL = 500
 
 
 class EntryError(Exception):
@@ -132,7 +133,8 @@ class WarningLog:
         self._counts[kind] += 1
         texts = self._texts.setdefault(kind, [])
         if len(texts) < _WARNINGS_PER_KIND:
-            texts.append(f"{shorten(place, 400)}: {kind}{': ' if detail else ''}{detail}")
+            more = f": {shorten(detail, _LONGEST_DETAIL)}" if detail else ""
+            texts.append(f"{shorten(place, 400)}: {kind}{more}")
 
     def texts(self) -> list[str]:
         """Return the warnings, and for each long kind the number of those not shown."""
@@ -188,6 +190,10 @@ class Collector:
         image_id = annotation.image_id
         if len(image_id) > _LONGEST_NAME:
             self.problem(place, f"an image name of {len(image_id):,} characters")
+            return
+        longest = max((len(str(o.label)) for o in annotation.objects), default=0)
+        if longest > _LONGEST_NAME:
+            self.problem(place, f"the name of a class of {longest:,} characters")
             return
         first = self._annotations.setdefault(image_id, annotation)
         if first is annotation:
@@ -334,8 +340,7 @@ class FileProbe:
             with path.open("rb") as file:
                 head = file.read(_HEAD)
         except (OSError, ValueError) as error:
-            reason = os_reason(error) if isinstance(error, OSError) else str(error)
-            raise AnnotationError(str(path), reason) from error
+            raise AnnotationError(str(path), os_reason(error)) from error
         if not head.strip():
             raise AnnotationError(str(path), "empty: nothing in it")
         kind = archive_kind(head)

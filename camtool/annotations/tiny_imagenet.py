@@ -17,6 +17,7 @@ from camtool.annotations.reader import (
     Reader,
 )
 from camtool.annotations.rows import box_from_corners, fit, numbers
+from camtool.paths import is_file
 from camtool.tables import data_lines, image_stem
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class TinyImageNet(Reader):
         """The names of its files, or a line of five or six fields."""
         if probe.folder or probe.archive:
             root = probe.path
-            nested = probe.folder and (root / "val" / _VAL).is_file()
+            nested = probe.folder and is_file(root / "val" / _VAL)
             if nested or probe.names & {_VAL, "wnids.txt", "words.txt"}:
                 return True
             return any(name.endswith(_BOXES) for name in probe.names)
@@ -73,7 +74,7 @@ class TinyImageNet(Reader):
         return table.finish(_SIZE)
 
     def _files(self, path: Path, collector: Collector) -> Iterator[tuple[str, str, bytes | None]]:
-        if path.is_file() and path.suffix.lower() in (".txt", ".tsv"):
+        if is_file(path) and path.suffix.lower() in (".txt", ".tsv"):
             yield path.name, str(path), None
             return
         found = False

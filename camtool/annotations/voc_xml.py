@@ -20,6 +20,7 @@ from camtool.annotations.classes import IMAGENET
 from camtool.annotations.reader import AnnotationSet, Collector, EntryError, FileProbe, Reader
 from camtool.annotations.rows import Corners, Units, box_from_corners, fit, number, scaled_shares
 from camtool.errors import AnnotationError, os_reason, shorten
+from camtool.paths import is_folder
 from camtool.structures import AnnotatedObject, Annotation, Box
 from camtool.tables import image_stem
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _WNID = re.compile(r"n[0-9]{8}")
 _CHUNK = 1 << 20
 _LARGEST_FILE = 1 << 30
-_LONGEST_NAME = 4096
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _YES = frozenset({"1", "true", "yes", "y", "t"})
 
@@ -79,7 +79,7 @@ class VocXml(Reader):
     def read(self, path: Path) -> AnnotationSet:
         """Read all annotations; see `Reader.read`."""
         collector = Collector(str(path), self.name, by_file=True)
-        if path.is_dir() or self._is_archive(path):
+        if is_folder(path) or self._is_archive(path):
             for member in members(path, (".xml",), collector):
                 self._document(member.data, member.place, member.name, collector)
         else:
@@ -110,6 +110,8 @@ class VocXml(Reader):
         if stem is None:
             place = f"{place}: annotation {position}"
         try:
+            if "twice" in raw.fields:
+                raise EntryError(f"two <{raw.fields['twice']}>")
             image_id = _image_id(raw, place, stem, collector.warnings)
             size = _size(raw, place, collector.warnings)
             objects = self._objects(raw, size, place, collector)
@@ -153,8 +155,6 @@ class VocXml(Reader):
         label = texts.get("name", "").strip()
         if not label:
             raise EntryError("no <name>" if "name" not in texts else "empty <name>")
-        if len(label) > _LONGEST_NAME:
-            raise EntryError(f"a <name> of {len(label):,} characters")
         try:
             values = [number(texts[tag], tag) for tag in _CORNERS]
         except KeyError as error:
@@ -249,8 +249,8 @@ class RawAnnotation:
 
     Attributes:
         fields: text by tag (`filename`, `width`, `height`).
-        objects: text by tag of each object (`name`, `xmin` …, `bndbox` if there is one);
-            `twice` names the first tag that the object has twice.
+        objects: text by tag of each object (`name`, `xmin` …, `bndbox` if there is one).
+            In both, `twice` names the first tag that is there twice.
         root: the element is the document itself, not one of a bundle.
     """
 

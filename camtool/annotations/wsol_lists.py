@@ -15,6 +15,7 @@ from camtool.annotations.reader import (
 )
 from camtool.annotations.rows import box_from_corners, fit, integer, numbers
 from camtool.errors import AnnotationError
+from camtool.paths import is_file, is_folder
 from camtool.tables import data_lines, image_stem
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class WsolLists(Reader):
     def read(self, path: Path) -> AnnotationSet:
         """Read all annotations; see `Reader.read`."""
         collector = Collector(str(path), self.name)
-        boxes = path / _BOXES if path.is_dir() else path
+        boxes = path / _BOXES if is_folder(path) else path
         folder = boxes.parent
         classes = _pairs(folder / _CLASSES, collector)
         sizes = _sizes(folder / _SIZES, collector)
@@ -116,7 +117,7 @@ def _add_mask(
 
 def _without_boxes(path: Path, seen: set[str], table: ImageTable) -> None:
     ids = path / _IDS
-    if not (path.is_dir() and ids.is_file()):
+    if not (is_folder(path) and is_file(ids)):
         return
     for place, line in data_lines(ids):
         image_id = image_stem(line.strip())
@@ -127,7 +128,7 @@ def _without_boxes(path: Path, seen: set[str], table: ImageTable) -> None:
 def _fields(path: Path, count: int, collector: Collector) -> list[tuple[str, str, list[str]]]:
     """Read (place, image id, other fields) of a list that may be missing."""
     rows = []
-    if path.is_file():
+    if is_file(path):
         for place, line in data_lines(path):
             name, *rest = (field.strip() for field in line.split(","))
             if len(rest) == count and name:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from camtool.errors import SettingsError
+from camtool.errors import SettingsError, shorten
 from camtool.kernels import BINS, level_histogram
 from camtool.runs.threshold import read_threshold
 from camtool.settings import Settings
@@ -185,8 +185,8 @@ class Stored(ThresholdRule):
         found = read_threshold(self.file)
         if found is None:
             raise SettingsError(
-                f"{self.file}: no threshold is stored there; `camtool eval RUN --calibrate-on PATH`"
-                " chooses and stores one"
+                f"{shorten(str(self.file), 200)}: no threshold is stored there; `camtool eval RUN"
+                " --calibrate-on PATH` chooses and stores one"
             )
         if found.boxes is None:
             raise SettingsError(

@@ -15,6 +15,7 @@ from camtool.cli.options import (
     show_messages,
     show_report,
 )
+from camtool.paths import is_file
 
 
 @click.command("compare")
@@ -57,7 +58,7 @@ def command(
         "blacklist": blacklist,
         "allow_missing": allow_missing or None,
     }
-    if config is None and (runs[0] / "experiment.yaml").is_file():
+    if config is None and is_file(runs[0] / "experiment.yaml"):
         config = runs[0] / "experiment.yaml"
     if protocol is not None:
         # Before the others, so that --set can give the named protocol its options.

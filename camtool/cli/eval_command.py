@@ -18,6 +18,7 @@ from camtool.cli.options import (
 )
 from camtool.cli.terminal import say
 from camtool.errors import DataError, SettingsError
+from camtool.paths import is_file
 
 if TYPE_CHECKING:
     from camtool.evaluation.result import Evaluation
@@ -123,7 +124,7 @@ def _settings(
     run: Path | None, config: Path | None, protocol: str | None, overrides: tuple[str, ...]
 ) -> EvalSettings:
     """Return the settings of a file, of the run, or the defaults."""
-    if config is None and run is not None and (run / "experiment.yaml").is_file():
+    if config is None and run is not None and is_file(run / "experiment.yaml"):
         config = run / "experiment.yaml"
     if protocol is not None:
         # Before the others, so that --set can give the named protocol its options.

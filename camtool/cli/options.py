@@ -15,6 +15,7 @@ import click
 
 from camtool.cli.terminal import encodable, safe, say
 from camtool.errors import RunError
+from camtool.paths import is_file, is_folder
 from camtool.report.document import ENDINGS, RENDERERS
 
 if TYPE_CHECKING:
@@ -167,13 +168,13 @@ def check_out(out: Path | None) -> None:
     """
     if out is None:
         return
-    if out.is_dir():
+    if is_folder(out):
         raise RunError(f"{out}: cannot be written: it is a folder; --out takes a file")
-    if any(part.is_file() for part in out.parents):
+    if any(map(is_file, out.parents)):
         raise RunError(
             f"{out}: cannot be written: a part of the path is a file; choose another --out"
         )
-    if not out.parent.is_dir():
+    if not is_folder(out.parent):
         raise RunError(f"{out}: cannot be written: no such folder as {out.parent}")
     if not os.access(out.parent, os.W_OK):
         raise RunError(f"{out}: cannot be written: no permission to write into {out.parent}")

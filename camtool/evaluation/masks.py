@@ -16,6 +16,7 @@ from camtool.evaluation.truths import Frame, compare_frames
 from camtool.metrics.pixels import combine_masks
 from camtool.metrics.protocol import MaskNames
 from camtool.metrics.wsol_frame import FRAME, mask_to_frame
+from camtool.paths import is_file, is_folder, is_there
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +61,8 @@ class MaskFiles:
         Raises:
             DataError: it is no folder.
         """
-        if not folder.is_dir():
-            what = "not a folder" if folder.exists() else "no such folder"
+        if not is_folder(folder):
+            what = "not a folder" if is_there(folder) else "no such folder"
             raise DataError(f"{folder}: {what}; --masks takes the folder that the masks are in")
         self._folder = folder
         self._numbers: dict[str, dict[str, list[int]]] = {}
@@ -87,7 +88,7 @@ class MaskFiles:
             names = self._by_id(truth.image_id)
             given = f"the image {shorten(truth.image_id)}"
         for name in (*names.instances, *([names.ignored] if names.ignored else [])):
-            if not self._path(name).is_file():
+            if not is_file(self._path(name)):
                 raise ImageReadError(
                     str(self._folder / name), f"no such mask ({given}; --masks {self._folder})"
                 )
@@ -95,8 +96,8 @@ class MaskFiles:
 
     def _by_id(self, image_id: str) -> MaskNames:
         whole, ignored = f"{image_id}.png", f"{image_id}_ignore.png"
-        rest = ignored if self._path(ignored).is_file() else None
-        if self._path(whole).is_file():
+        rest = ignored if is_file(self._path(ignored)) else None
+        if is_file(self._path(whole)):
             return MaskNames((whole,), rest)
         numbers = self._instances(image_id)
         # Numbers without a gap: where one lacks, a part of the foreground would be background.
@@ -109,7 +110,7 @@ class MaskFiles:
         folder = str(path.parent)
         if folder not in self._numbers:
             found: dict[str, list[int]] = defaultdict(list)
-            for entry in path.parent.iterdir() if path.parent.is_dir() else ():
+            for entry in path.parent.iterdir() if is_folder(path.parent) else ():
                 if match := _INSTANCE.fullmatch(entry.name):
                     found[match[1]].append(int(match[2]))
             self._numbers[folder] = dict(found)

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from camtool.errors import DataError, EvaluationError, SettingsError, shorten
+from camtool.errors import DataError, EvaluationError, SettingsError, os_reason, shorten
 from camtool.tables import SPLITS, image_stem
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet
 
 _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
+_NUMBER = re.compile(r"\+?[0-9]{1,8}")
 _ILSVRC_ID = re.compile(r"ILSVRC\d{4}_(?:val|test|train)_(\d{8})\Z", re.ASCII)
 _MOST_ENTRIES = 10_000_000
 _LONGEST_ENTRY = 4096
@@ -310,6 +311,7 @@ def read_blacklist(path: Path, ordered: Sequence[str]) -> BlackList:
 
 
 def _is_number(entry: str) -> bool:
+    # Also what is none that can be read, such as `--1`: it is no image id either.
     return entry.lstrip("+-").isdecimal()
 
 
@@ -320,7 +322,7 @@ def _ilsvrc_numbers(ordered: Sequence[str]) -> dict[int, str]:
 def _by_number(
     place: str, entry: str, numbers: dict[int, str], ordered: Sequence[str]
 ) -> str | None:
-    if len(entry) > 9 or (number := int(entry)) < 1:
+    if not _NUMBER.fullmatch(entry) or (number := int(entry)) < 1:
         raise DataError(f"{place}: {shorten(entry)} is no image number; they start at 1")
     if numbers:
         return numbers.get(number)
@@ -345,12 +347,12 @@ def _lines(path: Path) -> list[tuple[int, str]]:
                     raise DataError(f"{path}:{number}: too long for a black-list")
                 if entry := text.strip():
                     entries.append((number, entry))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: not a text file; a black-list has one image number or id a line"
         ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {os_reason(error)}") from error
     if not entries:
         raise DataError(f"{path}: empty: it lists no image")
     return entries

@@ -17,6 +17,7 @@ from camtool.errors import EvaluationError, shorten
 from camtool.kernels import BINS
 from camtool.metrics.protocol import matches
 from camtool.metrics.wsol_frame import FRAME, map_to_frame
+from camtool.paths import is_folder
 from camtool.runs import MapFiles
 from camtool.runs.maps import DAMAGED, check_header
 from camtool.settings import members
@@ -37,7 +38,7 @@ _LARGEST: Final = 256 << 20
 
 def holds_maps(path: Path) -> bool:
     """Tell whether a path is an `.npz`, or a folder with `.npy` files that is no run."""
-    if path.is_dir():
+    if is_folder(path):
         return not (path / "manifest.json").exists() and any(path.rglob("*.npy"))
     return path.suffix.lower() == ".npz"
 
@@ -116,7 +117,7 @@ class FileMaps:
         self._path = path
         self._archive: zipfile.ZipFile | None = None
         self._opening = threading.Lock()
-        if path.is_dir():
+        if is_folder(path):
             files = {str(f.relative_to(path).with_suffix("")): f for f in path.rglob("*.npy")}
             self._files = dict(sorted(files.items()))
         else:
@@ -130,7 +131,9 @@ class FileMaps:
                 raise EvaluationError(f"{path}: not a readable .npz file")
             self._archive = zipfile.ZipFile(path)
         except DAMAGED as error:
-            raise EvaluationError(f"{path}: not a readable .npz file ({error})") from error
+            raise EvaluationError(
+                f"{path}: not a readable .npz file ({shorten(str(error), 200)})"
+            ) from error
         return [name.removesuffix(".npy") for name in self._archive.namelist()]
 
     def predictions(self) -> Iterator[Prediction]:
@@ -154,7 +157,9 @@ class FileMaps:
         try:
             values = self._read(prediction.image_id)
         except DAMAGED as error:
-            raise EvaluationError(f"{place}: not a readable map ({error})") from error
+            raise EvaluationError(
+                f"{place}: not a readable map ({shorten(str(error), 200)})"
+            ) from error
         if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
             raise EvaluationError(
                 f"{place}: not a map, but {values.dtype} of shape {values.shape}; a map is (h, w)"

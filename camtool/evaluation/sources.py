@@ -11,6 +11,7 @@ from camtool.evaluation.convention import box_rule_of, swept_rule_of
 from camtool.evaluation.masks import MaskFiles
 from camtool.evaluation.matching import name_order, select_range
 from camtool.evaluation.score_maps import FileMaps, RunMaps, holds_maps
+from camtool.paths import is_folder
 from camtool.runs import read_manifest, read_predictions
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def load_predictions(
             f"{path}: holds score maps and no boxes, which the protocol {settings.protocol.name} "
             "scores; it takes a run folder, predictions.jsonl, a guess file or a Kaggle submission"
         )
-    if path.is_dir():
+    if is_folder(path):
         return _from_run(path, masks)
     if settings.protocol.needs_maps:
         raise SettingsError(

@@ -24,6 +24,7 @@ from camtool.images.sources import (
     checked_url,
     fetched,
 )
+from camtool.paths import is_there
 from camtool.tables import IMAGE_ENDINGS, image_stem, is_image_name
 from camtool.tar import DamagedTarError, tar_members
 
@@ -100,7 +101,7 @@ def _spread(argument: str) -> list[str]:
         if not any(names):
             raise DataError("-: no name of an image on stdin")
         return [name for name in names if name]
-    if not set(argument) & set("*?[") or "://" in argument or Path(argument).exists():
+    if not set(argument) & set("*?[") or "://" in argument or is_there(argument):
         return [argument]
     found = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (of absolute patterns, too)
     if not found:
@@ -109,7 +110,7 @@ def _spread(argument: str) -> list[str]:
 
 
 def _expand(argument: str, warnings: list[str]) -> Iterable[ImageSource]:
-    if "://" in argument or ("::" in argument and not Path(argument).exists()):
+    if "://" in argument or ("::" in argument and not is_there(argument)):
         return _url(argument)
     path = Path(argument)
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource, ImageSource, UrlSource, checked_url
+from camtool.paths import is_file, is_there
 from camtool.tables import (
     Columns,
     class_of,
@@ -92,17 +93,17 @@ def _located(name: str, path: Path) -> str:
     of a JPEG in the folder `JPEGImages` of the list's data set.
     """
     plain = path.parent / name
-    if plain.exists():
+    if is_there(plain):
         return str(plain)
     if "\\" in name:
         divided = path.parent / name.replace("\\", "/")
-        if divided.exists():
+        if is_there(divided):
             return str(divided)
     if not is_image_name(name):
         for folder in path.resolve().parents[:4]:
             for ending in (".jpg", ".png"):
                 found = folder / "JPEGImages" / f"{name}{ending}"
-                if found.is_file():
+                if is_file(found):
                     return str(found)
     return str(plain)
 
@@ -125,7 +126,7 @@ def listed_images(path: Path, warnings: list[str]) -> Iterator[ImageSource]:
             yield UrlSource(checked_url(name).split("://", 1)[1], name, labels)
         else:
             place = _located(name, path)
-            windows += "\\" in name and not Path(place).exists()
+            windows += "\\" in name and not is_there(place)
             if "\\" in name and "\\" not in place:
                 name = name.replace("\\", "/")
             yield FileSource(name, place, labels)

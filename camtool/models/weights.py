@@ -12,6 +12,7 @@ import importlib.resources
 import importlib.util
 import logging
 import pickle
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.error import URLError
@@ -27,7 +28,7 @@ from camtool.models.heads import ClassMapHead, LinearHead
 from camtool.models.poolings import Gap
 from camtool.models.settings import BUNDLED
 from camtool.models.states import fit, read_state_file
-from camtool.runs.maps import DAMAGED
+from camtool.runs.maps import DAMAGED, bounded_array
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from camtool.models.poolings import SpatialPooling
     from camtool.models.settings import ModelSettings
 
+_MOST_BYTES: Final = 1 << 30
 _log = logging.getLogger("camtool")
 
 _OFFLINE = (
@@ -323,14 +325,16 @@ def _head_of(
     pooling: SpatialPooling,
 ) -> _GivenHead:
     try:
-        # Opened here: of a damaged archive, numpy would leave the file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            vectors = {name: arrays[name] for name in arrays.files}
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            vectors = {
+                name.removesuffix(".npy"): bounded_array(archive, name, _MOST_BYTES)
+                for name in archive.namelist()
+            }
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; model.linear_weights is an .npz file") from None
-    except (*DAMAGED, AttributeError) as error:
+    except DAMAGED as error:
         raise ModelError(
-            f"{path}: not an .npz file with a vector for each class ({error})"
+            f"{path}: not an .npz file with a vector for each class ({shorten(str(error), 200)})"
         ) from error
     if not vectors:
         raise ModelError(f"{path}: holds no class")

@@ -324,8 +324,8 @@ def read_classes(folder: Path) -> NetworkClasses:
     path = folder / CLASSES
     try:
         return NetworkClasses.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: not a class map ({error})") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{path}: not a class map ({shorten(str(error), 200)})") from error
 
 
 def build_trained(model: ModelSettings, folder: Path, seed: int) -> Classifier:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from camtool.errors import ModelError
+from camtool.paths import is_file
 from camtool.pipelines.labels import has_boxes
 from camtool.settings import differences
 
@@ -39,10 +40,10 @@ def identity_of(
     identity = {"experiment": experiment.identity(), "inputs": _inputs_digest(sources, known)}
     file = experiment.model.weights_file
     # A file that is missing is the network's to refuse.
-    if file is not None and file.is_file():
+    if file is not None and is_file(file):
         identity["weights"] = _file_digest(file)
     given = experiment.model.linear_weights
-    if given is not None and given.is_file():
+    if given is not None and is_file(given):
         identity["linear_weights"] = _file_digest(given)
     return identity
 

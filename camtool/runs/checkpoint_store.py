@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from camtool.errors import ModelError, RunError, shorten
+from camtool.paths import is_file
 from camtool.runs.writing import make_folder, run_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -84,10 +85,10 @@ def checkpoint_folder(path: str | Path) -> Path | None:
     """
     given = Path(path)
     for folder in (given, given / "checkpoints" / "best", given / "checkpoints" / "last"):
-        if (folder / DESCRIPTION).is_file():
+        if is_file(folder / DESCRIPTION):
             return folder
     beside = given.parent / DESCRIPTION
-    return given.parent if given.is_file() and beside.is_file() else None
+    return given.parent if is_file(given) and is_file(beside) else None
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:

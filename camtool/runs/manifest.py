@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from camtool.errors import RunError, shorten
+from camtool.paths import is_folder
 
 _LARGEST_MANIFEST: Final = 1 << 30
 
@@ -93,7 +94,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
         manifest = json.loads(text)
         Manifest.model_validate(manifest)
     except FileNotFoundError as error:
-        unfinished = (run / "parts").is_dir()
+        unfinished = is_folder(run / "parts")
         state = "an unfinished run; start it again to go on" if unfinished else "not a run folder"
         raise RunError(f"{run}: {state}") from error
     except ValidationError as error:

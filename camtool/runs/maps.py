@@ -6,6 +6,7 @@ import io
 import math
 import struct
 import threading
+import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -14,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from camtool.errors import RunError
+from camtool.errors import RunError, shorten
 from camtool.structures import Prediction, ScoreMap
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 DAMAGED: Final = (
     OSError, ValueError, TypeError, KeyError, IndexError, EOFError, SyntaxError, MemoryError,
-    RuntimeError, OverflowError, struct.error, zlib.error, zipfile.BadZipFile,
+    RuntimeError, OverflowError, struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
+    Warning,
 )  # fmt: skip
-"""What numpy and zipfile raise on foreign and damaged `.npz` and `.npy` files."""
+"""What numpy and zipfile raise on foreign and damaged `.npz` and `.npy` files; a warning is an
+error to those who run Python so."""
 
 
 _KEPT_FILES: Final = 4
@@ -67,7 +70,8 @@ def unpack(path: Path) -> list[ScoreMap]:
             arrays = [bounded_array(archive, f"{key}.npy", _MOST_BYTES) for key in _KEYS]
         return _split(*arrays)
     except DAMAGED as error:
-        raise RunError(f"{path}: not a readable map file ({error}); localize again") from error
+        reason = shorten(str(error), 200)
+        raise RunError(f"{path}: not a readable map file ({reason}); localize again") from error
 
 
 def bounded_array(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:

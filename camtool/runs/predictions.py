@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from camtool.errors import DataError, RunError, shorten
+from camtool.errors import DataError, RunError, os_reason, shorten
+from camtool.paths import is_folder, is_there
 from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
         DataError: not there, or a line that is no record; names the line.
         RunError: the run folder holds an unfinished run.
     """
-    if path.is_dir():
+    if is_folder(path):
         path = path / "predictions.jsonl"
-        if not path.exists() and (path.parent / "parts").is_dir():
+        if not is_there(path) and is_folder(path.parent / "parts"):
             raise RunError(f"{path.parent}: an unfinished run; start it again to go on")
     try:
         with path.open("rb") as file:
@@ -41,8 +42,8 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
                 number += 1
                 if line.strip():
                     yield _record(line, f"{shorten(str(path), 200)}:{number}")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({os_reason(error)})") from error
 
 
 def _record(line: bytes, place: str) -> Prediction:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from camtool.errors import RunError
+from camtool.errors import RunError, shorten
+from camtool.paths import is_folder
 from camtool.runs.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def read_threshold(path: Path) -> StoredThreshold | None:
     Raises:
         RunError: it cannot be read.
     """
-    if path.is_dir():
+    if is_folder(path):
         path = path / _NAME
     try:
         return _parsed(path.read_bytes())
@@ -124,12 +125,12 @@ def read_threshold(path: Path) -> StoredThreshold | None:
         return None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = shorten(".".join(str(part) for part in first["loc"]))
         why = f"{place}: {first['msg']}" if place else first["msg"]
     except (OSError, ValueError, RecursionError) as error:
-        why = str(error)
+        why = shorten(str(error), 200)
     raise RunError(
-        f"{path}: not a readable threshold ({why}); choose it again with"
+        f"{shorten(str(path), 200)}: not a readable threshold ({why}); choose it again with"
         " `camtool eval RUN --calibrate-on PATH`"
     )
 
@@ -138,5 +139,5 @@ def _parsed(text: bytes) -> StoredThreshold:
     record = json.loads(text)
     version = record.get("schema_version") if isinstance(record, dict) else None
     if version != _SCHEMA_VERSION:
-        raise ValueError(f"schema version {version}, not {_SCHEMA_VERSION}")
+        raise ValueError(f"schema version {shorten(str(version))}, not {_SCHEMA_VERSION}")
     return TypeAdapter(StoredThreshold).validate_json(text, strict=True)

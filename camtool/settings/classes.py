@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic.fields import FieldInfo
+
+_LARGEST: Final = 2**63 - 1
 
 
 class Settings(BaseModel):
@@ -30,6 +42,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    @field_validator("*")
+    @classmethod
+    def _within_64_bits(cls, value: Any) -> Any:  # noqa: ANN401
+        # Arrays, generators of random numbers and files hold no larger ones.
+        if isinstance(value, int) and not -_LARGEST - 1 <= value <= _LARGEST:
+            raise ValueError(f"must be a whole number within ±{_LARGEST:,} (64 bits)")
+        return value
 
 
 Part = TypeVar("Part", bound=Settings)

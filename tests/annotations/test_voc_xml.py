@@ -88,6 +88,14 @@ def test_far_side_out_by_one_pixel_is_clipped_without_a_word(far, tmp_path, voc)
     assert bool(result.warnings) == (far > 320)
 
 
+def test_of_two_sizes_neither_is_taken(tmp_path, voc):
+    path = tmp_path / "a.xml"
+    other = "<size><width>64</width><height>48</height></size>"
+    path.write_text(voc((1, 2, 3, 4)).replace("<object>", f"{other}<object>"))
+    with pytest.raises(AnnotationError, match="two <width>"):
+        read_annotations(path)
+
+
 @pytest.mark.parametrize("text", ["9<b/>0", "<b>9</b>0", "9<b>x</b>0"])
 def test_markup_inside_a_number_never_makes_another_number(text, tmp_path, voc):
     path = tmp_path / "a.xml"

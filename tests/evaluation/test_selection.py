@@ -67,6 +67,9 @@ def test_ids_with_or_without_folder_and_extension(tmp_path):
     [
         ("1\n0\n", DataError, "black.txt:2: 0 is no image number; they start at 1"),
         ("-3\n", DataError, "black.txt:1: -3 is no image number; they start at 1"),
+        ("1\n--1\n", DataError, "black.txt:2: --1 is no image number; they start at 1"),
+        ("+-1", DataError, "black.txt:1: +-1 is no image number; they start at 1"),
+        ("\uff11", DataError, "black.txt:1: \uff11 is no image number; they start at 1"),
         ("1" * 30, DataError, f"black.txt:1: {'1' * 30} is no image number"),
         ("\n4\n", EvaluationError, "black.txt:2: image number 4, but only 3 images are annotated"),
         ("img\n", EvaluationError, "black.txt:1: img fits several annotated images"),

@@ -135,6 +135,10 @@ def test_all_problems_are_listed_in_the_order_of_lines():
             "run: {note: " + "x" * 201 + "}",
             f"run.note: must have at most 200 characters, got '{'x' * 39}…{'x' * 39}'",
         ),
+        (
+            f"run: {{seed: {2**63}}}",
+            "run.seed: must be a whole number within ±9,223,372,036,854,775,807 (64 bits)",
+        ),
     ],
 )
 def test_one_problem(text, message):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import Cub, NetworkClasses, read_annotations
-from camtool.errors import DataError
+from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource
 from camtool.tables import data_lines, image_stem
 from camtool.training.data.sets import DataSettings, Example, ExampleSets, finish_sets
@@ -46,7 +46,8 @@ class CubData(DataSettings):
     def load(self, seed: int) -> ExampleSets:  # noqa: ARG002 (it comes with a split)
         """List all examples; see `DataSettings.load`."""
         names = tuple(
-            line.strip().partition(" ")[2] for _, line in data_lines(self.root / "classes.txt")
+            line.strip().partition(" ")[2].strip()
+            for _, line in data_lines(self.root / "classes.txt")
         )
         titles = tuple(name.partition(".")[2].replace("_", " ") or name for name in names)
         files = _files(self.root)
@@ -66,8 +67,8 @@ class CubData(DataSettings):
             labels = tuple(int(label) for label in annotation.labels)
             if outside := [label for label in labels if label >= count]:
                 raise DataError(
-                    f"{self.root}: {image_id} has the class {outside[0] + 1}, outside the class map"
-                    f" of {count} (classes.txt)"
+                    f"{self.root}: {shorten(image_id)} has the class {outside[0] + 1}, outside the"
+                    f" class map of {count} (classes.txt)"
                 )
             path = str(self.root / "images" / files[image_id])
             examples.append(Example(FileSource(image_id, path), labels))
@@ -76,5 +77,5 @@ class CubData(DataSettings):
 
 def _files(root: Path) -> dict[str, str]:
     """The file of each image id, relative to the folder `images`."""
-    lines = (line.strip().partition(" ")[2] for _, line in data_lines(root / "images.txt"))
+    lines = (line.strip().partition(" ")[2].strip() for _, line in data_lines(root / "images.txt"))
     return {image_stem(name): name for name in lines}

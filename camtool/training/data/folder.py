@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
+from camtool.paths import is_folder
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -71,7 +72,7 @@ class FolderData(DataSettings):
 
     def _roots(self, notes: list[str]) -> tuple[Path, Path | None]:
         """Return the folders of the training and the validation set; None for the latter: none."""
-        if self.val is not None or not self.root.is_dir():
+        if self.val is not None or not is_folder(self.root):
             return self.root, self.val
         parts = split_folders(self.root)
         if "train" not in parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
@@ -20,6 +21,8 @@ from camtool.training.data.sets import (
 if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
+
+_ILSVRC_ID = re.compile(r"[0-9]{1,4}")
 
 
 @final
@@ -104,7 +107,7 @@ def _ground_truth(path: Path, sources: list[ImageSource]) -> dict[str, tuple[str
     labels: dict[str, tuple[str, ...]] = {}
     ordered = sorted(s.image_id for s in sources)
     for line, (image_id, text) in enumerate(zip(ordered, ids, strict=True), start=1):
-        known = IMAGENET.by_ilsvrc_id(int(text)) if text.isascii() and text.isdigit() else None
+        known = IMAGENET.by_ilsvrc_id(int(text)) if _ILSVRC_ID.fullmatch(text) else None
         if known is None:
             raise DataError(f"{path}:{line}: '{shorten(text)}' is no ILSVRC id (1 to 1000)")
         labels[image_id] = (known.wnid,)
@@ -114,6 +117,7 @@ def _ground_truth(path: Path, sources: list[ImageSource]) -> dict[str, tuple[str
 def _index(name: str, indices: dict[str, int], source: ImageSource) -> int:
     if name not in indices:
         raise DataError(
-            f"{source.path}: its class {shorten(name)} is not in the class map: no folder of train"
+            f"{shorten(source.path, 400)}: its class {shorten(name)} is not in the class map: no"
+            " folder of train"
         )
     return indices[name]

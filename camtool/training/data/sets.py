@@ -18,6 +18,7 @@ from camtool.errors import DataError, shorten
 from camtool.images import find_images
 from camtool.images.find import is_left_out
 from camtool.images.sources import FileSource
+from camtool.paths import is_file, is_folder, is_there
 from camtool.settings import Settings
 from camtool.tables import SPLITS
 from camtool.training.seeds import derive_seed
@@ -129,7 +130,9 @@ def finish_sets(sets: ExampleSets, place: object) -> ExampleSets:
     if lacking:
         raise empty_classes(place, lacking)
     if len(sets.classes) < 2:
-        raise DataError(f"{place}: one class only ('{sets.classes.names[0]}'); training needs two")
+        raise DataError(
+            f"{place}: one class only ('{shorten(sets.classes.names[0])}'); training needs two"
+        )
     return sets
 
 
@@ -179,7 +182,7 @@ def _copies(train: Sequence[Example], val: Sequence[Example]) -> set[str]:
 def _files(examples: Iterable[Example]) -> Iterator[str]:
     for example in examples:
         path = os.path.normpath(example.source.path)
-        if isinstance(example.source, FileSource) and Path(path).is_file():
+        if isinstance(example.source, FileSource) and is_file(path):
             yield path
 
 
@@ -226,7 +229,7 @@ def listed_images(root: Path) -> Placed:
     Raises:
         DataError: it is not there, cannot be read, or holds no image.
     """
-    if not root.exists():
+    if not is_there(root):
         raise DataError(f"{root}: no such file or folder; check the section data")
     return [(PurePosixPath(s.image_id).parts, s) for s in find_images([str(root)]).sources]
 
@@ -244,7 +247,7 @@ def by_class_folder(root: Path) -> dict[str, list[ImageSource]]:
                 f"{source.path}: not in a class folder; the folders in {root} are the classes"
             )
         found.setdefault(parts[0], []).append(source)
-    if root.is_dir():
+    if is_folder(root):
         if lacking := sorted({path.name for path in class_folders(root)} - set(found)):
             raise empty_classes(root, lacking)
     return dict(sorted(found.items()))

@@ -11,6 +11,7 @@ from pydantic import Field
 from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
 from camtool.images.sources import TarSource
+from camtool.paths import is_file
 from camtool.tables import image_stem, is_image_name
 from camtool.tar import DamagedTarError, TarMember, tar_members
 from camtool.training.data.sets import (
@@ -122,7 +123,9 @@ class ShardData(DataSettings):
             label = parts[-2] if self.classes_from == "folder" and len(parts) > 1 else None
             label = label or labels.get(key, "")
             if not label:
-                raise DataError(f"{source.path}: no class: {_LACKS[self.classes_from]}")
+                raise DataError(
+                    f"{shorten(source.path, 400)}: no class: {_LACKS[self.classes_from]}"
+                )
             yield label, source
 
     def _label(self, path: Path, member: TarMember) -> str:
@@ -132,13 +135,14 @@ class ShardData(DataSettings):
             data = file.read(min(member.size, _LARGEST_LABEL))
         if self.classes_from == "cls":
             return data[:200].decode("utf-8", "replace").strip()
+        place = shorten(f"{path}:{member.name}", 400)
         try:
             value = json.loads(data).get(self.field)
         except (ValueError, AttributeError, RecursionError) as error:
-            raise DataError(f"{path}:{member.name}: not a JSON object") from error
+            raise DataError(f"{place}: not a JSON object") from error
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise DataError(
-                f"{path}:{member.name}: no class in its field '{self.field}'; name another by"
+                f"{place}: no class in its field '{shorten(self.field)}'; name another by"
                 " data.field"
             )
         return str(value).strip()
@@ -149,7 +153,7 @@ def _expanded(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         found = sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
-        if not found or not all(p.is_file() for p in found):
+        if not found or not all(map(is_file, found)):
             raise DataError(f"{shorten(pattern)}: no such tar file")
         files += found
     return files
@@ -164,5 +168,6 @@ def _files(path: Path) -> Iterator[TarMember]:
 
 def _index(name: str, indices: dict[str, int], source: TarSource) -> int:
     if name not in indices:
-        raise DataError(f"{source.path}: its class '{shorten(name)}' is not in the class map")
+        place = shorten(source.path, 400)
+        raise DataError(f"{place}: its class '{shorten(name)}' is not in the class map")
     return indices[name]

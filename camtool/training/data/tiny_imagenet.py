@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import NO_CLASS, NetworkClasses, TinyImageNet, read_annotations
 from camtool.errors import DataError, shorten
+from camtool.paths import is_folder
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -75,7 +76,7 @@ class TinyImageNetData(DataSettings):
                 val.append(source)
         if not train:
             raise DataError(f"{self.root}: no images in train/WNID/images; is it Tiny ImageNet?")
-        if (self.root / "train").is_dir():
+        if is_folder(self.root / "train"):
             folders = {p.name for p in (self.root / "train").iterdir() if p.is_dir()}
             if lacking := sorted(folders - set(train)):
                 raise empty_classes(self.root, lacking)
