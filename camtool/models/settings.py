@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from camtool.errors import shorten
 from camtool.models.poolings import Pooling
 from camtool.runs.checkpoint_store import WEIGHTS, checkpoint_folder
-from camtool.settings import Settings
+from camtool.settings import FilePath, Settings
 
 if TYPE_CHECKING:
     from camtool.models.classifier import Classifier
@@ -128,7 +128,7 @@ class ModelSettings(Settings):
     """Probability that training drops an input of the last linear layer. Null: the network's own;
     0 where the end is new."""
 
-    linear_weights: Path | None = None
+    linear_weights: FilePath | None = None
     """An `.npz` file with one vector a class by its name, as many numbers as feature channels and
     perhaps a bias: the classes of the network are then these, learned or not. Null: its own."""
 

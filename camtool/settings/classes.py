@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from camtool.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic.fields import FieldInfo
+
+FilePath = Annotated[Path, Field(strict=False)]
+"""A setting that names a file or a folder; from Python, text will do."""
 
 
 class Settings(BaseModel):
@@ -23,13 +29,45 @@ class Settings(BaseModel):
         Threshold(value=0.3)
         >>> Threshold(valeu=0.3)
         Traceback (most recent call last):
-        pydantic_core._pydantic_core.ValidationError: 1 validation error for Threshold
-        ...
+        camtool.errors.SettingsError: Threshold: valeu: unknown setting; did you mean 'value'?
+        >>> Threshold(value=0.3).value = 0.4
+        Traceback (most recent call last):
+        camtool.errors.SettingsError: Threshold: value: settings never change; make others, ...
     """
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 (checked by the fields)
+        """Take the settings by name; what is not given has its default.
+
+        Raises:
+            SettingsError: names every wrong setting, and what would fit.
+        """
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            from camtool.settings.messages import describe_problems
+            from camtool.settings.written import Place, Written
+
+            kind = type(self)
+            written = Written(given, {}, {}, Place(kind.__name__))
+            # Not `from`: pydantic's words, which say less, would be printed before these.
+            raise describe_problems(kind, error, written) from None
+
+    # Pydantic itself marks an initialiser so that only checks what it is given: parts within YAML
+    # are then made without it, and their problems are told together.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    if not TYPE_CHECKING:  # type checkers would let every name be assigned
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Refuse."""
+            kind = type(self).__name__
+            raise SettingsError(
+                f"{kind}: {name}: settings never change; make others, {kind}({name}=…)"
+            )
 
 
 Part = TypeVar("Part", bound=Settings)

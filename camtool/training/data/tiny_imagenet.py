@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import NO_CLASS, NetworkClasses, TinyImageNet, read_annotations
 from camtool.errors import DataError, shorten
+from camtool.settings import FilePath
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -42,7 +42,7 @@ class TinyImageNetData(DataSettings):
 
     name: Literal["tiny-imagenet"] = "tiny-imagenet"
 
-    root: Path
+    root: FilePath
     """The folder that holds `train` and `val`, or a tar file of it."""
 
     def load(self, seed: int) -> ExampleSets:  # noqa: ARG002 (it comes with a split)
