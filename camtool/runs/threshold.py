@@ -6,16 +6,13 @@ import importlib.metadata
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from camtool.errors import RunError
 from camtool.runs.writing import write_atomically
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 _NAME: Final = "threshold.json"
 _SCHEMA_VERSION: Final = 1
@@ -103,7 +100,7 @@ def write_threshold(run: Path, threshold: StoredThreshold) -> Path:
     return path
 
 
-def read_threshold(path: Path) -> StoredThreshold | None:
+def read_threshold(path: str | Path) -> StoredThreshold | None:
     """Read the threshold that is stored in a run folder, or in a file; None where there is none.
 
     Example:
@@ -116,6 +113,7 @@ def read_threshold(path: Path) -> StoredThreshold | None:
     Raises:
         RunError: it cannot be read.
     """
+    path = Path(path)
     if path.is_dir():
         path = path / _NAME
     try:

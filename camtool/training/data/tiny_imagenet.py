@@ -29,11 +29,12 @@ class TinyImageNetData(DataSettings):
     The boxes of `val_annotations.txt` are corners, both in the box, in the 64×64 frame.
 
     Example:
+        >>> from pathlib import Path
         >>> for wnid in ("n02119789", "n02085620"):
         ...     folder = Path("tiny/train", wnid, "images")
         ...     folder.mkdir(parents=True)
         ...     (folder / "1.JPEG").touch()
-        >>> sets = TinyImageNetData(root=Path("tiny")).load(seed=0)
+        >>> sets = TinyImageNetData(root="tiny").load(seed=0)
         >>> sets.classes.titles, len(sets.train), len(sets.val)
         (('Chihuahua', 'kit fox'), 2, 0)
     """
