@@ -38,7 +38,7 @@ def is_backbone(name: str) -> bool:
 
 
 def _with_library(name: str) -> str:
-    if re.fullmatch(_BACKBONE, name) is None:
+    if not is_backbone(name):
         raise ValueError(
             f"expected timm/NAME, torchvision/NAME or paper/NAME, got '{shorten(name)}';"
             " `camtool models` lists them"
@@ -90,7 +90,7 @@ class ModelSettings(Settings):
     `none`: random, by `run.seed`; otherwise a file of weights that any trainer wrote
     (`.safetensors`, `.pth`, `.pt`, `.ckpt`), or a checkpoint of `train`; `--model` puts it here."""
 
-    class_names: Path | None = None
+    class_names: FilePath | None = None
     """Names of the classes of the weights in a file: a name a line, or JSON (a list, or an object
     of indices and names). Null: as the weights say, or ImageNet's for 1,000 classes."""
 
