@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from camtool.images import CenterCrop, Squeeze
     from camtool.models import ModelSettings
     from camtool.pipelines.experiment import Experiment, LocalizeSettings
+    from camtool.pipelines.localization import Localization
     from camtool.pipelines.localize import localize
-    from camtool.pipelines.localizer import Localization, Localizer
+    from camtool.pipelines.localizer import Localizer
     from camtool.pipelines.train import TrainResult, train
     from camtool.runs import MapFiles, read_manifest, read_predictions
     from camtool.settings import load_settings
@@ -50,7 +51,8 @@ _HOMES = {
     "camtool.evaluation": ("EvalSettings", "Evaluation", "evaluate", "evaluate_files"),
     "camtool.pipelines.experiment": ("Experiment", "LocalizeSettings"),
     "camtool.pipelines.localize": ("localize",),
-    "camtool.pipelines.localizer": ("Localization", "Localizer"),
+    "camtool.pipelines.localization": ("Localization",),
+    "camtool.pipelines.localizer": ("Localizer",),
     "camtool.pipelines.train": ("TrainResult", "train"),
     "camtool.runs": ("MapFiles", "read_manifest", "read_predictions"),
     "camtool.settings": ("load_settings",),

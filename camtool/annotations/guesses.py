@@ -6,6 +6,7 @@ so that it can be counted. No true box can be hit by it in the official program 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from camtool.annotations.classes import IMAGENET, ImageNetClass
@@ -18,13 +19,12 @@ from camtool.tables import file_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 _GUESSES = 5
 _TAGS = ("class id", "xmin", "ymin", "xmax", "ymax")
 
 
-def read_guesses(path: Path, image_ids: Sequence[str] | None) -> list[Prediction]:
+def read_guesses(path: str | Path, image_ids: Sequence[str] | None) -> list[Prediction]:
     r"""Read up to five guesses (class, box) an image, best first.
 
     Example:
@@ -46,6 +46,7 @@ def read_guesses(path: Path, image_ids: Sequence[str] | None) -> list[Prediction
         AnnotationError: a line that is no guess; the message gives its number.
         EvaluationError: a guess file without `image_ids`, or with more lines than images.
     """
+    path = Path(path)
     if Kaggle.recognises(FileProbe.of(path)):
         with bulk_creation():
             return _submission(path)

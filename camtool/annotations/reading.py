@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -19,8 +20,6 @@ from camtool.errors import AnnotationError, shorten
 from camtool.settings import members
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from camtool.annotations.reader import AnnotationSet
 
 # In the order in which they are asked: the surest first. `CsvLabels` has no boxes, and is asked by
@@ -32,12 +31,11 @@ AnnotationReader = Annotated[
 """Every format of annotations, told apart by `name`."""
 
 
-def read_annotations(path: Path, reader: Reader | None = None) -> AnnotationSet:
+def read_annotations(path: str | Path, reader: Reader | None = None) -> AnnotationSet:
     """Read the annotations of a file, folder or archive.
 
     Example:
-        >>> from pathlib import Path
-        >>> found = read_annotations(Path("examples/val.xml"))
+        >>> found = read_annotations("examples/val.xml")
         >>> found.format, len(found.annotations), found.annotations["cat"].size
         ('voc-xml', 7, (451, 300))
 
@@ -48,30 +46,29 @@ def read_annotations(path: Path, reader: Reader | None = None) -> AnnotationSet:
     Raises:
         AnnotationError: not there, empty, of no known format, or nothing in it can be used.
     """
-    probe = FileProbe.of(path)
+    probe = FileProbe.of(Path(path))
     if reader is None:
         reader = _recognised(
             probe, tuple(r for r in members(AnnotationReader, Reader) if r is not CsvLabels)
         )
     with bulk_creation():
-        return reader.read(path)
+        return reader.read(Path(path))
 
 
-def read_labels(path: Path) -> AnnotationSet:
+def read_labels(path: str | Path) -> AnnotationSet:
     """Read the classes of images, with or without boxes (objects may have `box=None`).
 
     Example:
-        >>> from pathlib import Path
-        >>> found = read_labels(Path("examples/labels.csv"))
+        >>> found = read_labels("examples/labels.csv")
         >>> found.format, found.annotations["cat"].labels
         ('csv-labels', ('n02123045',))
 
     Raises:
         AnnotationError: as `read_annotations`.
     """
-    probe = FileProbe.of(path)
+    probe = FileProbe.of(Path(path))
     with bulk_creation():
-        return _recognised(probe, members(AnnotationReader, Reader)).read(path)
+        return _recognised(probe, members(AnnotationReader, Reader)).read(Path(path))
 
 
 def _recognised(probe: FileProbe, candidates: tuple[type[Reader], ...]) -> Reader:

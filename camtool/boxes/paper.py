@@ -92,7 +92,7 @@ class PaperBoxes(SweptRule):
         if not np.isfinite(score_map.values).all():
             return ()
         worked = by_pixel(score_map, self.interpolation)
-        share = self._share(worked, label)
+        share = self.share(worked, label)
         found = components_above(worked.values, *worked.axes, share, of_range=self.of_range)
         base = found.low if self.of_range else 0.0
         placed = whole_pixels(found.boxes, worked, score_map)
@@ -119,7 +119,13 @@ class PaperBoxes(SweptRule):
         """The number, or the name of the rule that finds it."""
         return self.threshold if isinstance(self.threshold, float) else self.threshold.name
 
-    def _share(self, score_map: ScoreMap, label: str | None) -> float:
+    def share(self, score_map: ScoreMap, label: str | None = None) -> float:
+        """Return the threshold of a map: the number, or what the rule that finds it says.
+
+        Args:
+            score_map: the map.
+            label: name of its class, for thresholds of single classes.
+        """
         if isinstance(self.threshold, ThresholdRule):
             return self.threshold.share(score_map, of_range=self.of_range, label=label)
         return self.threshold

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
 
 import numpy as np
@@ -12,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from camtool.errors import SettingsError, shorten
 from camtool.kernels import BINS, level_histogram
 from camtool.runs.threshold import read_threshold
-from camtool.settings import Settings
+from camtool.settings import FilePath, Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,7 +157,7 @@ class Stored(ThresholdRule):
 
     name: Literal["stored"] = "stored"
 
-    file: Annotated[Path, Field(strict=False)]
+    file: FilePath
     """A run's `threshold.json`, or the run folder."""
 
     def share(

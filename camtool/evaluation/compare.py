@@ -6,6 +6,7 @@ Nothing here needs a network: runs are read from their folders.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,7 +26,6 @@ from camtool.runs import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -48,14 +48,13 @@ class _Run:
 
 
 @bulk_creation()
-def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
+def compare_runs(runs: Sequence[str | Path], settings: EvalSettings) -> Comparison:
     """Compare the first run to each other one, by every metric that both allow.
 
     Example:
-        >>> from pathlib import Path
         >>> from camtool import EvalSettings, Experiment, localize
         >>> run = localize(["examples/images"], Experiment()).folder
-        >>> settings = EvalSettings(annotations=Path("examples/val.xml"))
+        >>> settings = EvalSettings(annotations="examples/val.xml")
         >>> compare_runs([run, run], settings).pairs[0].metrics["top1_localization_error"].better
         0
 
@@ -71,18 +70,20 @@ def compare_runs(runs: Sequence[Path], settings: EvalSettings) -> Comparison:
             with the annotations.
         RunError: a folder holds no run, or an unfinished one.
     """
-    annotations = _annotations(runs, settings)
+    folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    annotations = _annotations(folders, settings)
+    first_path, *others = folders
     # No figure of a comparison needs the strongest points of maps.
     asked = settings.diagnosis.model_copy(update={"pointing": False})
     settings = settings.model_copy(update={"diagnosis": asked})
-    for run in runs[1:]:
-        same_classes(runs[0], run)
-    first = _score(runs[0], annotations, settings)
+    for other in others:
+        same_classes(first_path, other)
+    first = _score(first_path, annotations, settings)
     pairs: list[RunPair] = []
     rules = {str(first.path): first.box_rule}
     warnings = _warnings(first)
     # One run beside the first at a time: what is kept of a run grows with its images.
-    for path in runs[1:]:
+    for path in others:
         second = _score(path, annotations, settings)
         pairs.append(_pair(first, second, settings))
         rules[str(path)] = second.box_rule

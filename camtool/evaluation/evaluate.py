@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from camtool.annotations import read_annotations
@@ -35,7 +36,6 @@ from camtool.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
     from typing import Any
 
     from camtool.annotations import AnnotationSet
@@ -45,12 +45,11 @@ if TYPE_CHECKING:
 
 
 @bulk_creation()
-def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluation:
+def evaluate_files(settings: EvalSettings, run: str | Path | None = None) -> Evaluation:
     """Score a run folder, or the predictions that the settings name, against annotation files.
 
     Example:
-        >>> from pathlib import Path
-        >>> settings = EvalSettings(annotations=Path("examples/val.xml"), baselines_only=True)
+        >>> settings = EvalSettings(annotations="examples/val.xml", baselines_only=True)
         >>> result = evaluate_files(settings)
         >>> result.baselines["whole_image"].right, result.counts.scored
         (4, 7)
@@ -65,6 +64,7 @@ def evaluate_files(settings: EvalSettings, run: Path | None = None) -> Evaluatio
         EvaluationError: predictions and annotations do not fit together.
         RunError: the run folder cannot be used.
     """
+    run = None if run is None else Path(run)
     annotations = _annotations(settings)
     if settings.baselines_only:
         return evaluate_baselines(annotations, settings)
@@ -237,7 +237,7 @@ def _baselines(truths: Iterable[Annotation], settings: EvalSettings) -> dict[str
 
 
 @bulk_creation()
-def evaluate_all(settings: EvalSettings, run: Path | None = None) -> EvaluationOfAll:
+def evaluate_all(settings: EvalSettings, run: str | Path | None = None) -> EvaluationOfAll:
     """Score a run folder, or the predictions that the settings name, by every protocol.
 
     Args:
@@ -248,6 +248,7 @@ def evaluate_all(settings: EvalSettings, run: Path | None = None) -> EvaluationO
         SettingsError: there is nothing to score, or only baselines are asked for.
         CamtoolError: no protocol can be scored: the reason of the first; see `evaluate_files`.
     """
+    run = None if run is None else Path(run)
     annotations = _checked_for_all(settings)
     found: dict[str, Evaluation] = {}
     absent: dict[str, str] = {}

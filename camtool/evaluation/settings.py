@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -11,10 +10,9 @@ from camtool.annotations import AnnotationReader
 from camtool.metrics import Bootstrap, Ilsvrc, Protocol
 from camtool.metrics.diagnosis import DiagnosisSettings
 from camtool.metrics.thresholds import Sweep
-from camtool.settings import Settings
+from camtool.settings import FilePath, Settings
 
 # YAML and the command line give text.
-_Path = Annotated[Path, Field(strict=False)]
 
 
 def _switch(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over what the user wrote
@@ -34,15 +32,15 @@ class EvalSettings(Settings):
     """How predictions are scored; `all` for every protocol, side by side."""
     every_protocol: bool = False
     """Score by every protocol with its defaults; `protocol: all` sets it."""
-    annotations: _Path | None = None
+    annotations: FilePath | None = None
     """True boxes (`--boxes`): XML, csv, json, archives, list folders: `camtool formats`."""
     format: AnnotationReader | None = None
     """Format of the annotations; recognised by content when not given."""
-    predictions: _Path | None = None
+    predictions: FilePath | None = None
     """Predictions, instead of a run's: predictions.jsonl, guess file (.txt), Kaggle .csv."""
-    masks: _Path | None = None
+    masks: FilePath | None = None
     """Folder of true masks (`--masks`), for the protocol pxap: PNG files by image id."""
-    blacklist: _Path | None = None
+    blacklist: FilePath | None = None
     """Images that localization errors leave out: a number or an image id a line."""
     images: str | None = None
     """Range of the annotated images in name order, numbered from 1, such as `1-10000`."""
@@ -58,9 +56,9 @@ class EvalSettings(Settings):
     """Kinds of errors, and figures beside those of the protocol."""
     sweep: Annotated[Sweep | None, BeforeValidator(_switch)] = Sweep()
     """Score the stored maps at many thresholds beside the boxes as stored; `false` for not."""
-    calibrate_on: _Path | None = None
+    calibrate_on: FilePath | None = None
     """Annotated images to choose a threshold on (`--calibrate-on`); none of them may be scored."""
-    calibrate_run: _Path | None = None
+    calibrate_run: FilePath | None = None
     """Run that holds the maps of these images; the scored run when not given."""
     calibrate_per: Literal["all", "class"] = "all"
     """One threshold for all classes, or for each its own."""

@@ -17,7 +17,7 @@ import warnings
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -25,6 +25,7 @@ from pydantic import Field
 
 from camtool.errors import ImageReadError, shorten
 from camtool.geometry import SIDEWAYS
+from camtool.images.sources import PictureSource
 from camtool.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def decode(
     """Read one picture.
 
     Args:
-        source: the encoded image.
+        source: the image.
         rotate: turn it upright as its EXIF block says.
         max_pixels: refuse pictures that claim more.
         annotated: its size where annotations give it: whether that is the stored or the upright one
@@ -135,37 +136,70 @@ def decode(
     Raises:
         ImageReadError: with the reason; nothing else, whatever the bytes.
     """
-    with source.open() as file:
+    if isinstance(source, PictureSource) and source.picture is not None:
+        _check_size(source.path, source.picture.size, max_pixels, -1)
+        with _reasons(source.path):
+            loaded = _loaded(source.path, source.picture, [])
+        return _turned(loaded, rotate, annotated)
+    with source.open() as file, _reasons(source.path):
         try:
             with Image.open(file, formats=FORMATS) as image:
                 _check_size(source.path, image.size, max_pixels, source.nbytes())
-                notes = [*_notes(image)]
-                # Pillow turns a TIFF as it loads it, and its size from the start; of a PNG it may
-                # load the picture to find its EXIF block.
-                is_upright = image.format == "TIFF"
-                orientation = _orientation(image) if is_upright else None
-                size = image.size
-                image.load()
-                rgb = _to_rgb(source.path, image, notes)
-                if not is_upright:
-                    orientation = _orientation(image)
-        except ImageReadError:
-            raise
+                loaded = _loaded(source.path, image, [*_notes(image)])
         except UnidentifiedImageError as error:
             file.seek(0)
             raise ImageReadError(source.path, _unidentified(file.read(512))) from error
-        except MemoryError as error:
-            raise ImageReadError(source.path, "too large for the memory of this machine") from error
-        except Exception as error:  # whatever a decoder raises is this picture's reason
-            reason = shorten(str(error).strip(), 200) or type(error).__name__
-            raise ImageReadError(source.path, f"cannot be decoded: {reason}") from error
+    return _turned(loaded, rotate, annotated)
+
+
+@contextmanager
+def _reasons(path: str) -> Iterator[None]:
+    """Make whatever a decoder raises the reason of this picture."""
+    try:
+        yield
+    except ImageReadError:
+        raise
+    except MemoryError as error:
+        raise ImageReadError(path, "too large for the memory of this machine") from error
+    except Exception as error:
+        reason = shorten(str(error).strip(), 200) or type(error).__name__
+        raise ImageReadError(path, f"cannot be decoded: {reason}") from error
+
+
+class _Loaded(NamedTuple):
+    """A picture in RGB as Pillow gives it, and what its EXIF block says."""
+
+    rgb: Image.Image
+    size: tuple[int, int]
+    orientation: int | None
+    is_upright: bool
+    notes: tuple[str, ...]
+
+
+def _loaded(path: str, image: Image.Image, notes: list[str]) -> _Loaded:
+    # Pillow turns a TIFF as it loads it, and its size from the start; of a PNG it may load the
+    # picture to find its EXIF block.
+    is_upright = image.format == "TIFF"
+    orientation = _orientation(image) if is_upright else None
+    size = image.size
+    image.load()
+    rgb = _to_rgb(path, image, notes)
+    if not is_upright:
+        orientation = _orientation(image)
+    return _Loaded(rgb, size, orientation, is_upright, tuple(notes))
+
+
+def _turned(loaded: _Loaded, rotate: bool, annotated: tuple[int, int] | None) -> Decoded:
+    orientation, rgb = loaded.orientation, loaded.rgb
     if orientation not in _TRANSPOSE:
-        return Decoded(rgb, tuple(notes))
-    upright = turns_upright(orientation, size, annotated, rotate, is_upright=is_upright)
-    if upright != is_upright:
+        return Decoded(rgb, loaded.notes)
+    upright = turns_upright(
+        orientation, loaded.size, annotated, rotate, is_upright=loaded.is_upright
+    )
+    if upright != loaded.is_upright:
         turn = orientation if upright else _INVERSE.get(orientation, orientation)
         rgb = rgb.transpose(_TRANSPOSE[turn])
-    return Decoded(rgb, tuple(notes), orientation, upright)
+    return Decoded(rgb, loaded.notes, orientation, upright)
 
 
 def turns_upright(

@@ -62,30 +62,33 @@ class FoundImages:
     warnings: list[str] = field(default_factory=list)
 
 
-def find_images(arguments: Sequence[str]) -> FoundImages:
+def find_images(arguments: str | Path | Sequence[str | Path]) -> FoundImages:
     """Find all images of files, folders (recursive), .tar and .zip, lists (.txt, .csv) and URLs.
 
-    Hidden files and folders, and runs of `localize`, are left out of a folder; files without an
-    ending, or with one that is not known, are looked into. What is left out is told in one line.
-    `-` are names on stdin, one a line, and a pattern (`"photos/*.jpg"`) all that it fits.
+    Of one argument, or of several. Hidden files and folders, and runs of `localize`, are left out
+    of a folder; files without an ending, or with one that is not known, are looked into. What is
+    left out is told in one line. `-` are names on stdin, one a line, and a pattern
+    (`"photos/*.jpg"`) all that it fits.
     A name that is not there is an error; a listed image that is not there becomes a row with its
     reason. Image ids are paths relative to the argument, without extension, made longer only
     where two would be equal.
 
     Example:
-        >>> [source.image_id for source in find_images(["examples/images"]).sources][:3]
+        >>> [source.image_id for source in find_images("examples/images").sources][:3]
         ['bucket', 'cat', 'coffee']
 
     Raises:
         DataError: an argument is not there or cannot be read, or no image was found.
     """
     found = FoundImages([])
+    given = [arguments] if isinstance(arguments, str | Path) else arguments
+    names = [str(argument) for argument in given]
     named: list[tuple[str, ImageSource]] = []
-    for argument in (one for each in arguments for one in _spread(each)):
-        named.extend((argument, s) for s in _expand(argument, found.warnings))
+    for name in (one for each in names for one in _spread(each)):
+        named.extend((name, s) for s in _expand(name, found.warnings))
     if not named:
         why = f" ({'; '.join(found.warnings[:3])})" if found.warnings else ""
-        raise DataError(f"no images in {', '.join(shorten(a) for a in arguments)}{why}")
+        raise DataError(f"no images in {', '.join(map(shorten, names))}{why}")
     found.sources = _unique(_without_duplicates(named, found.warnings))
     return found
 

@@ -1,4 +1,4 @@
-"""Where the bytes of an image come from: a file, a member of a tar shard, or a URL."""
+"""Where an image comes from: a file, a member of a tar shard, a URL, bytes, a picture in memory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from camtool.errors import DataError, ImageReadError, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from PIL import Image
 
 _ZIP_HEADER: Final = struct.Struct("<4s5H3I2H")
 _MAX_BYTES: Final = 512 << 20
@@ -168,6 +170,42 @@ class UrlSource(ImageSource):
         if len(data) > _MAX_BYTES:
             raise ImageReadError(self.path, f"too large (over {_MAX_BYTES:,} bytes)")
         return io.BytesIO(data)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class BytesSource(ImageSource):
+    """An encoded image in memory."""
+
+    data: bytes = b""
+
+    def open(self) -> IO[bytes]:
+        """Return the bytes as a file."""
+        if not self.data:
+            raise ImageReadError(self.path, "empty (0 bytes)")
+        return io.BytesIO(self.data)
+
+    def nbytes(self) -> int:
+        """Return their number."""
+        return len(self.data)
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureSource(ImageSource):
+    """A picture that is decoded already; or the reason why what was given is none.
+
+    Attributes:
+        picture: of any mode of Pillow's; its EXIF block, if it has one, is heeded.
+        reason: why there is no picture.
+    """
+
+    picture: Image.Image | None = None
+    reason: str = "no picture"
+
+    def open(self) -> IO[bytes]:
+        """Refuse: there are no bytes to read."""
+        raise ImageReadError(self.path, self.reason)
 
 
 SCHEMES: Final = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "file": ""}

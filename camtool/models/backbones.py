@@ -74,7 +74,7 @@ def spec_of(backbone: str, network: nn.Module) -> InputSpec:
     """Return what the input of a network must look like."""
     library, name = backbone.split("/", 1)
     if library == "timm":
-        return _timm_spec(network)
+        return timm_spec(network)
     if library == "paper":
         plan = paper_networks.NETWORKS[name]
         return InputSpec((plan.side, plan.side), *_statistics(plan.base), "bilinear", 0.875)
@@ -128,7 +128,8 @@ def _torchvision(name: str, options: dict[str, Any]) -> nn.Module:
     return network
 
 
-def _timm_spec(network: Any) -> InputSpec:  # noqa: ANN401 (timm adds its configuration at run time)
+def timm_spec(network: Any) -> InputSpec:  # noqa: ANN401 (timm adds its configuration at run time)
+    """Return what the input of a network of timm's must look like, by its configuration."""
     config = resolve_data_config(model=network)  # type: ignore[no-untyped-call]
     _, height, width = config["input_size"]
     return InputSpec(

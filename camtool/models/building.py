@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from camtool.errors import ModelError
+from camtool.errors import ModelError, shorten
 from camtool.models import paper_networks
 from camtool.models.backbones import check_classifier, create, leaves, spec_of
 from camtool.models.classifier import Classifier, modules_with_weights
@@ -35,9 +35,6 @@ from camtool.models.weights import (
     with_linear_weights,
 )
 from camtool.structures import InputSpec
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 IMAGENET_CLASSES: Final = 1000
 _log = logging.getLogger("camtool")
@@ -66,8 +63,9 @@ def build(
         network.module.eval()
         if num_classes is None and settings.linear_weights is None:
             check_classifier(settings.backbone, network.module)
-        spec = _with_given(settings, spec_of(settings.backbone, network.module))
-        parts = _split_apart(settings, network.module, spec)
+        name = settings.backbone
+        spec = _with_given(settings, spec_of(name, network.module))
+        parts = _split_apart(settings, network.module, spec, name, *leaves(name))
         classifier = _with_end(settings, parts, spec)
         new = _new_modules(classifier, network.pretrained)
         made_of_own = bool(parts.sources) and classifier.head is parts.head
@@ -96,6 +94,50 @@ def _name_classes(classifier: Classifier, settings: ModelSettings) -> None:
             "%s: its %d classes have no names and are called 0 to %d: name them by --class-names",
             settings.weights, count, count - 1,
         )  # fmt: skip
+
+
+def classifier_of(network: nn.Module, spec: InputSpec) -> Classifier:
+    """Return the classifier that a network is which was made elsewhere.
+
+    It is cut apart as one with a name is, and its weights are the network's own, not copies.
+
+    Args:
+        network: a module in evaluation mode and single precision, on the CPU, from images
+            (B, 3, H, W) to class scores (B, C).
+        spec: what its input must look like.
+
+    Raises:
+        ModelError: it takes no such input, or answers something else. A network whose end allows no
+            exact map is kept whole.
+    """
+    name = type(network).__name__
+    check_classifier(name, network)
+    _check_answer(name, network, spec)
+    # What timm declares as not to be traced into may stand in any network.
+    parts = _split_apart(ModelSettings(), network, spec, name, *leaves("timm/"))
+    replace_dilated(parts.features)
+    if parts.head is None:  # only where another end is asked for
+        raise ModelError(f"{name}: has no end of its own")
+    return Classifier(name, parts.features, parts.head, spec, parts.untrainable).eval()
+
+
+def _check_answer(name: str, network: nn.Module, spec: InputSpec) -> None:
+    width, height = spec.size
+    try:
+        with torch.inference_mode():
+            scores = network(torch.zeros(1, 3, height, width))
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{name}: takes no input of shape (1, 3, {height}, {width})"
+            f" ({shorten(str(error), 200)}): give its size, or wrap it to take one batch of images"
+        ) from error
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != 1:
+        kind = type(scores).__name__
+        got = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {kind}"
+        raise ModelError(
+            f"{name}: answers {got} to one image, not class scores of shape (1, C): wrap it in a"
+            " module that returns only these"
+        )
 
 
 def _new_modules(classifier: Classifier, pretrained: frozenset[int]) -> list[nn.Module]:
@@ -213,13 +255,19 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
-def _split_apart(settings: ModelSettings, network: nn.Module, spec: InputSpec) -> NetworkParts:
+def _split_apart(
+    settings: ModelSettings,
+    network: nn.Module,
+    spec: InputSpec,
+    name: str,
+    modules: list[Any],
+    functions: list[Any],
+) -> NetworkParts:
     width, height = spec.size
     example = torch.linspace(-1, 1, 3 * width * height).view(1, 3, height, width)
-    modules, functions = leaves(settings.backbone)
     try:
         return split_network(
-            settings.backbone,
+            name,
             network,
             example,
             [*modules, *block_classes(network)],

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from camtool.errors import shorten
 from camtool.models.poolings import Pooling
 from camtool.runs.checkpoint_store import WEIGHTS, checkpoint_folder
-from camtool.settings import Settings
+from camtool.settings import FilePath, Settings
 
 if TYPE_CHECKING:
     from camtool.models.classifier import Classifier
@@ -38,7 +38,7 @@ def is_backbone(name: str) -> bool:
 
 
 def _with_library(name: str) -> str:
-    if re.fullmatch(_BACKBONE, name) is None:
+    if not is_backbone(name):
         raise ValueError(
             f"expected timm/NAME, torchvision/NAME or paper/NAME, got '{shorten(name)}';"
             " `camtool models` lists them"
@@ -90,7 +90,7 @@ class ModelSettings(Settings):
     `none`: random, by `run.seed`; otherwise a file of weights that any trainer wrote
     (`.safetensors`, `.pth`, `.pt`, `.ckpt`), or a checkpoint of `train`; `--model` puts it here."""
 
-    class_names: Path | None = None
+    class_names: FilePath | None = None
     """Names of the classes of the weights in a file: a name a line, or JSON (a list, or an object
     of indices and names). Null: as the weights say, or ImageNet's for 1,000 classes."""
 
@@ -128,7 +128,7 @@ class ModelSettings(Settings):
     """Probability that training drops an input of the last linear layer. Null: the network's own;
     0 where the end is new."""
 
-    linear_weights: Path | None = None
+    linear_weights: FilePath | None = None
     """An `.npz` file with one vector a class by its name, as many numbers as feature channels and
     perhaps a bias: the classes of the network are then these, learned or not. Null: its own."""
 

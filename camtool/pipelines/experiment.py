@@ -16,7 +16,7 @@ from camtool.evaluation.settings import EvalSettings
 from camtool.images import ImageSettings, One, Preprocess, Squeeze, Views
 from camtool.models import ModelSettings
 from camtool.report.overlay import OverlaySettings
-from camtool.settings import Settings
+from camtool.settings import FilePath, Settings
 from camtool.training.data import Data
 from camtool.training.settings import TrainSettings
 
@@ -205,7 +205,7 @@ ClassChoice = Annotated[TopK | Above | Labels | Listed, Field(discriminator="nam
 class RunSettings(Settings):
     """Where a run is written, and how it runs here; no result depends on it but `seed`."""
 
-    dir: Path = Path("runs/localize")
+    dir: FilePath = Path("runs/localize")
     """The run folder; `--out`."""
 
     seed: Annotated[int, Field(ge=0)] = 0

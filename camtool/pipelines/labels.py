@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from camtool.annotations import NO_CLASS
-from camtool.errors import DataError, EvaluationError, shorten
+from camtool.errors import DataError, EvaluationError, SettingsError, shorten
 from camtool.evaluation.matching import Joiner
 from camtool.geometry import SIDEWAYS
 from camtool.images.decode import stored_orientation, turns_upright
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from camtool.annotations import AnnotationSet, NetworkClasses
     from camtool.images import ImageSource
@@ -155,3 +159,47 @@ def default_rotation(
         " (of those looked at)", votes[True], votes[False],
     )  # fmt: skip
     return not votes[False] if votes[True] else False
+
+
+Labels = str | int | Sequence[str | int]
+"""True classes of a picture, by name, title or index; text is one of them."""
+
+
+def label_indices(
+    labels: Labels | Sequence[Labels], names: NetworkClasses, pictures: int | None
+) -> list[tuple[int, ...]]:
+    """Return the true classes of pictures as indices of the network's classes.
+
+    Args:
+        labels: of one picture its label or labels. Of several one label for all of them, or for
+            each its label or labels.
+        names: the network's classes.
+        pictures: how many there are in a list; None for a single one.
+
+    Raises:
+        SettingsError: a label is no class of the network, or not as many as pictures.
+    """
+    if isinstance(labels, str | int | np.integer) or pictures is None:
+        return [_indices(labels, names)] * (pictures or 1)
+    if not len(labels):
+        return [()] * pictures
+    if len(labels) != pictures:
+        raise SettingsError(
+            f"labels: of {pictures:,} pictures one for all or a list of as many, got"
+            f" {len(labels):,}"
+        )
+    return [_indices(own, names) for own in labels]
+
+
+def _indices(labels: Any, names: NetworkClasses) -> tuple[int, ...]:  # noqa: ANN401
+    given = [labels] if isinstance(labels, str | int | np.integer) else labels
+    return tuple(_index(label, names) for label in given)
+
+
+def _index(label: Any, names: NetworkClasses) -> int:  # noqa: ANN401 (whatever a caller gives)
+    wanted = label if isinstance(label, str) else operator.index(label)
+    index = names.index(wanted)
+    if index is None:
+        hint = names.hint(str(wanted))
+        raise SettingsError(f"labels: not a class of the network: {shorten(repr(label))}{hint}")
+    return index

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Final, TypeVar, final
-
-import torch
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, final
 
 from camtool.annotations import read_labels
 from camtool.errors import CamtoolError, DataError, RunError, shorten
 from camtool.images import find_images
-from camtool.images.decode import quiet_pillow
-from camtool.parallel import cores_here, ordered_map
+from camtool.parallel import cores_here
+from camtool.paths import is_there
+from camtool.pipelines.experiment import Experiment
+from camtool.pipelines.inference import localize_each
 from camtool.pipelines.labels import (
     default_rotation,
     has_boxes,
@@ -28,7 +26,7 @@ from camtool.pipelines.labels import (
     labelled_by_folder,
     targets_of,
 )
-from camtool.pipelines.localizer import Localization, Localizer, NetworkOutput, PreparedImage
+from camtool.pipelines.localizer import Localizer
 from camtool.pipelines.manifest import changed_keys, identity_of, manifest_of
 from camtool.progress import progress
 from camtool.report.overlay import encode_overlay, overlay_name
@@ -36,15 +34,14 @@ from camtool.runs import RunFolder, Shard, read_manifest, write_atomically
 from camtool.runs.folder import remember
 from camtool.runs.writing import make_folder
 from camtool.settings import dump_settings
-from camtool.structures import Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from camtool.annotations import AnnotationSet
     from camtool.images import FoundImages, ImageSource
-    from camtool.pipelines.experiment import Experiment
+    from camtool.pipelines.inference import Outcome
+    from camtool.pipelines.localization import Localization
 
 
 _PART_IMAGES: Final = 128
@@ -52,8 +49,6 @@ FOLDERS: Final = "folders"
 _MOST_NUMBERED: Final = 10_000
 _PART_SECONDS: Final = 30.0
 _MOST_PROBLEMS: Final = 10
-R = TypeVar("R")
-Result = tuple[Prediction, Localization | None]
 _log = logging.getLogger("camtool")
 
 
@@ -99,10 +94,10 @@ class _Job:
 
 
 def localize(
-    images: Sequence[str],
-    experiment: Experiment,
+    images: str | Path | Sequence[str | Path],
+    experiment: Experiment | None = None,
     *,
-    labels: Path | None = None,
+    labels: str | Path | None = None,
     shard: Shard | None = None,
     overwrite: bool = False,
     stop: Callable[[], bool] = lambda: False,
@@ -110,8 +105,8 @@ def localize(
     """Localize the classes of images and write a run folder.
 
     Example:
-        >>> from camtool import Experiment, read_predictions
-        >>> result = localize(["examples/images/cat.jpg"], Experiment())
+        >>> from camtool import read_predictions
+        >>> result = localize("examples/images/cat.jpg")
         >>> str(result.folder), result.images, result.skipped
         ('runs/localize', 1, ())
         >>> [prediction.classes[0].title for prediction in read_predictions(result.folder)]
@@ -123,7 +118,7 @@ def localize(
 
     Args:
         images: files, folders, tar shards, lists and URLs, see `camtool.images.find_images`.
-        experiment: all settings; the run folder is `experiment.run.dir`.
+        experiment: all settings, defaults without; the run folder is `experiment.run.dir`.
         labels: true classes, see `camtool.annotations.read_labels`; the word `folders` for those
             that the images' folders are named by.
         shard: localize only this share; the last shard to end assembles the run.
@@ -137,9 +132,10 @@ def localize(
         RunError: the folder holds another run, or cannot be written.
         StoppedError: `stop` said so.
     """
+    experiment = experiment or Experiment()
     experiment = experiment.model_copy(update={"model": experiment.model.resolved()})
     found = find_images(images)
-    if labels is not None and str(labels) == FOLDERS and not labels.exists():
+    if labels is not None and str(labels) == FOLDERS and not is_there(labels):
         found.sources, labels = labelled_by_folder(found.sources), None
     known = read_labels(labels) if labels is not None else None
     for warning in (*found.warnings, *(label_warnings(known) if known else ())):
@@ -201,7 +197,7 @@ def _job(
     upright = default_rotation(found.sources, sizes, boxed=known is not None and has_boxes(known))
     localizer = Localizer(
         experiment.model,
-        experiment.localize,
+        settings=experiment.localize,
         device=run.device,
         seed=run.seed,
         batch_size=run.batch_size,
@@ -209,7 +205,7 @@ def _job(
     )
     width, height = localizer.classifier.spec.size
     _log.debug(
-        "network %s: input %d×%d, %d classes, scores %s, on %s", localizer.model.backbone, width,
+        "network %s: input %d×%d, %d classes, scores %s, on %s", experiment.model.backbone, width,
         height, len(localizer.names), localizer.classifier.scores, localizer.device,
     )  # fmt: skip
     labelled = known is not None or any(s.labels for s in found.sources)
@@ -245,13 +241,13 @@ def _work(job: _Job, done: int) -> None:
     results = _localizations(job, job.sources[done:])
     shown = progress(results, len(job.sources), done, "images")
     while part := _part(_until_stopped(shown, job)):
-        job.folder.append([p for p, _ in part], [m.maps if m else () for _, m in part])
+        job.folder.append([found.prediction for found in part], [found.maps for found in part])
         if job.stop():
             left = len(job.sources) - job.folder.done()
             raise StoppedError(f"stopped early, {left:,} images left: start again to go on")
 
 
-def _part(results: Iterator[Result]) -> list[Result]:
+def _part(results: Iterator[Localization]) -> list[Localization]:
     """Take results until they are many enough, or old enough, to be worth saving."""
     began = time.monotonic()
     part = []
@@ -262,121 +258,39 @@ def _part(results: Iterator[Result]) -> list[Result]:
     return part
 
 
-def _until_stopped(results: Iterable[Result], job: _Job) -> Iterator[Result]:
-    for prediction, localization in results:
-        if prediction.error is not None:
-            job.skipped.append((prediction.path, prediction.error))
-            _log.warning("%s: %s; skipped", shorten(prediction.path, 200), prediction.error)
-        for note in localization.warnings if localization else ():
-            _log.warning("%s: %s", shorten(prediction.path, 200), note)
-        yield prediction, localization
+def _until_stopped(results: Iterable[Localization], job: _Job) -> Iterator[Localization]:
+    for found in results:
+        path = found.prediction.path
+        if found.error is not None:
+            job.skipped.append((path, found.error))
+            _log.warning("%s: %s; skipped", shorten(path, 200), found.error)
+        for note in found.warnings:
+            _log.warning("%s: %s", shorten(path, 200), note)
+        yield found
         if job.stop():
             return
 
 
-def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Result]:
+def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Localization]:
     images = (
         (source, job.targets.get(source.image_id, ()), job.sizes.get(source.image_id))
         for source in sources
     )
-
-    def finish(outcome: Outcome) -> Result:
-        return _finished(job, outcome)
-
-    workers = job.experiment.run.workers
-    return localize_each(job.localizer, images, finish, threads=cores_here(), readers=workers)
-
-
-def _finished(job: _Job, outcome: Outcome) -> Result:
-    source, localization = outcome.source, outcome.localization
-    if localization is None:
-        return Prediction(source.image_id, source.path, None, error=outcome.error), None
-    if localization.photo is not None and localization.classes:
-        path = job.folder.path / "overlays" / overlay_name(source.image_id)
-        make_folder(path.parent)
-        picture = localization.overlay(job.experiment.localize)
-        write_atomically(path, encode_overlay(picture), sync=False)
-    # The photo is not needed any more, and up to a part's worth of results waits to be saved.
-    return localization.prediction, Localization(
-        localization.prediction, localization.maps, None, localization.warnings
+    return localize_each(
+        job.localizer,
+        images,
+        lambda outcome: _finished(job, outcome),
+        threads=cores_here(),
+        readers=job.experiment.run.workers,
+        photos=job.experiment.localize.overlays.enabled,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one image: where its classes are, or the reason why there is nothing."""
-
-    source: ImageSource
-    output: NetworkOutput | None = None
-    localization: Localization | None = None
-    error: str | None = None
-
-
-def localize_each(
-    localizer: Localizer,
-    images: Iterable[tuple[ImageSource, tuple[int, ...], tuple[int, int] | None]],
-    then: Callable[[Outcome], R],
-    *,
-    threads: int,
-    readers: int,
-) -> Iterator[R]:
-    """Localize images, one by one on a CPU, in fixed batches on a GPU, and yield `then` of each.
-
-    What is yielded is in the order of the images, of which a bounded number is under way.
-
-    Args:
-        localizer: the network with its settings.
-        images: images, their true classes, and their sizes in annotations; see
-            `Localizer.prepare`.
-        then: what to do with each outcome; called in a thread.
-        threads: that run the network (on a CPU), make boxes and call `then`.
-        readers: threads that decode; 0: whoever takes what is yielded.
-    """
-    on_cpu = localizer.device.type == "cpu"
-    ahead = 2 * threads if on_cpu else 2 * localizer.batch_size
-
-    def finish(item: tuple[PreparedImage, NetworkOutput | None]) -> R:
-        return then(_outcome(localizer, *item))
-
-    with ExitStack() as stack:
-        # What the threads below set is also what this thread would go on with.
-        stack.callback(torch.set_num_threads, torch.get_num_threads())
-        stack.enter_context(quiet_pillow())
-        pool = stack.enter_context(ThreadPoolExecutor(readers)) if readers else None
-        workers = stack.enter_context(
-            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-        )
-        prepared = ordered_map(lambda i: localizer.prepare(*i), images, pool, ahead + readers)
-        if on_cpu:
-            yield from ordered_map(
-                lambda p: finish((p, _run_alone(localizer, p))), prepared, workers, ahead
-            )
-        else:
-            outputs = chain.from_iterable(_run_batches(localizer, prepared))
-            yield from ordered_map(finish, outputs, workers, ahead)
-
-
-def _run_alone(localizer: Localizer, prepared: PreparedImage) -> NetworkOutput | None:
-    return None if prepared.error is not None else localizer.run([prepared])[0]
-
-
-def _run_batches(
-    localizer: Localizer, prepared: Iterator[PreparedImage]
-) -> Iterator[list[tuple[PreparedImage, NetworkOutput | None]]]:
-    """Batches of one fixed size: the last is filled up, so that no kernel depends on its length."""
-    while batch := list(islice(prepared, localizer.batch_size)):
-        readable = [p for p in batch if p.error is None]
-        filled = readable + readable[-1:] * (localizer.batch_size - len(readable))
-        outputs = iter(localizer.run(filled) if readable else ())
-        yield [(p, None if p.error is not None else next(outputs)) for p in batch]
-
-
-def _outcome(
-    localizer: Localizer, prepared: PreparedImage, output: NetworkOutput | None
-) -> Outcome:
-    error = prepared.error
-    if output is not None and not all(map(math.isfinite, output.scores)):
-        error = "the network's scores of it are not finite"
-    if output is None or error is not None:
-        return Outcome(prepared.source, error=error)
-    return Outcome(prepared.source, output, localizer.finish(prepared, output))
+def _finished(job: _Job, outcome: Outcome) -> Localization:
+    found = outcome.localization
+    if found.photo is not None and found.classes:
+        path = job.folder.path / "overlays" / overlay_name(found.prediction.image_id)
+        make_folder(path.parent)
+        write_atomically(path, encode_overlay(found.overlay()), sync=False)
+    # The photo is not needed any more, and up to a part's worth of results waits to be saved.
+    return replace(found, photo=None)

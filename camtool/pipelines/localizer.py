@@ -1,201 +1,299 @@
-"""The localizer: one picture in, its classes with maps and boxes out."""
+"""The localizer: pictures in, their classes with maps and boxes out."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final, overload
 
 import numpy as np
 import torch
 
-from camtool.annotations import NetworkClasses
 from camtool.cam.method import check_mode
-from camtool.errors import ImageReadError, ModelError, shorten
-from camtool.images.decode import Decoded, decode, quiet_pillow
-from camtool.images.sources import FileSource, ImageSource
+from camtool.errors import ImageReadError, SettingsError, shorten
+from camtool.images import find_images
+from camtool.images.decode import Decoded, decode
 from camtool.images.views import View, merge_maps
 from camtool.models import ModelSettings
-from camtool.pipelines.checkpoint import build_trained, read_classes
+from camtool.models.building import set_scores
+from camtool.parallel import cores_here
 from camtool.pipelines.experiment import LocalizeSettings
-from camtool.report.overlay import draw_overlay, thumbnail
-from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox, ScoreMap
+from camtool.pipelines.inference import NetworkOutput, PreparedImage, distortions, localize_each
+from camtool.pipelines.labels import label_indices, targets_of
+from camtool.pipelines.localization import Localization
+from camtool.pipelines.merging import merge_boxes, merge_logits
+from camtool.pipelines.opening import (
+    GivenInput,
+    check_input_sizes,
+    chosen_settings,
+    device_of,
+    open_network,
+)
+from camtool.pipelines.pictures import source_of
+from camtool.report.overlay import thumbnail
+from camtool.structures import ClassPrediction, Prediction, ScoredBox, ScoreMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from PIL import Image
     from torch import Tensor
 
-    from camtool.models.classifier import Classifier, Forward, Probabilities
+    from camtool.cam import MapMethod
+    from camtool.images import ImageSource
+    from camtool.models.classifier import Forward, Probabilities
+    from camtool.pipelines.inference import Image as Given
+    from camtool.pipelines.labels import Labels
+    from camtool.pipelines.opening import Choice, Model, Names
+    from camtool.pipelines.pictures import Picture, ValueRange
 
-_MOST_DISTORTED: Final = 4.0
-"""How many times as much along one side as along the other a picture is squeezed unsaid."""
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedImage:
-    """A picture on its way: network input, or the reason why there is none."""
-
-    source: ImageSource
-    targets: tuple[int, ...]
-    views: tuple[View, ...] = ()
-    region: tuple[float, float, float, float] = (0, 0, 0, 0)
-    size: tuple[int, int] = (0, 0)
-    photo: Image.Image | None = None
-    warnings: tuple[str, ...] = ()
-    error: str | None = None
-    picture: NDArray[np.uint8] | None = None
-    exif: int = 1
-    upright: bool = True
-
-    @property
-    def pixels(self) -> NDArray[np.float32] | None:
-        """The network input of the first view, shape (3, h, w)."""
-        return self.views[0].pixels if self.views else None
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkOutput:
-    """What the network says of one picture: chosen classes with probability, rank and map.
-
-    Attributes:
-        classes: class indices, n of them.
-        scores: their probabilities, shape (n,).
-        ranks: their places among all classes, 1 = most probable; no two are equal.
-        maps: shape (n, h, w), float32.
-        logits: of all classes, shape (C,), float32.
-        boxes: for each class, in pixels of the image; None where the box rule makes them of maps.
-    """
-
-    classes: list[int]
-    scores: list[float]
-    ranks: list[int]
-    maps: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    boxes: list[tuple[ScoredBox, ...]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Localization:
-    """What was found in one image: the record, the map of each class, the picture for overlays.
-
-    Example:
-        >>> tabby = ClassPrediction("tabby", score=0.8, boxes=(), rank=1)
-        >>> prediction = Prediction("cat", "cat.jpg", (500, 300), (tabby,))
-        >>> heat = ScoreMap(np.eye(2, dtype=np.float32), region=(0, 0, 500, 300), size=(500, 300))
-        >>> found = Localization(prediction, (heat,), photo=None)
-        >>> found.classes[0].name, found.maps[0].values.shape
-        ('tabby', (2, 2))
-    """
-
-    prediction: Prediction
-    maps: tuple[ScoreMap, ...]
-    photo: Image.Image | None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def classes(self) -> tuple[ClassPrediction, ...]:
-        """The classes with probability and boxes, most probable first."""
-        return self.prediction.classes
-
-    def overlay(self, settings: LocalizeSettings | None = None) -> Image.Image:
-        """Draw heat map and boxes over the picture.
-
-        Raises:
-            ValueError: the image could not be read, or has no class.
-        """
-        if self.photo is None or not self.classes:
-            raise ValueError(f"nothing to draw: {self.prediction.error or 'no class, or no photo'}")
-        pairs = list(zip(self.classes, self.maps, strict=True))
-        return draw_overlay(self.photo, pairs, (settings or LocalizeSettings()).overlays)
+_log = logging.getLogger("camtool")
+_SOON: Final = 0.5
+"""Seconds that pictures of a stream may take together; while they take less, more are taken."""
+_MOST_TOGETHER: Final = 8
+"""Rounds (a picture a core, or a batch) that a stream takes together at most."""
 
 
 @final
 class Localizer:
-    """A network with its settings, ready for pictures.
+    """A network with its settings, which localizes its classes in pictures.
 
     Example:
-        >>> found = Localizer()("examples/images/cat.jpg")
-        >>> found.classes[0].title, f"{found.classes[0].score:.1f}"
-        ('Egyptian cat', '0.8')
-        >>> found.overlay().save("overlay.png")
+        >>> localizer = Localizer(method="grad-cam", threshold=0.3)
+        >>> found = localizer("examples/images/cat.jpg")
+        >>> found.labels[0], found.boxes[0].tolist()
+        ('Egyptian cat', [42.0, 0.0, 397.0, 277.0])
+        >>> [one.labels[0] for one in localizer.stream("examples/images")][:3]
+        ['bucket', 'Egyptian cat', 'espresso']
 
-    On a CPU every image passes the network alone, one thread an image: faster there than batches,
-    and no result depends on an image's neighbours. On a GPU batches have one fixed size, for the
-    same reason.
+    Maps, boxes and scores are those of `camtool localize`, to the last digit on a CPU: there every
+    picture passes the network alone, one thread a picture, which is faster than batches, and no
+    result depends on a picture's neighbours. On a GPU batches have one fixed size, for the same
+    reason; only a call with few pictures does not fill them up.
     """
 
     def __init__(
         self,
-        model: ModelSettings | None = None,
-        settings: LocalizeSettings | None = None,
+        model: Model | None = None,
         *,
-        device: str = "auto",
+        method: str | MapMethod | None = None,
+        threshold: float | str | Mapping[str, Any] | None = None,
+        classes: Choice | None = None,
+        class_names: Names | None = None,
+        size: int | tuple[int, int] | None = None,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        scores: Probabilities | None = None,
+        settings: LocalizeSettings | None = None,
+        device: str | torch.device = "auto",
         seed: int = 0,
         batch_size: int = 32,
         rotate: bool = True,
-        network: tuple[Classifier, NetworkClasses] | None = None,
     ) -> None:
-        """Build the network.
+        """Build the network, or copy it, and check that the method can work on it.
 
         Args:
-            model: which network; the bundled one by default.
-            settings: how maps and boxes are made.
-            device: `auto`, `cpu` or `cuda`.
+            model: a network's name (`timm/resnet18`, `torchvision/…`, `paper/…`) with ImageNet's
+                weights; a run folder or checkpoint of `camtool train`, with its classes,
+                preprocessing, method and threshold; a `torch.nn.Module` from images (B, 3, H, W) to
+                class scores (B, C), of which a copy in single precision is taken; or
+                `ModelSettings`. By default the bundled network.
+            method: how maps are made: a name that `camtool methods` lists, or a class of
+                `camtool.cam` with its settings.
+            threshold: of the box rule: a share of the map's maximum, in [0, 1), or the name of what
+                finds it, such as `otsu`.
+            classes: which get a map: the most probable ones, so many (5), or those named. True
+                classes that a call names are added.
+            class_names: the network's classes in the order of its scores. By default those of its
+                checkpoint, of ImageNet for 1,000, and otherwise numbers.
+            size: of the input, in pixels: a side, or (width, height). Without it the network's own.
+            mean: of the input's colours R, G, B, of values in [0, 1], or one for all. Without it
+                the network's own.
+            std: likewise.
+            scores: how scores become probabilities: `softmax`, or `sigmoid` for several classes a
+                picture. By default the network's own.
+            settings: all that can be set of the way from pictures to boxes; what is not set here is
+                the checkpoint's, and what the parameters above say goes before.
+            device: `auto`, `cpu`, `cuda` or one that torch names.
             seed: of random weights.
-            batch_size: images a batch on a GPU.
+            batch_size: pictures a batch on a GPU.
             rotate: turn pictures upright as EXIF says, where the settings leave it open.
-            network: a network that is there already, in evaluation mode, and its classes.
 
         Raises:
-            ModelError: the network cannot be built, lacks what the method of `settings.cam` needs,
-                takes no input of the size that is asked for, or the device is not there.
+            SettingsError: no such method, threshold, class, size …; a module that does not say what
+                its input must be.
+            ModelError: the network cannot be built or had, lacks what the method needs, takes no
+                input of the size that is asked for, or the device is not there.
         """
-        self.settings = settings or LocalizeSettings()
-        self.model = (model or ModelSettings()).resolved()
-        self.device = _device(device)
+        given = GivenInput(size, mean, std)
+        network = open_network(model or ModelSettings(), given, class_names, seed)
+        classifier, self.names = network.classifier, network.names
+        if scores is not None:
+            set_scores(classifier, ModelSettings(scores=scores))
+        self.settings = chosen_settings(
+            settings, network.trained, method=method, threshold=threshold, classes=classes,
+            given=given,
+        )  # fmt: skip
+        self.settings.classes.check(self.names, labelled=True)
+        self.device = device_of(device)
+        if batch_size < 1:
+            raise SettingsError(f"batch_size: must be at least 1, got {batch_size}")
         self.batch_size = batch_size
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
-        classifier, self.names = network or _built(self.model, seed)
         check_mode(classifier)
         self.settings.cam.check(classifier)
         spec, preprocess = classifier.spec, self.settings.preprocess
-        check_input_sizes(classifier, self.settings.views.input_sizes(preprocess, spec))
-        self.sha256 = classifier.sha256()
+        sizes = self.settings.views.input_sizes(preprocess, spec)
+        check_input_sizes(classifier, sizes)
         classifier.to(memory_format=torch.channels_last)  # what convolutions on a CPU like best
         self.classifier = classifier.to(self.device)
 
-    def __call__(self, image: str | Path, labels: Sequence[str | int] = ()) -> Localization:
-        """Localize the classes in one image file.
+    @overload
+    def __call__(
+        self,
+        picture: Picture,
+        labels: Labels = ...,
+        *,
+        value_range: ValueRange | None = ...,
+    ) -> Localization: ...
+
+    @overload
+    def __call__(
+        self,
+        picture: list[Picture] | tuple[Picture, ...],
+        labels: Labels | Sequence[Labels] = ...,
+        *,
+        value_range: ValueRange | None = ...,
+    ) -> list[Localization]: ...
+
+    def __call__(
+        self,
+        picture: Picture | list[Picture] | tuple[Picture, ...],
+        labels: Labels | Sequence[Labels] = (),
+        *,
+        value_range: ValueRange | None = None,
+    ) -> Localization | list[Localization]:
+        """Localize the classes in a picture, or in each of a list of pictures.
+
+        Example:
+            >>> from PIL import Image
+            >>> localizer = Localizer(classes=1)
+            >>> with Image.open("examples/images/cat.jpg") as picture:
+            ...     found = localizer(picture, labels="tabby")
+            >>> [(c.title, c.target) for c in found.classes]
+            [('Egyptian cat', False), ('tabby', True)]
 
         Args:
-            image: path of the file.
-            labels: true classes (names or indices) to localize beside the most probable ones.
+            picture: a path, a URL, the bytes of a file, a PIL image, a uint8 array (height, width,
+                3) in the order R, G, B, or a uint8 tensor (3, height, width); see
+                `camtool.pipelines.pictures.Picture`. Or a list of them.
+            labels: true classes to localize beside the chosen ones: names, titles or indices. Of a
+                list of pictures one label for all, or a list with the label or labels of each.
+            value_range: the values of black and of full brightness in arrays and tensors that are
+                not uint8, e.g. `(0, 1)`.
+
+        Returns:
+            What was found; of a list, a list in its order.
 
         Raises:
-            ImageReadError: it cannot be read.
-            ValueError: a label is no class of the network.
+            ImageReadError: a picture cannot be read, or can be read in two ways.
+            SettingsError: a label is no class of the network.
+            TypeError: no picture at all.
         """
-        targets = [self.names.index(label) for label in labels]
-        if None in targets:
-            raise ValueError(f"not a class of the network: {labels[targets.index(None)]!r}")
-        known = tuple(t for t in targets if t is not None)
-        with quiet_pillow():
-            prepared = self.prepare(FileSource(Path(image).stem, str(image)), known)
-        if prepared.error is not None:
-            raise ImageReadError(str(image), prepared.error)
-        return self.finish(prepared, self.run([prepared])[0])
+        several = isinstance(picture, list | tuple)
+        pictures = list(picture) if isinstance(picture, list | tuple) else [picture]
+        targets = label_indices(labels, self.names, len(pictures) if several else None)
+        images: list[Given] = [
+            (source_of(one, value_range, i if several else None), own, None)
+            for i, (one, own) in enumerate(zip(pictures, targets, strict=True))
+        ]
+        results = self._localized(images, filled=False)
+        for found in results:
+            if found.error is not None:
+                raise ImageReadError(found.prediction.path, found.error)
+        return results if several else results[0]
+
+    def stream(
+        self,
+        pictures: str | Path | Iterable[Picture],
+        *,
+        value_range: ValueRange | None = None,
+    ) -> Iterator[Localization]:
+        """Localize many pictures, one after the other for the caller, on all cores or in batches.
+
+        Example:
+            >>> for found in Localizer().stream(["examples/images/cat.jpg", "nowhere.jpg"]):
+            ...     print(found.labels[:1], found.error)
+            ('Egyptian cat',) None
+            () no such file
+
+        What cannot be read is yielded, too, with its `error`. Few pictures are in memory at a time,
+        and nothing goes on while the caller works on a result.
+
+        Args:
+            pictures: a folder (recursive), a list of images (.txt, .csv), a tar shard or a URL, as
+                `camtool localize` takes them; or any pictures that a call takes.
+            value_range: see `__call__`.
+
+        Yields:
+            What was found, in the order of the pictures.
+
+        Raises:
+            DataError: the folder or the list is not there, or holds no image.
+            TypeError: no picture at all.
+        """
+        images = iter(self._images(pictures, value_range))
+        unit = cores_here() if self.device.type == "cpu" else self.batch_size
+        rounds = 1
+        while together := list(islice(images, rounds * unit)):
+            began = time.monotonic()
+            yield from self._localized(together)
+            if time.monotonic() - began < _SOON:
+                rounds = min(2 * rounds, _MOST_TOGETHER)
+
+    def _images(
+        self, pictures: str | Path | Iterable[Picture], value_range: ValueRange | None
+    ) -> Iterator[Given]:
+        if not isinstance(pictures, str | Path):
+            for number, picture in enumerate(pictures):
+                yield source_of(picture, value_range, number), (), None
+            return
+        found = find_images(pictures)
+        for warning in found.warnings:
+            _log.warning("%s", warning)
+        targets = targets_of(found.sources, None, self.names)
+        for source in found.sources:
+            yield source, targets[source.image_id], None
+
+    def _localized(self, images: list[Given], *, filled: bool = True) -> list[Localization]:
+        """Localize images as `camtool localize` does."""
+        threads = min(cores_here(), max(1, len(images)))
+        results = localize_each(
+            self, images, lambda outcome: outcome.localization, threads=threads, filled=filled
+        )
+        found = list(results)
+        for one in found:
+            for note in one.warnings:
+                _log.warning("%s: %s", shorten(one.prediction.path, 200), note)
+        return found
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of the network's weights and their names, which tells two networks apart."""
+        return self.classifier.sha256()
 
     def prepare(
         self,
         source: ImageSource,
         targets: tuple[int, ...] = (),
         annotated: tuple[int, int] | None = None,
+        *,
+        photo: bool = False,
     ) -> PreparedImage:
         """Read one picture and make it network input; an unreadable one keeps its reason.
 
@@ -204,6 +302,7 @@ class Localizer:
             targets: its true classes.
             annotated: its size in annotations, which decides whether it is turned upright where
                 the settings leave that open.
+            photo: keep the picture at overlay size.
         """
         if self.settings.images.exif_rotation != "auto":
             annotated = None
@@ -217,11 +316,11 @@ class Localizer:
         views, region = self.settings.views.of(
             image, self.settings.preprocess, self.classifier.spec
         )
-        warnings = (*decoded.warnings, *_distorted(views[0], image.size))
-        photo = thumbnail(image, self.settings.overlays) if self.settings.overlays.enabled else None
+        warnings = (*decoded.warnings, *distortions(views[0], image.size))
+        shown = thumbnail(image, self.settings.overlays) if photo else None
         picture = self.settings.boxes.picture(image)
         return PreparedImage(
-            source, targets, views, region, image.size, photo, warnings, picture=picture,
+            source, targets, views, region, image.size, shown, warnings, picture=picture,
             exif=decoded.exif, upright=decoded.upright,
         )  # fmt: skip
 
@@ -283,8 +382,12 @@ class Localizer:
         maps, boxes = self.settings.cam.localized(self.classifier, images, forward, classes)
         return maps.float().cpu().numpy(), boxes or [None] * len(chosen)
 
-    def finish(self, prepared: PreparedImage, output: NetworkOutput) -> Localization:
-        """Make boxes of the maps, and the record of the image."""
+    def finish(self, prepared: PreparedImage, output: NetworkOutput | None) -> Localization:
+        """Make boxes of the maps, and the record of the image; without output one of its error."""
+        source = prepared.source
+        if output is None:
+            failed = Prediction(source.image_id, source.path, None, error=prepared.error)
+            return Localization(failed, (), source, self.settings)
         score_maps = tuple(
             ScoreMap(np.ascontiguousarray(m), prepared.region, prepared.size) for m in output.maps
         )
@@ -306,143 +409,16 @@ class Localizer:
                 output.classes, output.scores, output.ranks, found[: len(score_maps)], strict=True
             )
         )
-        source = prepared.source
         prediction = Prediction(
             source.image_id, source.path, prepared.size, classes,
             exif=prepared.exif, upright=prepared.upright,
         )  # fmt: skip
-        return Localization(prediction, score_maps, prepared.photo, prepared.warnings)
+        return Localization(
+            prediction, score_maps, source, self.settings, prepared.photo, prepared.warnings
+        )
 
     def _boxes(
         self, score_map: ScoreMap, index: int, rank: int, prepared: PreparedImage
     ) -> tuple[ScoredBox, ...]:
         rule = self.settings.boxes
         return rule.entered(rule.boxes(score_map, self.names.names[index], prepared.picture), rank)
-
-
-def _distorted(view: View, size: tuple[int, int]) -> tuple[str, ...]:
-    """Return a warning where a picture is squeezed until nothing in it looks like itself."""
-    x0, y0, x1, y1 = view.region
-    height, width = view.pixels.shape[1:]
-    ratio = (x1 - x0) * height / ((y1 - y0) * width)
-    narrow = max(ratio, 1 / ratio)
-    if narrow <= _MOST_DISTORTED:
-        return ()
-    parts = min(64, math.ceil(narrow))
-    return (
-        f"{size[0]}×{size[1]} pixels are squeezed to {width}×{height}, {narrow:.1f} times as much"
-        f" along one side; localize.views={{name: tiles, count: {parts}}} sees it in parts",
-    )
-
-
-def _built(model: ModelSettings, seed: int) -> tuple[Classifier, NetworkClasses]:
-    """The network and the names of its classes: of given weights, its checkpoint, or ImageNet's."""
-    folder = model.checkpoint
-    classifier = model.build(seed) if folder is None else build_trained(model, folder, seed)
-    if (given := classifier.class_names) is not None:
-        return classifier, NetworkClasses.named(given)
-    if folder is not None:
-        return classifier, read_classes(folder)
-    if classifier.num_classes == 1000:
-        return classifier, NetworkClasses.of_imagenet()
-    return classifier, NetworkClasses.numbered(classifier.num_classes)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ModelError("no CUDA device is here: use --device cpu, or auto")
-    return torch.device(name)
-
-
-Boxes = list[tuple[ScoredBox, ...]]
-"""The boxes of each class."""
-
-
-def merge_logits(logits: Sequence[Tensor], scores: Probabilities = "softmax") -> Tensor:
-    """Return logits whose probabilities are the mean of the views' probabilities.
-
-    Args:
-        logits: of each view, shape (B, C), float32.
-        scores: how they become probabilities.
-
-    Returns:
-        Shape (B, C); the logits of a single view as they are.
-    """
-    if len(logits) == 1:
-        return logits[0]
-    if scores == "softmax":
-        return torch.stack([each.softmax(1) for each in logits]).mean(0).log()
-    # By the probability of either side: that next to 1 would have no room left.
-    stacked = torch.stack([each.double() for each in logits])
-    for_it, against = stacked.sigmoid().mean(0), (-stacked).sigmoid().mean(0)
-    return (for_it.log() - against.log()).float()
-
-
-def merge_boxes(
-    boxes: Sequence[Boxes | None],
-    views: Sequence[View],
-    strongest: Callable[[Sequence[ScoredBox]], tuple[ScoredBox, ...]],
-) -> Boxes | None:
-    """Return the boxes that a method found itself in all views, in pixels of the picture.
-
-    Args:
-        boxes: of each view, in pixels of its input; None where the method finds none itself.
-        views: the views.
-        strongest: chooses among the boxes of a class, as the method does; see `MapMethod`.
-
-    Returns:
-        The boxes of each class, strongest first; None where some view has None.
-    """
-    every = [
-        [tuple(_in_picture(b, view) for b in of_class) for of_class in of_view]
-        for of_view, view in zip(boxes, views, strict=True)
-        if of_view is not None
-    ]
-    if len(every) < len(views):
-        return None
-    return [
-        strongest([b for of_view in of_class for b in of_view])
-        for of_class in zip(*every, strict=True)
-    ]
-
-
-def _in_picture(scored: ScoredBox, view: View) -> ScoredBox:
-    """Bring a box from pixels of a view's input to those of the picture."""
-    height, width = view.pixels.shape[1:]
-    left, top, right, bottom = view.region
-    across, down = (right - left) / width, (bottom - top) / height
-    box = scored.box
-    x0, x1 = (width - box.x1, width - box.x0) if view.mirrored else (box.x0, box.x1)
-    placed = Box(left + x0 * across, top + box.y0 * down, left + x1 * across, top + box.y1 * down)
-    return ScoredBox(placed, scored.score)
-
-
-def check_input_sizes(classifier: Classifier, sizes: Iterable[tuple[int, int]]) -> None:
-    """Refuse a size that the network does not take, before the first image.
-
-    Its own size costs nothing; each other one a pass.
-
-    Args:
-        classifier: the network, in evaluation mode.
-        sizes: (width, height) of the inputs.
-
-    Raises:
-        ModelError: it does not; the message names its own size.
-    """
-    own = classifier.spec.size
-    weight = next(classifier.parameters())
-    for width, height in dict.fromkeys(sizes):
-        if (width, height) == own:
-            continue
-        try:
-            with torch.no_grad():
-                classifier(weight.new_zeros(1, 3, height, width))
-        except (AssertionError, RuntimeError, ValueError) as error:
-            raise ModelError(
-                f"{classifier.name} takes no input of {width}×{height}, which"
-                f" localize.preprocess.size and localize.views lead to ({shorten(str(error))});"
-                f" its own size is {own[0]}×{own[1]}: leave localize.preprocess.size out, and use"
-                " views without other scales"
-            ) from error

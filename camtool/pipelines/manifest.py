@@ -89,7 +89,7 @@ def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment.model_dump(mode="json"),
         "device": localizer.device.type,
         "model": {
-            "backbone": localizer.model.backbone,
+            "backbone": experiment.model.backbone,
             "sha256": localizer.sha256,
             "scores": localizer.classifier.scores,
         },

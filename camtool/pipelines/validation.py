@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 from collections import deque
@@ -21,11 +20,9 @@ from camtool.evaluation.truths import NO_LABEL
 from camtool.metrics import Ilsvrc, Trials
 from camtool.metrics.baselines import SIDES, best_centred, right_sides
 from camtool.metrics.diagnosis import DiagnosisSettings
-from camtool.pipelines.experiment import TopK
+from camtool.pipelines.inference import localize_each
 from camtool.pipelines.labels import default_rotation
-from camtool.pipelines.localize import localize_each
 from camtool.pipelines.localizer import Localizer
-from camtool.report.overlay import OverlaySettings
 from camtool.structures import AnnotatedObject, Annotation, Prediction
 from camtool.training.losses import Logistic
 
@@ -37,8 +34,7 @@ if TYPE_CHECKING:
 
     from camtool.models.classifier import Classifier
     from camtool.pipelines.experiment import Experiment
-    from camtool.pipelines.localize import Outcome
-    from camtool.pipelines.localizer import NetworkOutput
+    from camtool.pipelines.inference import NetworkOutput, Outcome
     from camtool.training.data import Example, ExampleSets
     from camtool.training.distributed import Processes
 
@@ -130,17 +126,15 @@ class Validator:
         self._several = experiment.train.loss.multi_label
         self._examples: Sequence[Example] = sets.val[peers.rank :: peers.world]
         self._annotations = _truths(sets)
-        settings = experiment.localize.model_copy(
-            # The best class tells top-1, the rank of the true one tells the rest.
-            update={"classes": TopK(k=1), "overlays": OverlaySettings(enabled=False)}
-        )
+        # The best class tells top-1, the rank of the true one tells the rest.
         self._localizer = Localizer(
-            experiment.model,
-            settings,
+            classifier,
+            class_names=sets.classes,
+            classes=1,
+            settings=experiment.localize,
             device=peers.device.type,
             batch_size=experiment.run.batch_size,
             rotate=_rotation(sets, self._annotations),
-            network=(copy.deepcopy(classifier).eval(), sets.classes),
         )
         self._judge = Judge(
             EvalSettings(
@@ -199,10 +193,9 @@ class Validator:
         return localize_each(self._localizer, images, lambda o: o, threads=threads, readers=threads)
 
     def _add(self, counts: _Counts, example: Example, outcome: Outcome) -> None:
-        output, localization = outcome.output, outcome.localization
-        if output is None or localization is None:
-            path = example.source.path
-            _log.warning("validation: %s: %s; left out", path, outcome.error)
+        output, found = outcome.output, outcome.localization
+        if output is None:
+            _log.warning("validation: %s: %s; left out", example.source.path, found.error)
             counts.unreadable += 1
             return
         annotation = self._annotations.get(example.source.image_id)
@@ -217,7 +210,7 @@ class Validator:
             else -math.log(max(max(s for _, s in of_true), _LEAST_PROBABILITY))
         )  # fmt: skip
         if annotation is not None:
-            self._add_boxes(counts, annotation, localization.prediction)
+            self._add_boxes(counts, annotation, found.prediction)
 
     def _logistic(self, output: NetworkOutput, example: Example) -> float:
         """The loss that training on several classes an image minimises."""

@@ -74,17 +74,18 @@ class Manifest(_Part):
         return self
 
 
-def read_manifest(run: Path) -> dict[str, Any]:
+def read_manifest(run: str | Path) -> dict[str, Any]:
     """Read the manifest of a finished run: how it was made, and what was skipped.
 
     Example:
         >>> _ = Path("manifest.json").write_text('{"counts": {"images": 7, "skipped": 0}}')
-        >>> read_manifest(Path.cwd())["counts"]["images"]
+        >>> read_manifest(".")["counts"]["images"]
         7
 
     Raises:
         RunError: there is none, or it cannot be read.
     """
+    run = Path(run)
     path = run / "manifest.json"
     try:
         with path.open("rb") as file:

@@ -149,13 +149,13 @@ class MapFiles:
         >>> heat = ScoreMap(np.eye(2, dtype=np.float32), region=(0, 0, 500, 300), size=(500, 300))
         >>> _ = Path("00000.npz").write_bytes(pack([heat]))
         >>> cat = Prediction("cat", "cat.jpg", (500, 300), maps="00000.npz")
-        >>> MapFiles(Path.cwd()).load(cat, row=0).values.tolist()
+        >>> MapFiles(".").load(cat, row=0).values.tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: str | Path) -> None:
         """Read from the run folder `run`."""
-        self._run = run
+        self._run = Path(run)
         self._reading = threading.Lock()
         self._kept: OrderedDict[str, list[ScoreMap]] = OrderedDict()
 

@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 _MAX_LINE: Final = 64 << 20
 
 
-def read_predictions(path: Path) -> Iterator[Prediction]:
+def read_predictions(path: str | Path) -> Iterator[Prediction]:
     """Read a `predictions.jsonl`, or that of a run folder, line by line.
 
     Example:
         >>> line = '{"image_id": "cat", "classes": [{"name": "tabby", "score": 0.8, "boxes": []}]}'
         >>> _ = Path("predictions.jsonl").write_text(line)
-        >>> [prediction.classes[0].name for prediction in read_predictions(Path.cwd())]
+        >>> [prediction.classes[0].name for prediction in read_predictions(".")]
         ['tabby']
 
     Raises:
         DataError: not there, or a line that is no record; names the line.
         RunError: the run folder holds an unfinished run.
     """
+    path = Path(path)
     if is_folder(path):
         path = path / "predictions.jsonl"
         if not is_there(path) and is_folder(path.parent / "parts"):

@@ -6,17 +6,14 @@ import importlib.metadata
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from camtool.errors import RunError, shorten
 from camtool.paths import is_folder
 from camtool.runs.writing import write_atomically
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 _NAME: Final = "threshold.json"
 _SCHEMA_VERSION: Final = 1
@@ -104,7 +101,7 @@ def write_threshold(run: Path, threshold: StoredThreshold) -> Path:
     return path
 
 
-def read_threshold(path: Path) -> StoredThreshold | None:
+def read_threshold(path: str | Path) -> StoredThreshold | None:
     """Read the threshold that is stored in a run folder, or in a file; None where there is none.
 
     Example:
@@ -117,6 +114,7 @@ def read_threshold(path: Path) -> StoredThreshold | None:
     Raises:
         RunError: it cannot be read.
     """
+    path = Path(path)
     if is_folder(path):
         path = path / _NAME
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -15,7 +16,9 @@ from typing import (
     get_origin,
 )
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from camtool.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 _LARGEST: Final = 2**63 - 1
+FilePath = Annotated[Path, Field(strict=False)]
+"""A setting that names a file or a folder; from Python, text will do."""
 
 
 class Settings(BaseModel):
@@ -35,8 +40,10 @@ class Settings(BaseModel):
         Threshold(value=0.3)
         >>> Threshold(valeu=0.3)
         Traceback (most recent call last):
-        pydantic_core._pydantic_core.ValidationError: 1 validation error for Threshold
-        ...
+        camtool.errors.SettingsError: Threshold: valeu: unknown setting; did you mean 'value'?
+        >>> Threshold(value=0.3).value = 0.4
+        Traceback (most recent call last):
+        camtool.errors.SettingsError: Threshold: value: settings never change; make others, ...
     """
 
     model_config = ConfigDict(
@@ -50,6 +57,36 @@ class Settings(BaseModel):
         if isinstance(value, int) and not -_LARGEST - 1 <= value <= _LARGEST:
             raise ValueError(f"must be a whole number within ±{_LARGEST:,} (64 bits)")
         return value
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 (checked by the fields)
+        """Take the settings by name; what is not given has its default.
+
+        Raises:
+            SettingsError: names every wrong setting, and what would fit.
+        """
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            from camtool.settings.messages import describe_problems
+            from camtool.settings.written import Place, Written
+
+            kind = type(self)
+            written = Written(given, {}, {}, Place(kind.__name__))
+            # Not `from`: pydantic's words, which say less, would be printed before these.
+            raise describe_problems(kind, error, written) from None
+
+    # Pydantic itself marks an initialiser so that only checks what it is given: parts within YAML
+    # are then made without it, and their problems are told together.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    if not TYPE_CHECKING:  # type checkers would let every name be assigned
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Refuse."""
+            kind = type(self).__name__
+            raise SettingsError(
+                f"{kind}: {name}: settings never change; make others, {kind}({name}=…)"
+            )
 
 
 Part = TypeVar("Part", bound=Settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -24,7 +25,6 @@ from camtool.settings.yaml_text import MOST_LEVELS, YamlReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 MOST_BYTES = 1_000_000
 """Size of a settings file; a larger one is something else, given by mistake."""
@@ -34,7 +34,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 def load_settings(
     cls: type[SettingsT],
-    file: Path | None = None,
+    file: str | Path | None = None,
     overrides: Sequence[str] = (),
     *,
     stored: tuple[str, Mapping[str, Any]] | None = None,
@@ -67,7 +67,7 @@ def load_settings(
     if stored is not None:
         written = Written(copy.deepcopy(dict(stored[1])), {}, {}, Place(stored[0]))
     else:
-        written = Written({}, {}, {}, Place("settings")) if file is None else _read_file(file)
+        written = Written({}, {}, {}, Place("settings")) if file is None else _read_file(Path(file))
     problems = []
     for text in overrides:
         try:

@@ -258,10 +258,13 @@ def _ending_in(cls: type[Settings], path: KeyPath) -> list[str]:
     return found if len(found) <= _MOST_ENDINGS else []
 
 
-def _wrong_part(value: dict[str, Any], spot: Spot, written: Written) -> _Finding:
+def _wrong_part(value: Any, spot: Spot, written: Written) -> _Finding:  # noqa: ANN401
     path = spot.path
     names = part_names(spot.options)
     there_are = f"there are: {', '.join(names)}"
+    if not isinstance(value, dict):  # only Python has other things to give
+        text = f"expected one of the settings classes, got {described(value)}; {there_are}"
+        return _Finding(written.place_of_key(path), path, text)
     if "name" not in value:
         return _Finding(written.place_of_key(path), path, f"'name' is missing; {there_are}")
     path = (*path, "name")

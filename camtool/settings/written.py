@@ -85,7 +85,7 @@ def show(value: object) -> str:
     """Return a value as YAML would hold it, shortened."""
     if isinstance(value, str):
         return quoted(value)
-    return shorten(json.dumps(value, ensure_ascii=False))
+    return shorten(json.dumps(value, ensure_ascii=False, default=repr))
 
 
 def described(value: object) -> str:
@@ -94,11 +94,15 @@ def described(value: object) -> str:
         return "nothing (null)"
     if isinstance(value, dict):
         return "a mapping"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, str):
         return f"the text {show(value)}"
-    return show(value) if isinstance(value, bool) else f"the number {show(value)}"
+    if isinstance(value, bool):
+        return show(value)
+    if isinstance(value, int | float):
+        return f"the number {show(value)}"
+    return f"an object of type {type(value).__name__}"  # only Python has these
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,9 @@ from torchvision import transforms
 from camtool.images import FoundImages, find_images
 from camtool.models.weights import bundled_state
 from camtool.pipelines.experiment import Experiment, LocalizeSettings, RunSettings
+from camtool.pipelines.inference import PreparedImage
 from camtool.pipelines.localize import localize
-from camtool.pipelines.localizer import Localizer, PreparedImage
+from camtool.pipelines.localizer import Localizer
 from camtool.report.overlay import OverlaySettings
 
 CORES = len(os.sched_getaffinity(0))
@@ -105,7 +106,7 @@ def main() -> None:
     found: FoundImages = find_images([options.folder])
     sources = found.sources[: options.images]
     paths = [s.path for s in sources]
-    localizer = Localizer(settings=LocalizeSettings(overlays=OverlaySettings(enabled=False)))
+    localizer = Localizer()
     prepared: list[PreparedImage] = [localizer.prepare(s) for s in sources]
     model = timm.create_model("tf_efficientnet_lite0")
     model.load_state_dict(bundled_state("timm/tf_efficientnet_lite0", model))

@@ -168,7 +168,7 @@ def listing(names: Sequence[str], networks: Sequence[str]) -> str:
 def localizer(name: str, network: str) -> Localizer:
     """Return what `camtool localize` would use."""
     experiment = load_settings(Experiment, ROOT / BASE, overrides(name, network))
-    return Localizer(experiment.model, experiment.localize, device="cpu", rotate=False)
+    return Localizer(experiment.model, settings=experiment.localize, device="cpu", rotate=False)
 
 
 def speed(name: str, network: str, pictures: Pictures, out: Path) -> dict[str, float]:

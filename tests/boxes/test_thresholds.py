@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,7 +107,7 @@ def test_thresholds_of_classes():
     ],
 )
 def test_what_is_no_threshold(given, message):
-    with pytest.raises(pydantic.ValidationError, match=message):
+    with pytest.raises(SettingsError, match=message):
         PaperBoxes(threshold=given)
 
 

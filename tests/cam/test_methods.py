@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from camtool.cam import (
     CAMS,
@@ -25,7 +25,7 @@ from camtool.cam import (
     SelfTaught,
     SmoothGradCamPlusPlus,
 )
-from camtool.errors import ModelError
+from camtool.errors import ModelError, SettingsError
 from tests.cam.test_capture import state
 from tests.networks import Gap, TokenNetwork, Vgg, classifier_of, images
 
@@ -309,14 +309,14 @@ def test_each_is_described_by_formula_paper_needs_cost_and_example(kind):
 
 def test_settings_that_make_no_sense():
     message = r"stride \(9\) is more than side \(8\): .* set stride to 8 or less"
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(SettingsError, match=message):
         Occlusion(side=8, stride=9)
     with pytest.raises(ModelError, match=r"side 48 hides its whole input of 48×32: set cam.side"):
         Occlusion(side=48).check(make())
     message = r"a logit may be negative, which has no power of 0.5: set power to 1, or score to"
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(SettingsError, match=message):
         Patches(score="logit", power=0.5)
-    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+    with pytest.raises(SettingsError, match="must be at least 1"):
         ScoreCam(chunk=0)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from camtool import Localizer, LocalizeSettings
+from camtool import Localizer
 from camtool.annotations import NetworkClasses
 from camtool.cam import AttentionRollout, Cam
 from camtool.errors import ModelError
@@ -103,7 +103,7 @@ def test_the_localizer_takes_a_network_in_half_precision(kind, tmp_path):
     results = []
     for network in (network_for("cam"), copy.deepcopy(network_for("cam")).to(kind)):
         for cam in (Cam(), METHODS["grad-cam"], METHODS["rise"]):
-            localizer = Localizer(settings=LocalizeSettings(cam=cam), network=(network, names))
+            localizer = Localizer(network, method=cam, class_names=names)
             found = localizer(tmp_path / "a.png")
             assert found.maps[0].values.dtype == "float32"
             results.append((localizer.sha256, found.classes[0].score))

@@ -33,7 +33,7 @@ def test_validation_measures_the_loss_that_training_minimises(tmp_path):
     ran = run_here("train", *SMALL, *several, "-o", tmp_path / "run")
     assert ran.code == 0, ran.err
     experiment = with_model(tmp_path / "run", None, [])
-    localizer = Localizer(experiment.model, experiment.localize, device="cpu")
+    localizer = Localizer(experiment.model, settings=experiment.localize, device="cpu")
     names, losses = localizer.names.names, []
     for line in (tmp_path / "val.csv").read_text().splitlines():
         path, labels = line.split(",")
@@ -53,7 +53,7 @@ def test_records_hold_the_probability_of_each_class_by_itself(tmp_path):
     ran = run_here("train", *shapes_data(shapes), *SMALL, *loss, "-o", tmp_path / "trained")
     assert ran.code == 0, ran.err
     experiment = with_model(tmp_path / "trained", None, [])
-    localizer = Localizer(experiment.model, experiment.localize, device="cpu")
+    localizer = Localizer(experiment.model, settings=experiment.localize, device="cpu")
     given = shapes / "val" / "disk"
     softmax = ("--set", "model.scores=softmax")
     for name, more in {"sigmoid": (), "softmax": softmax}.items():

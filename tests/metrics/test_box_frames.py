@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from camtool.errors import EvaluationError
+from camtool.errors import EvaluationError, SettingsError
 from camtool.metrics import AdlFirstBox, Bootstrap, Criterion, Ilsvrc, TsCam
 from camtool.metrics.box_frames import BoxComparison, CropFrame, OriginalFrame, TrueBoxes
 from camtool.metrics.protocol import Figuring
@@ -147,7 +146,7 @@ def test_the_frame_of_the_images_own_size_changes_nothing(one, two):
 def test_the_crop_is_a_setting():
     assert (TsCam().frame.resize, TsCam().frame.crop) == (224, 224)
     assert (AdlFirstBox().frame.resize, AdlFirstBox().frame.crop) == (256, 224)
-    with pytest.raises(ValidationError, match=r"crop \(300\) is larger than resize \(256\)"):
+    with pytest.raises(SettingsError, match=r"crop \(300\) is larger than resize \(256\)"):
         CropFrame(resize=256, crop=300)
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from camtool.errors import SettingsError
 from camtool.metrics import Bootstrap, Ilsvrc, Protocol
 from camtool.metrics.box_protocol import DEPTHS
 from camtool.metrics.protocol import Figuring, matches
@@ -72,7 +73,7 @@ def test_threshold_is_a_setting():
     assert judge(annotation, third, iou_threshold=0.3).box_rank == 1
     assert judge(annotation, third).box_rank is None
     for wrong in (0, 1.01, -0.5):
-        with pytest.raises(ValidationError):
+        with pytest.raises(SettingsError):
             Ilsvrc(iou_threshold=wrong)
 
 

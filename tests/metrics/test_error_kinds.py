@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from camtool.errors import SettingsError
 from camtool.geometry import Box, iou
 from camtool.metrics.diagnosis import DiagnosisSettings, Kind, wrong_kind
 
@@ -94,7 +94,7 @@ def test_the_thresholds_are_settings():
 
 @pytest.mark.parametrize("name", ["size_edges", "aspect_edges", "instance_edges"])
 def test_edges_must_rise(name):
-    with pytest.raises(ValidationError, match=f"{name} must rise: 0.5, 0.5"):
+    with pytest.raises(SettingsError, match=f"{name} must rise: 0.5, 0.5"):
         DiagnosisSettings(**{name: (0.5, 0.5)})
 
 

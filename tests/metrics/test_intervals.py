@@ -7,8 +7,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from camtool.errors import SettingsError
 from camtool.metrics.intervals import (
     EXACT_BELOW,
     Bootstrap,
@@ -93,7 +93,7 @@ def test_no_images_is_a_wrong_call():
 
 @pytest.mark.parametrize("wrong", [{"samples": 99}, {"samples": 100_001}, {"seed": -1}])
 def test_bounds(wrong):
-    with pytest.raises(ValidationError):
+    with pytest.raises(SettingsError):
         Bootstrap(**wrong)
 
 

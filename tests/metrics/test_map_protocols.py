@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from camtool.errors import SettingsError
 from camtool.kernels import all_contours, largest_contours, levels_with_overlap
 from camtool.metrics import Bootstrap, MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.baselines import GAUSSIAN, SIDES
@@ -298,7 +298,7 @@ def test_thresholds_are_those_of_the_reference():
 
 @pytest.mark.parametrize("interval", [0.0, 0.6, 1e-6])
 def test_intervals_that_make_no_curve(interval):
-    with pytest.raises(ValidationError):
+    with pytest.raises(SettingsError):
         MaxBoxAcc(interval=interval)
 
 

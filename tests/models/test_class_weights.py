@@ -168,7 +168,7 @@ def test_the_localizer_knows_the_names(file, tmp_path):
     picture(0).save(tmp_path / "a.png")
     settings = LocalizeSettings(preprocess=Squeeze(size=64))
     model = ModelSettings(backbone=BACKBONE, weights="none", linear_weights=file[0])
-    found = Localizer(model, settings)(tmp_path / "a.png", labels=["text"])
+    found = Localizer(model, settings=settings)(tmp_path / "a.png", labels=["text"])
     assert {c.name for c in found.classes} == {"text", "sky blue"}
     assert [c.name for c in found.classes if c.target] == ["text"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from camtool import CenterCrop, Localizer, LocalizeSettings, Squeeze
-from camtool.annotations import NetworkClasses
 from camtool.cam import GradCam
 from camtool.errors import ModelError
 from camtool.images import MultiScale, One, TenCrop
-from camtool.pipelines.localizer import check_input_sizes
+from camtool.pipelines.opening import check_input_sizes
 from tests.networks import Gap, classifier_of, torchvision_vit
 
 
@@ -22,13 +21,13 @@ from tests.networks import Gap, classifier_of, torchvision_vit
     ],
 )
 def test_a_size_that_the_network_does_not_take(settings, shown):
-    network = classifier_of(torchvision_vit(), (32, 32)), NetworkClasses.numbered(4)
+    network = classifier_of(torchvision_vit(), (32, 32))
     message = (
         rf"test/net takes no input of {shown}, .*Wrong image height.* own size is 32×32: leave"
     )
     with pytest.raises(ModelError, match=message):
-        Localizer(settings=LocalizeSettings(cam=GradCam(), **settings), network=network)
-    Localizer(settings=LocalizeSettings(cam=GradCam()), network=network)
+        Localizer(network, settings=LocalizeSettings(cam=GradCam(), **settings))
+    Localizer(network, method="grad-cam")
 
 
 def test_other_networks_take_any_size():

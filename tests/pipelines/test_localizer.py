@@ -7,12 +7,11 @@ from PIL import Image
 
 from camtool import Box, CenterCrop, Localizer, LocalizeSettings, ModelSettings, Squeeze
 from camtool.cam import Backprop, GradCam, Occlusion, SelfTaught
-from camtool.errors import ImageReadError, ModelError
+from camtool.errors import ImageReadError, ModelError, SettingsError
 from camtool.images import Tiles
 from camtool.images.sources import FileSource
 from camtool.pipelines.experiment import Labels, Listed, TopK
-from camtool.pipelines.localize import _run_batches
-from camtool.report.overlay import OverlaySettings
+from camtool.pipelines.inference import run_batches
 from tests.builders import picture
 
 RANDOM = ModelSettings(backbone="torchvision/mobilenet_v2", weights="none")
@@ -20,8 +19,7 @@ RANDOM = ModelSettings(backbone="torchvision/mobilenet_v2", weights="none")
 
 def localizer(model=RANDOM, **settings):
     settings.setdefault("preprocess", Squeeze(size=96))
-    settings.setdefault("overlays", OverlaySettings(enabled=False))
-    return Localizer(model, LocalizeSettings(**settings), batch_size=4)
+    return Localizer(model, settings=LocalizeSettings(**settings), batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,7 @@ def test_batched_is_one_by_one(small, files):
     items = prepared(small, files)
     broken = small.prepare(FileSource("x", "nowhere.png"))
     mixed = [*items[:2], broken, *items[2:]]
-    batches = [pair for batch in _run_batches(small, iter(mixed)) for pair in batch]
+    batches = [pair for batch in run_batches(small, iter(mixed)) for pair in batch]
     assert [p for p, _ in batches] == mixed
     assert batches[2] == (broken, None)
     for item, seen in (b for b in batches if b[0] is not broken):
@@ -61,8 +59,8 @@ def test_batched_is_one_by_one(small, files):
 
 def test_a_batch_that_is_filled_up_gives_the_same_bits(small, files):
     items = prepared(small, files[:4])
-    (whole,) = _run_batches(small, iter(items))
-    (short,) = _run_batches(small, iter(items[:3]))
+    (whole,) = run_batches(small, iter(items))
+    (short,) = run_batches(small, iter(items[:3]))
     for (_, a), (_, b) in zip(whole, short, strict=False):
         assert np.array_equal(a.maps, b.maps)
         assert a.scores == b.scores
@@ -137,7 +135,8 @@ def test_calling_it_with_a_path(small, files):
     found = small(files[0], labels=["n01440764", "goldfish", 2])
     assert {0, 1, 2} <= {c.index for c in found.classes if c.target}
     assert all(isinstance(b.box, Box) for c in found.classes for b in c.boxes)
-    with pytest.raises(ValueError, match="not a class of the network: 'goldfsh'"):
+    message = r"not a class of the network: 'goldfsh'; did you mean 'goldfish'\?"
+    with pytest.raises(SettingsError, match=message):
         small(files[0], labels=["goldfsh"])
     with pytest.raises(ImageReadError, match=r"nowhere\.png: no such file"):
         small("nowhere.png")
@@ -201,7 +200,7 @@ def test_what_a_method_needs_is_asked_before_the_first_image():
     with pytest.raises(ModelError, match="or use a gradient method"):
         Localizer(whole)
     with pytest.raises(ModelError, match=r"has no layer 'layer9'; its layers, nearest first"):
-        Localizer(RANDOM, LocalizeSettings(cam=GradCam(layer="layer9")))
+        Localizer(RANDOM, method=GradCam(layer="layer9"))
 
 
 @pytest.mark.parametrize("size", [(400, 90), (90, 400)])

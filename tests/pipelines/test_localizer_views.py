@@ -12,7 +12,6 @@ from camtool.boxes import GrabCutBoxes, TightLooseBoxes
 from camtool.images import CenterCrop, MultiScale, TenCrop
 from camtool.images.sources import FileSource
 from camtool.images.views import merge_maps
-from camtool.report.overlay import OverlaySettings
 
 RANDOM = ModelSettings(backbone="timm/test_resnet", weights="none")
 
@@ -38,8 +37,7 @@ def files(tmp_path_factory):
 
 def localizer(**settings):
     settings.setdefault("preprocess", Squeeze(size=96))
-    settings.setdefault("overlays", OverlaySettings(enabled=False))
-    return Localizer(RANDOM, LocalizeSettings(**settings), batch_size=4)
+    return Localizer(RANDOM, settings=LocalizeSettings(**settings), batch_size=4)
 
 
 def seen(localizer, files, targets=()):

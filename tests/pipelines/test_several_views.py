@@ -5,7 +5,7 @@ import torch
 
 from camtool.cam import Cam, SelfTaught
 from camtool.images.views import View
-from camtool.pipelines.localizer import merge_boxes, merge_logits
+from camtool.pipelines.merging import merge_boxes, merge_logits
 from camtool.structures import Box, ScoredBox
 
 

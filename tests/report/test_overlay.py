@@ -5,12 +5,12 @@ import os
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from camtool.errors import SettingsError
 from camtool.report.overlay import (
     OverlaySettings,
     draw_overlay,
@@ -274,5 +274,5 @@ def test_encoding():
     "wrong", [{"max_side": 10}, {"max_side": 10_000}, {"opacity": 1.5}, {"enabled": 1}]
 )
 def test_wrong_settings_are_refused(wrong):
-    with pytest.raises(pydantic.ValidationError):
+    with pytest.raises(SettingsError):
         OverlaySettings(**wrong)

@@ -8,10 +8,9 @@ import os
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
-from camtool.errors import ModelError, RunError
+from camtool.errors import ModelError, RunError, SettingsError
 from camtool.images import ImageSettings
 from camtool.images.sources import FileSource
 from camtool.models import ModelSettings
@@ -59,7 +58,7 @@ def test_nesterov_is_a_form_of_momentum():
     assert (
         Sgd(nesterov=True).over([{"params": [nn.Parameter(torch.zeros(1))]}]).defaults["nesterov"]
     )
-    with pytest.raises(ValidationError, match="nesterov: is a form of momentum, which is 0"):
+    with pytest.raises(SettingsError, match="nesterov: is a form of momentum, which is 0"):
         Sgd(nesterov=True, momentum=0.0)
 
 
@@ -111,7 +110,7 @@ def test_frozen_parameters_are_left_out_and_shared_ones_come_once():
     ],
 )  # fmt: skip
 def test_crops_that_are_not_possible(wrong):
-    with pytest.raises(ValidationError):
+    with pytest.raises(SettingsError):
         RandomResizedCrop(**wrong)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 from camtool.annotations import Cub, NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource
+from camtool.settings import FilePath
 from camtool.tables import data_lines, image_stem
 from camtool.training.data.sets import DataSettings, Example, ExampleSets, finish_sets
 
@@ -40,7 +41,7 @@ class CubData(DataSettings):
 
     name: Literal["cub"] = "cub"
 
-    root: Path
+    root: FilePath
     """The folder `CUB_200_2011`."""
 
     def load(self, seed: int) -> ExampleSets:  # noqa: ARG002 (it comes with a split)

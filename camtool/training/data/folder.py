@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
 from camtool.paths import is_folder
+from camtool.settings import FilePath
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -44,13 +45,13 @@ class FolderData(DataSettings):
 
     name: Literal["folder"] = "folder"
 
-    root: Path
+    root: FilePath
     """The folder of class folders to train on."""
 
-    val: Path | None = None
+    val: FilePath | None = None
     """Class folders to validate on."""
 
-    boxes: Path | None = None
+    boxes: FilePath | None = None
     """Annotations with boxes of the validation images, in any format of `camtool formats`."""
 
     def load(self, seed: int) -> ExampleSets:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import IMAGENET, NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
+from camtool.settings import FilePath
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -45,16 +46,16 @@ class ImageNetData(DataSettings):
 
     name: Literal["imagenet"] = "imagenet"
 
-    train: Path
+    train: FilePath
     """The folder with a folder a wnid."""
 
-    val: Path | None = None
+    val: FilePath | None = None
     """The folder with the validation images; without it, `val_fraction` of `train`."""
 
-    val_labels: Path | None = None
+    val_labels: FilePath | None = None
     """`ILSVRC2012_validation_ground_truth.txt` of the development kit."""
 
-    boxes: Path | None = None
+    boxes: FilePath | None = None
     """XML of the validation images' boxes: a folder, .tar, .tgz or .zip."""
 
     def load(self, seed: int) -> ExampleSets:

@@ -12,6 +12,7 @@ from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
 from camtool.images.sources import TarSource
 from camtool.paths import is_file
+from camtool.settings import FilePath
 from camtool.tables import image_stem, is_image_name
 from camtool.tar import DamagedTarError, TarMember, tar_members
 from camtool.training.data.sets import (
@@ -75,7 +76,7 @@ class ShardData(DataSettings):
     field: str = "label"
     """The field of `KEY.json` that holds the class, a name or a number."""
 
-    boxes: Path | None = None
+    boxes: FilePath | None = None
     """Annotations with boxes of the validation images."""
 
     def load(self, seed: int) -> ExampleSets:

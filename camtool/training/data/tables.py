@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, final
 from camtool.annotations import NetworkClasses, read_annotations
 from camtool.errors import DataError, shorten
 from camtool.images.sources import FileSource
-from camtool.settings import Settings
+from camtool.settings import FilePath, Settings
 from camtool.tables import SPLITS, Columns, columns_of, data_lines, table_rows
 from camtool.training.data.sets import (
     DataSettings,
@@ -54,20 +54,20 @@ class CsvData(DataSettings):
 
     name: Literal["csv"] = "csv"
 
-    train: Path
+    train: FilePath
     """The table to train on."""
 
-    val: Path | None = None
+    val: FilePath | None = None
     """The table to validate on; without it, `val_fraction` of `train`."""
 
-    root: Path | None = None
+    root: FilePath | None = None
     """The folder that paths are relative to; that of the table by default."""
 
-    classes: Path | None = None
+    classes: FilePath | None = None
     """The class map, a name a line, in the order of the outputs; by default the labels of `train`,
     sorted."""
 
-    boxes: Path | None = None
+    boxes: FilePath | None = None
     """Annotations with boxes of the validation images."""
 
     columns: TableColumns | None = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from camtool.annotations import NO_CLASS, NetworkClasses, TinyImageNet, read_annotations
 from camtool.errors import DataError, shorten
 from camtool.paths import is_folder
+from camtool.settings import FilePath
 from camtool.training.data.sets import (
     DataSettings,
     Example,
@@ -30,11 +30,12 @@ class TinyImageNetData(DataSettings):
     The boxes of `val_annotations.txt` are corners, both in the box, in the 64×64 frame.
 
     Example:
+        >>> from pathlib import Path
         >>> for wnid in ("n02119789", "n02085620"):
         ...     folder = Path("tiny/train", wnid, "images")
         ...     folder.mkdir(parents=True)
         ...     (folder / "1.JPEG").touch()
-        >>> sets = TinyImageNetData(root=Path("tiny")).load(seed=0)
+        >>> sets = TinyImageNetData(root="tiny").load(seed=0)
         >>> sets.classes.titles, len(sets.train), len(sets.val)
         (('Chihuahua', 'kit fox'), 2, 0)
     """
@@ -43,7 +44,7 @@ class TinyImageNetData(DataSettings):
 
     name: Literal["tiny-imagenet"] = "tiny-imagenet"
 
-    root: Path
+    root: FilePath
     """The folder that holds `train` and `val`, or a tar file of it."""
 
     def load(self, seed: int) -> ExampleSets:  # noqa: ARG002 (it comes with a split)
