@@ -11,7 +11,7 @@ import torch
 
 from camtool.images import find_images
 from camtool.images.decode import decode, quiet_pillow
-from camtool.images.find import read_list
+from camtool.images.lists import read_list
 from camtool.images.sources import FileSource
 from camtool.models.classifier import Classifier
 from camtool.models.heads import LinearHead

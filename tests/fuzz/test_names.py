@@ -13,7 +13,7 @@ from camtool.evaluation.masks import MaskFiles
 from camtool.evaluation.matching import read_blacklist
 from camtool.evaluation.score_maps import FileMaps, holds_maps
 from camtool.images import find_images
-from camtool.images.find import read_list
+from camtool.images.lists import read_list
 from camtool.metrics.protocol import MaskNames
 from camtool.models import ModelSettings
 from camtool.paths import is_file, is_folder, is_there

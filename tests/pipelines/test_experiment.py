@@ -78,5 +78,5 @@ def test_choices_are_told_apart_by_name():
         "list",
     ]
     for wrong in ({"name": "top"}, {"name": "list", "classes": ()}, {"name": "top-k", "k": 0}):
-        with pytest.raises(SettingsError):
+        with pytest.raises(pydantic.ValidationError):
             adapter.validate_python(wrong)
