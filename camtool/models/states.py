@@ -107,8 +107,9 @@ def read_state_file(path: Path) -> StateFile:
             f"{path}: no such file; model.weights is 'imagenet', 'none', a checkpoint of"
             " `camtool train`, or a file of weights (.safetensors, .pth, .pt, .ckpt)"
         ) from error
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path}: cannot be read: {reason}") from error
     if not head:
         raise ModelError(f"{path}: empty: no weights in it")
     if len(head) == 9 and head[8:9] == b"{":

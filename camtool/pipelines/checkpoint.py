@@ -25,6 +25,7 @@ from camtool.errors import ModelError, RunError, shorten
 from camtool.models import ModelSettings
 from camtool.models.heads import ClassMapHead, LinearHead
 from camtool.models.settings import is_backbone
+from camtool.paths import is_file, is_folder
 from camtool.pipelines.experiment import Experiment, LocalizeSettings
 from camtool.runs.checkpoint_store import (
     CLASSES,
@@ -471,11 +472,11 @@ def with_model(model: Path, config: Path | None, overrides: Sequence[str]) -> Ex
 def _as_setting(model: Path) -> str:
     """Return the override that a file of weights, or the name of a backbone, stands for."""
     text = str(model)
-    if model.is_file():
+    if is_file(model):
         return f"model.weights={json.dumps(text)}"
     if is_backbone(text):
         return f"model.backbone={text}"
-    what = "a folder without a checkpoint" if model.is_dir() else "no such file or folder"
+    what = "a folder without a checkpoint" if is_folder(model) else "no such file or folder"
     raise ModelError(
         f"{shorten(text, 200)}: {what}; --model takes a run of `camtool train` or its folder"
         " checkpoints/best, a file of weights (.safetensors, .pth, .pt, .ckpt), or the name of a"

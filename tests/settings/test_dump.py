@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from camtool.settings import differences, dump_settings, load_settings
 from tests.settings.sample_settings import AllBoxes, Experiment, Localize, PaperBoxes, Run
 
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+
 # YAML text cannot hold a NUL, nor half a surrogate pair, and the reader says so.
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200)
 words = st.sampled_from(
@@ -32,14 +34,14 @@ paths = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1).map
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 boxes = st.one_of(
     st.builds(PaperBoxes, threshold=st.floats(0, 1, exclude_max=True)),
-    st.builds(AllBoxes, smallest=st.integers(14, 10**30)),
+    st.builds(AllBoxes, smallest=st.integers(14, 2**63 - 1)),
 )
 experiments = st.builds(
     Experiment,
     run=st.builds(
         Run,
         dir=paths,
-        seed=st.integers(),
+        seed=INTEGERS,
         note=texts | words,
         weights=st.dictionaries(texts | words, numbers, max_size=4),
     ),
@@ -49,11 +51,11 @@ experiments = st.builds(
         second=st.none() | boxes,
         tuned=boxes,
         more=st.lists(boxes, max_size=3).map(tuple),
-        resolution_wh=st.tuples(st.integers(), st.integers()),
-        grid=st.lists(st.tuples(st.integers(), st.integers()), max_size=3),
+        resolution_wh=st.tuples(INTEGERS, INTEGERS),
+        grid=st.lists(st.tuples(INTEGERS, INTEGERS), max_size=3),
         labels=st.none() | paths,
         overlays=st.booleans(),
-        top=st.integers() | st.just("labels"),
+        top=INTEGERS | st.just("labels"),
     ),
 )
 

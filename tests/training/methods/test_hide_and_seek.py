@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pydantic import ValidationError
 
+from camtool.errors import SettingsError
 from camtool.training.losses import CrossEntropy
 from camtool.training.methods import HideAndSeek
 from tests.training.methods.drawn_networks import generator, plain
@@ -73,6 +73,6 @@ def test_a_step_hides():
 
 def test_wrong_settings():
     for wrong in ({"patches": []}, {"patches": [-1]}, {"probability": 1.5}, {"fill": [0.5, 0.5]}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(SettingsError):
             HideAndSeek(**wrong)
     assert HideAndSeek(patches=[8, 16]).patches == (8, 16)

@@ -6,10 +6,9 @@ import math
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import nn
 
-from camtool.errors import ModelError
+from camtool.errors import ModelError, SettingsError
 from camtool.training.losses import CrossEntropy
 from camtool.training.methods import Spg
 from camtool.training.methods.trainees import GuidedTrainee, mask_loss
@@ -112,7 +111,7 @@ def test_in_use_the_classifier_is_the_plain_one():
 
 
 def test_wrong_settings():
-    with pytest.raises(ValidationError, match=r"guide: low \(0\.6\) is above high \(0\.5\)"):
+    with pytest.raises(SettingsError, match=r"guide: low \(0\.6\) is above high \(0\.5\)"):
         Spg(guide=(0.6, 0.5))
     with pytest.raises(ModelError, match=r"^no layer 'layer7' in the backbone's features"):
         Spg(points=("layer7",)).trainee(small(), 0)
