@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from camtool.paths import is_file
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN RUN...")
+@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN RUN... [: RUN...]")
 @click.option(
     "--boxes", type=PATH, metavar="PATH", help="True boxes; `camtool formats` lists forms."
 )
@@ -44,6 +45,9 @@ def command(
 ) -> None:
     """Compare the first RUN to each other one, on the same images.
 
+    Runs between colons count as one, such as three seeds of a method: A1 A2 A3 : B1 B2 B3 gives
+    means, standard deviations and the paired difference.
+
     Each difference has a 95 % interval over pairs of outcomes and McNemar's test. Settings are
     those of the first run unless --config names others. Maps are scored at a fixed threshold.
     """
@@ -58,6 +62,7 @@ def command(
         "blacklist": blacklist,
         "allow_missing": allow_missing or None,
     }
+    groups = _groups(runs)
     if config is None and is_file(runs[0] / "experiment.yaml"):
         config = runs[0] / "experiment.yaml"
     if protocol is not None:
@@ -65,5 +70,18 @@ def command(
         overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
     settings = load_experiment(config, overrides).eval
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
-    result = compare_runs(runs, settings)
+    result = compare_runs(groups, settings)
     show_report(comparison_document(result, details=details), form, out)
+
+
+def _groups(runs: Sequence[Path]) -> list[list[Path]]:
+    """Return the runs between colons; without a colon each run by itself."""
+    if Path(":") not in runs:
+        return [[run] for run in runs]
+    groups: list[list[Path]] = [[]]
+    for run in runs:
+        if run == Path(":"):
+            groups.append([])
+        else:
+            groups[-1].append(run)
+    return groups

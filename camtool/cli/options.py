@@ -16,7 +16,7 @@ import click
 from camtool.cli.terminal import encodable, safe, say
 from camtool.errors import RunError
 from camtool.paths import is_file, is_folder
-from camtool.report.document import ENDINGS, RENDERERS
+from camtool.report.document import ENDINGS, RENDERERS, WIDTH, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,8 +182,9 @@ def check_out(out: Path | None) -> None:
 
 def show_report(document: Document, form: str | None, out: Path | None) -> None:
     """Print a report, or write it to a file, whose ending names the form where none is given."""
-    ending = out.suffix.lower() if out else ""
-    text = RENDERERS[form or ENDINGS.get(ending, "table")](document)
+    form = form or ENDINGS.get(out.suffix.lower() if out else "", "table")
+    width = terminal_width() if out is None and form == "table" else None
+    text = RENDERERS[form](document) if width is None else to_text(document, min(width, WIDTH))
     if out is None:
         say(text, data=form == "json")
         return

@@ -5,9 +5,11 @@ Nothing here needs a network: runs are read from their folders.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -17,10 +19,16 @@ from camtool.errors import EvaluationError, SettingsError, shorten
 from camtool.evaluation.convention import by_index, convention
 from camtool.evaluation.details import rules as kind_rules
 from camtool.evaluation.judging import Judge, annotation_warnings, score_images
-from camtool.evaluation.result import Comparison, KindChanges, PairedMetric, RunPair
+from camtool.evaluation.result import (
+    Comparison,
+    KindChanges,
+    PairedMetric,
+    RunGroup,
+    RunPair,
+)
 from camtool.evaluation.sources import load_predictions
 from camtool.metrics.diagnosis import KINDS
-from camtool.metrics.intervals import EXACT_BELOW, mcnemar, paired_difference
+from camtool.metrics.intervals import EXACT_BELOW, Tally, mcnemar, paired_difference
 from camtool.metrics.outcome import ABSENT
 from camtool.runs import read_manifest
 
@@ -32,7 +40,8 @@ if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet
     from camtool.evaluation.judging import Scoring
     from camtool.evaluation.settings import EvalSettings
-    from camtool.metrics.intervals import Bootstrap, Tally
+    from camtool.metrics.intervals import Bootstrap
+    from camtool.metrics.protocol import Tallies
     from camtool.metrics.trials import Trials
     from camtool.structures import Annotation
 
@@ -47,9 +56,20 @@ class _Run:
     box_rule: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    name: str
+    runs: tuple[_Run, ...]
+
+
 @bulk_creation()
-def compare_runs(runs: Sequence[str | Path], settings: EvalSettings) -> Comparison:
+def compare_runs(
+    runs: Sequence[str | Path | Sequence[str | Path]], settings: EvalSettings
+) -> Comparison:
     """Compare the first run to each other one, by every metric that both allow.
+
+    Several runs may stand for one, such as an experiment with three seeds: then what a group gets
+    right of an image is the mean over its runs, and the difference is paired by image.
 
     Example:
         >>> from camtool import EvalSettings, Experiment, localize
@@ -59,7 +79,8 @@ def compare_runs(runs: Sequence[str | Path], settings: EvalSettings) -> Comparis
         0
 
     Args:
-        runs: finished run folders of `camtool localize`, at least two.
+        runs: finished run folders of `camtool localize`, at least two; a sequence among them is a
+            group.
         settings: what to score, and how. Maps are scored at the protocol's fixed threshold: the
             best one is chosen for each run by itself, which would be no fair pair.
 
@@ -70,35 +91,84 @@ def compare_runs(runs: Sequence[str | Path], settings: EvalSettings) -> Comparis
             with the annotations.
         RunError: a folder holds no run, or an unfinished one.
     """
-    folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    folders = _folders(runs)
     annotations = _annotations(folders, settings)
-    first_path, *others = folders
+    first_paths, *others = folders
     # No figure of a comparison needs the strongest points of maps.
     asked = settings.diagnosis.model_copy(update={"pointing": False})
     settings = settings.model_copy(update={"diagnosis": asked})
-    for other in others:
-        same_classes(first_path, other)
-    first = _score(first_path, annotations, settings)
+    for path in (path for group in folders for path in group):
+        same_classes(first_paths[0], path)
+    first = _group(first_paths, annotations, settings)
     pairs: list[RunPair] = []
-    rules = {str(first.path): first.box_rule}
-    warnings = _warnings(first)
-    # One run beside the first at a time: what is kept of a run grows with its images.
-    for path in others:
-        second = _score(path, annotations, settings)
+    groups = [_by_itself(first, settings)]
+    rules, warnings = _rules(first), _warnings(first)
+    # One group beside the first at a time: what is kept of a run grows with its images.
+    for paths in others:
+        second = _group(paths, annotations, settings)
         pairs.append(_pair(first, second, settings))
-        rules[str(path)] = second.box_rule
+        groups.append(_by_itself(second, settings))
+        rules |= _rules(second)
         warnings += _warnings(second)
     return Comparison(
         protocol=settings.protocol.name,
         measure=settings.protocol.measure,
-        convention=_convention(settings, annotations, first.scoring, rules)
+        convention=_convention(settings, annotations, first.runs[0].scoring, rules)
         | kind_rules(settings, kinds=any(pair.kinds for pair in pairs), figures=()),
         pairs=tuple(pairs),
         warnings=(*annotation_warnings(annotations), *dict.fromkeys(warnings)),
+        groups=tuple(groups),
     )
 
 
-def _annotations(runs: Sequence[Path], settings: EvalSettings) -> AnnotationSet:
+def _folders(runs: Sequence[str | Path | Sequence[str | Path]]) -> list[list[Path]]:
+    """Return the paths of each group; a run alone is one."""
+    listed = [runs] if isinstance(runs, str | Path) else runs
+    folders = [
+        [Path(run)] if isinstance(run, str | Path) else [Path(one) for one in run] for run in listed
+    ]
+    if not all(folders):
+        raise SettingsError("a group without a run: camtool compare A1 A2 : B1 B2 --boxes PATH")
+    return folders
+
+
+def _group(paths: Sequence[Path], annotations: AnnotationSet, settings: EvalSettings) -> _Group:
+    runs = tuple(_score(path, annotations, settings) for path in paths)
+    if len(paths) == 1:
+        return _Group(str(paths[0]), runs)
+    common = Path(os.path.commonprefix([str(path) for path in paths]).rstrip("-_. "))
+    if common in paths[0].parents:
+        return _Group(f"{paths[0]} and {len(paths) - 1} more", runs)
+    return _Group(f"{common} ({len(paths)} runs)", runs)
+
+
+def _by_itself(group: _Group, settings: EvalSettings) -> RunGroup:
+    """Return the metrics of each run of a group that all of them allow."""
+    rates = [
+        {
+            name: 100 * int(tally.events.sum()) / int(tally.trials.sum())
+            for name, tally in _tallies(run.scoring.trials, run, settings).items()
+        }
+        for run in group.runs
+    ]
+    shared = [name for name in rates[0] if all(name in of_run for of_run in rates)]
+    return RunGroup(
+        group.name,
+        tuple(str(run.path) for run in group.runs),
+        {name: tuple(of_run[name] for of_run in rates) for name in shared},
+    )
+
+
+def _tallies(trials: Trials, run: _Run, settings: EvalSettings) -> dict[str, Tally]:
+    found = settings.protocol.tallies(trials, run.network_classes)
+    return {**found.classification, **found.localization}
+
+
+def _rules(group: _Group) -> dict[str, str | None]:
+    return {str(run.path): run.box_rule for run in group.runs}
+
+
+def _annotations(runs: Sequence[Sequence[Path]], settings: EvalSettings) -> AnnotationSet:
     if len(runs) < 2:
         raise SettingsError("a comparison needs two runs: camtool compare RUN RUN --boxes PATH")
     if settings.annotations is None:
@@ -128,40 +198,83 @@ def _score(run: Path, annotations: AnnotationSet, settings: EvalSettings) -> _Ru
     return _Run(run, scoring, len(loaded.known) if loaded.known else None, loaded.box_rule)
 
 
-def _warnings(run: _Run) -> list[str]:
-    return [f"{run.path}: {warning}" for warning in run.scoring.warnings]
+def _warnings(group: _Group) -> list[str]:
+    return [f"{run.path}: {warning}" for run in group.runs for warning in run.scoring.warnings]
 
 
-def _pair(first: _Run, second: _Run, settings: EvalSettings) -> RunPair:
-    common, left_out = common_images(
-        (str(first.path), first.scoring),
-        (str(second.path), second.scoring),
-        allow_missing=settings.allow_missing,
+def _pair(first: _Group, second: _Group, settings: EvalSettings) -> RunPair:
+    common, left_out = _common(first, second, settings)
+    # Truth and black-list are the same for all: so are the images that count for localization.
+    tables = [
+        [_of_images(run.scoring.trials, common) for run in group.runs] for group in (first, second)
+    ]
+    found = [
+        [
+            settings.protocol.tallies(t, run.network_classes)
+            for t, run in zip(some, of.runs, strict=True)
+        ]
+        for some, of in zip(tables, (first, second), strict=True)
+    ]
+    before, after = tables[0][0], tables[1][0]
+    metrics = _metrics(before.truths, _of(found, "classification"), settings) | _metrics(
+        before.located.truths, _of(found, "localization"), settings
     )
-    # Truth and black-list are the same for both: so are the images that count for localization.
-    before, after = (_of_images(run.scoring.trials, common) for run in (first, second))
-    one, two = (
-        settings.protocol.tallies(trials, run.network_classes)
-        for trials, run in ((before, first), (after, second))
-    )
-    kept = (
-        (before, one.classification, two.classification),
-        (
-            before.located,
-            one.localization,
-            two.localization,
-        ),
-    )
-    metrics = {
-        name: _metric(trials.truths, of_first[name], of_second[name], settings)
-        for trials, of_first, of_second in kept
-        for name in of_first
-        if name in of_second
+    absent = {
+        name: f"{run.path}: {why}"
+        for group, of in zip((second, first), found[::-1], strict=True)
+        for run, one in zip(group.runs, of, strict=True)
+        for name, why in one.absent.items()
     }
-    absent = {n: f"{second.path}: {why}" for n, why in two.absent.items()}
-    absent |= {n: f"{first.path}: {why}" for n, why in one.absent.items()}
-    kinds = kind_changes(before.located, after.located, metrics)
-    return RunPair(str(first.path), str(second.path), len(common), left_out, metrics, absent, kinds)
+    alone = len(first.runs) == len(second.runs) == 1
+    kinds = kind_changes(before.located, after.located, metrics) if alone else {}
+    return RunPair(first.name, second.name, len(common), left_out, metrics, absent, kinds)
+
+
+def _of(
+    found: Sequence[Sequence[Tallies]], kind: Literal["classification", "localization"]
+) -> list[list[dict[str, Tally]]]:
+    return [[getattr(tallies, kind) for tallies in of_group] for of_group in found]
+
+
+def _metrics(
+    truths: Sequence[Annotation], tallies: list[list[dict[str, Tally]]], settings: EvalSettings
+) -> dict[str, PairedMetric]:
+    """Return the metrics that all runs of both groups allow."""
+    first, second = tallies
+    return {
+        name: _metric(truths, [t[name] for t in first], [t[name] for t in second], settings)
+        for name in first[0]
+        if all(name in of_run for of_run in (*first, *second))
+    }
+
+
+def _common(first: _Group, second: _Group, settings: EvalSettings) -> tuple[frozenset[str], int]:
+    """Return the images that count in all runs of two groups, and how many in some only."""
+    one, *others = (*first.runs, *second.runs)
+    every = {truth.image_id for truth in one.scoring.trials.truths}
+    common = frozenset(every)
+    for run in others:
+        shared, _ = common_images(
+            (str(one.path), one.scoring),
+            (str(run.path), run.scoring),
+            allow_missing=settings.allow_missing,
+        )
+        every |= {truth.image_id for truth in run.scoring.trials.truths}
+        common &= shared
+    if not common:
+        raise EvaluationError(f"{first.name} and {second.name}: no image counts in all runs")
+    return common, len(every) - len(common)
+
+
+def _together(tallies: Sequence[Tally], times: int) -> Tally:
+    """Return what the runs of a group make of each image, as if they were `times` runs.
+
+    So groups of two and of three runs weigh the same: both are counted in sixths.
+    """
+    weight = times // len(tallies)
+    events = np.stack([tally.events for tally in tallies]).sum(axis=0, dtype=np.int64)
+    # Truths are the same for all runs, and so are the trials.
+    return Tally(events * weight, tallies[0].trials * times)
 
 
 def _of_images(trials: Trials, ids: frozenset[str]) -> Trials:
@@ -169,16 +282,23 @@ def _of_images(trials: Trials, ids: frozenset[str]) -> Trials:
 
 
 def _metric(
-    truths: Sequence[Annotation], first: Tally, second: Tally, settings: EvalSettings
+    truths: Sequence[Annotation],
+    of_first: Sequence[Tally],
+    of_second: Sequence[Tally],
+    settings: EvalSettings,
 ) -> PairedMetric:
+    times = math.lcm(len(of_first), len(of_second))
+    first, second = _together(of_first, times), _together(of_second, times)
     change = second.events - first.events
     more, less = (
         [truths[i].image_id for i in np.flatnonzero(some).tolist()]
         for some in (change > 0, change < 0)
     )
     better, worse = (less, more) if settings.protocol.measure == "error" else (more, less)
+    strata = settings.bootstrap.strata(truths)
+    difference = paired_difference(first, second, settings.bootstrap, strata)
     return PairedMetric(
-        paired_difference(first, second, settings.bootstrap, settings.bootstrap.strata(truths)),
+        replace(difference, n=difference.n // times),
         mcnemar(len(better), len(worse)),
         len(better),
         len(worse),

@@ -30,7 +30,7 @@ from camtool.evaluation.score_maps import SweptMaps, swept_maps
 from camtool.evaluation.settings import EvalSettings
 from camtool.evaluation.sources import Loaded, load_predictions
 from camtool.metrics import PROTOCOLS
-from camtool.metrics.baselines import score_baselines
+from camtool.metrics.baselines import against_centred, score_baselines
 from camtool.metrics.protocol import Figuring
 from camtool.progress import progress
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from camtool.annotations import AnnotationSet
     from camtool.evaluation.calibration import Calibration
     from camtool.metrics.baselines import Baseline
+    from camtool.metrics.intervals import Difference
+    from camtool.metrics.trials import Trials
     from camtool.structures import Annotation, Prediction
 
 
@@ -162,13 +164,14 @@ def evaluate_loaded(
     )
     stated |= told.rules if told else {}
     stated |= {calibration.rule: calibration.describe()} if calibration else {}
+    baselines = _baselines(located.truths, settings)
     return Evaluation(
         protocol=settings.protocol.name,
         convention=stated,
         counts=scoring.counts(len(annotations.problems)),
         metrics=figures.metrics,
         absent=absent,
-        baselines=_baselines(located.truths, settings),
+        baselines=baselines,
         join=scoring.join,
         warnings=(
             *annotation_warnings(annotations),
@@ -182,6 +185,7 @@ def evaluate_loaded(
         map_baselines=figures.baselines,
         curves=figures.curves,
         details=told,
+        verdict=_verdict(located, baselines, settings),
         trials=scoring.trials,
     )
 
@@ -234,6 +238,16 @@ def _baselines(truths: Iterable[Annotation], settings: EvalSettings) -> dict[str
     """Score boxes that need no network by the GT-known rule of the protocol."""
     rule = settings.protocol
     return score_baselines(truths, rule.known, rule.comparison, settings.bootstrap)
+
+
+def _verdict(
+    located: Trials, baselines: dict[str, Baseline], settings: EvalSettings
+) -> Difference | None:
+    """Return what the boxes reach beyond a centred box, where the protocol has GT-known errors."""
+    errors = settings.protocol.tallies(located, None).localization.get("gt_known_error")
+    if errors is None:
+        return None
+    return against_centred(errors, located.truths, baselines, settings.bootstrap)
 
 
 @bulk_creation()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -67,6 +68,8 @@ class Evaluation:
             centred boxes: by baseline, then by metric.
         curves: what plots show, by name.
         details: kinds of errors and further figures; None where none were asked for.
+        verdict: GT-known accuracy of the best centred box (`first`) and of these boxes (`second`),
+            paired, on the same images; None where either is missing.
         trials: the table that all of it was read from; None where only baselines were scored.
     """
 
@@ -83,6 +86,7 @@ class Evaluation:
     map_baselines: dict[str, dict[str, Rate]] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     details: Details | None = None
+    verdict: Difference | None = None
     trials: Trials | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -172,11 +176,11 @@ class PairedMetric:
 
 @dataclass(frozen=True, slots=True)
 class RunPair:
-    """The first run against another one.
+    """The first run against another one, or a group of runs against another one.
 
     Attributes:
-        first: the run that the other is compared to.
-        second: the other run.
+        first: the run that the other is compared to; of several the name of their group.
+        second: the other run, or group.
         images: how many images are compared.
         left_out: images left out because they count in one run only.
         metrics: by name; those that both runs allow.
@@ -195,6 +199,36 @@ class RunPair:
 
 
 @dataclass(frozen=True, slots=True)
+class RunGroup:
+    """Runs that count as one: a run, or repetitions of an experiment with several seeds.
+
+    Example:
+        >>> RunGroup("runs/cam", ("runs/cam",), {"gt_known_error": (36.8,)}).mean("gt_known_error")
+        36.8
+
+    Attributes:
+        name: of a single run its path.
+        runs: their paths.
+        rates: each metric of each run, in percent, on all images that count in that run.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    rates: dict[str, tuple[float, ...]]
+
+    def mean(self, metric: str) -> float:
+        """Return the mean of a metric over the runs, in percent."""
+        return sum(self.rates[metric]) / len(self.rates[metric])
+
+    def sd(self, metric: str) -> float | None:
+        """Return the standard deviation over the runs, of a sample; None for a single run."""
+        values, mean = self.rates[metric], self.mean(metric)
+        if len(values) < 2:
+            return None
+        return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Runs on the same images, the first against each other one.
 
@@ -209,6 +243,7 @@ class Comparison:
         convention: how was scored, by aspect; sentences for human readers.
         pairs: in the order of the runs.
         warnings: what a reader should look at, a sentence each.
+        groups: each run, or group of runs, by itself, the first first.
     """
 
     protocol: str
@@ -216,3 +251,4 @@ class Comparison:
     convention: dict[str, str]
     pairs: tuple[RunPair, ...]
     warnings: tuple[str, ...] = ()
+    groups: tuple[RunGroup, ...] = ()

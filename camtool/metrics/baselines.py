@@ -6,13 +6,13 @@ A method that does not beat a centred box on the same images has not localized a
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from camtool.metrics.box_frames import BoxComparison
-from camtool.metrics.intervals import Bootstrap, Tally
+from camtool.metrics.intervals import Bootstrap, Tally, paired_difference
 from camtool.metrics.outcome import Criterion
 from camtool.structures import Annotation, Box
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from camtool.metrics.intervals import Rate
+    from camtool.metrics.intervals import Difference, Rate
 
 SIDES: Final = {
     "whole_image": 1.0,
@@ -46,10 +46,12 @@ class Baseline:
         right: number of pairs of image and true class whose box is right.
         rate: GT-known accuracy with its interval; of as many pairs, one an image where images have
             one class.
+        tally: right boxes of each image that has a size, among its pairs.
     """
 
     right: int
     rate: Rate
+    tally: Tally = field(compare=False, repr=False)
 
     @property
     def n(self) -> int:
@@ -113,13 +115,39 @@ def score_baselines(
     if not events:
         return {}
     every, of_images = np.concatenate(events), np.concatenate(trials)
+    tallies = {name: Tally(every[:, column], of_images) for column, name in enumerate(SIDES)}
     return {
-        name: Baseline(
-            int(every[:, column].sum()),
-            bootstrap.rate(Tally(every[:, column], of_images), strata or None),
-        )
-        for column, name in enumerate(SIDES)
+        name: Baseline(int(tally.events.sum()), bootstrap.rate(tally, strata or None), tally)
+        for name, tally in tallies.items()
     }
+
+
+def against_centred(
+    errors: Tally,
+    truths: Sequence[Annotation],
+    baselines: Mapping[str, Baseline],
+    bootstrap: Bootstrap,
+) -> Difference | None:
+    """Return how much more often boxes are right than the best centred box, in pairs.
+
+    That box is the best on these very images, so the difference errs to the side of the box.
+
+    Args:
+        errors: wrong boxes of each image.
+        truths: the images, as many.
+        baselines: of the same images, as far as they have a size.
+        bootstrap: how the interval is drawn.
+
+    Returns:
+        Accuracies of the box (`first`) and of the boxes (`second`); None without a baseline.
+    """
+    best = best_centred({name: baseline.accuracy for name, baseline in baselines.items()})
+    if best is None:
+        return None
+    sized = np.array([truth.size is not None for truth in truths], np.bool_)
+    right = Tally((errors.trials - errors.events)[sized], errors.trials[sized])
+    strata = bootstrap.strata(truth for truth in truths if truth.size is not None)
+    return paired_difference(baselines[best].tally, right, bootstrap, strata)
 
 
 def right_sides(truth: Annotation) -> NDArray[np.bool_]:

@@ -7,6 +7,8 @@ in `RENDERERS`.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import textwrap
@@ -96,21 +98,21 @@ class Document:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
-def to_text(document: Document) -> str:
-    """Return plain text, at most 96 columns wide where names allow it."""
-    return "\n\n".join([document.title, *map(_text, document.blocks)])
+def to_text(document: Document, width: int = WIDTH) -> str:
+    """Return plain text, of at most `width` columns where tables allow it."""
+    return "\n\n".join([document.title, *(_text(block, width) for block in document.blocks)])
 
 
-def _text(block: Block) -> str:
+def _text(block: Block, width: int) -> str:
     if isinstance(block, Heading):
         return block.text
     if isinstance(block, Table):
-        below = [wrapped(f"  {title}: ", text) for title, text in block.notes]
+        below = [wrapped(f"  {title}: ", text, width) for title, text in block.notes]
         return "\n".join([columns(block.head, block.rows), *below])
     if isinstance(block, Notes):
-        lines = [wrapped(f"  {title}: ", text) for title, text in block.rows]
+        lines = [wrapped(f"  {title}: ", text, width) for title, text in block.rows]
         return "\n".join([*([block.title] if block.title else []), *lines])
-    return "\n".join([block.title, *(wrapped("  - ", text) for text in block.texts)])
+    return "\n".join([block.title, *(wrapped("  - ", text, width) for text in block.texts)])
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -126,11 +128,11 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def wrapped(lead: str, text: str) -> str:
+def wrapped(lead: str, text: str, width: int = WIDTH) -> str:
     """Return `lead` and `text`, wrapped and indented."""
     return textwrap.fill(
         lead + text,
-        WIDTH,
+        width,
         subsequent_indent="      ",
         break_long_words=False,
         break_on_hyphens=False,
@@ -175,11 +177,55 @@ def to_json(document: Document) -> str:
     return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
+def to_csv(document: Document) -> str:
+    """Return the tables as comma-separated values, an empty line between two of them."""
+    tables = [block for block in document.blocks if isinstance(block, Table)]
+    written = []
+    for table in tables:
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows([table.head, *table.rows])
+        written.append(lines.getvalue())
+    return "\n".join(written).rstrip("\n")
+
+
+_TEX: Final = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "–": "--", "→": r"$\to$", "≥": r"$\geq$", "×": r"$\times$",
+    "<": r"$<$", ">": r"$>$",
+}  # fmt: skip
+
+
+def to_latex(document: Document) -> str:
+    """Return the tables for LaTeX, with the rules of its package `booktabs`; notes as comments."""
+    return "\n\n".join(
+        [f"% {document.title}", *(_latex(b) for b in document.blocks if not isinstance(b, Items))]
+    )
+
+
+def _latex(block: Heading | Table | Notes) -> str:
+    if isinstance(block, Table):
+        rows = [" & ".join(map(_tex, row)) + r" \\" for row in (block.head, *block.rows)]
+        body = ["\\toprule", rows[0], "\\midrule", *rows[1:], "\\bottomrule"]
+        columns = "l" + "r" * (len(block.head) - 1)
+        lines = [f"\\begin{{tabular}}{{{columns}}}", *body, "\\end{tabular}"]
+        return "\n".join([*lines, *(f"% {title}: {text}" for title, text in block.notes)])
+    if isinstance(block, Heading):
+        return f"% {block.text}"
+    return "\n".join(f"% {title}: {text}" for title, text in block.rows)
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in text)
+
+
 RENDERERS: Final[dict[str, Callable[[Document], str]]] = {
     "table": to_text,
     "json": to_json,
     "markdown": to_markdown,
+    "csv": to_csv,
+    "latex": to_latex,
 }
 """Every form of a report, by the name that `--format` takes."""
-ENDINGS: Final = {".json": "json", ".md": "markdown"}
+ENDINGS: Final = {".json": "json", ".md": "markdown", ".csv": "csv", ".tex": "latex"}
 """The form of a report by the ending of its file, where none is named."""

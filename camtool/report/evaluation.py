@@ -12,10 +12,12 @@ from camtool.report.diagnosis import detail_tables
 from camtool.report.document import Block, Document, Items, Notes, Table
 from camtool.report.records import evaluation_record, record_of_all
 from camtool.report.titles import (
+    accuracy,
     baseline_title,
     convention_rows,
     interval,
     joined_reasons,
+    measure_title,
     metric_title,
 )
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from camtool.metrics.thresholds import AtThreshold, ThresholdChoice
 
 _BASELINES: Final = (
-    "GT-known, no network", "error %", "accuracy % (right)", "its 95 % interval", "n",
+    "GT-known, no network", "accuracy %", "right", "95 % interval", "n",
 )  # fmt: skip
 _MAP_BASELINES: Final = (
     "no network", "these maps", "centred Gaussian", "whole image", "centred box",
@@ -74,7 +76,8 @@ def _in_short(evaluation: Evaluation) -> list[Block]:
     elif evaluation.baselines:
         blocks.append(Table(_BASELINES, _baseline_rows(evaluation)))
     blocks += _not_given(evaluation.absent)
-    blocks.append(Notes("", [_counts(evaluation), ("convention", _convention(evaluation))]))
+    rows = [_counts(evaluation), ("convention", _convention(evaluation))]
+    blocks.append(Notes("", [*_verdict(evaluation), *rows]))
     blocks += warning_block(evaluation.warnings, _SHOWN_WARNINGS)
     more = "--details: all tables, the convention; --per-image FILE: the table of images"
     blocks.append(Notes("", [("more", more)]))
@@ -83,18 +86,19 @@ def _in_short(evaluation: Evaluation) -> list[Block]:
 
 def _figures(evaluation: Evaluation) -> Table:
     """Return each figure with its interval, a centred box and the best threshold beside it."""
-    head = ["metric", f"{evaluation.measure} %", "95 % interval", "n"]
+    measure = evaluation.measure
+    head = ["metric", measure_title(measure), "95 % interval", "n"]
     boxes = {name: _centred(evaluation, name) for name in evaluation.metrics}
     beside = [("centred box", boxes)]
     for rule, title in _BESIDE.items():
-        cells = {n: _cell(c.rules.get(rule)) for n, c in evaluation.thresholds.items()}
+        cells = {n: _cell(c.rules.get(rule), measure) for n, c in evaluation.thresholds.items()}
         beside.append((title, cells))
     shown = [(title, cells) for title, cells in beside if any(cells.values())]
     rows = [
         (
             metric_title(name),
-            f"{rate.value:.2f}",
-            interval(rate.ci95),
+            f"{accuracy(rate.value, measure):.2f}",
+            interval(rate.ci95, measure),
             f"{rate.n:,}",
             *(cells.get(name, "") for _, cells in shown),
         )
@@ -107,11 +111,33 @@ def _centred(evaluation: Evaluation, metric: str) -> str:
     """Return what the best centred box reaches by a metric; nothing where no box has it."""
     if evaluation.map_baselines:
         best = evaluation.best_centred(metric)
-        return f"{evaluation.map_baselines[best[0]][metric].value:.2f}" if best else ""
+        if best is None:
+            return ""
+        value = evaluation.map_baselines[best[0]][metric].value
+        return f"{accuracy(value, evaluation.measure):.2f}"
     best = evaluation.best_centred()
     if best is None or metric != "gt_known_error":
         return ""
-    return f"{evaluation.baselines[best[0]].error:.2f}"
+    return f"{evaluation.baselines[best[0]].accuracy:.2f}"
+
+
+def _verdict(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return in a sentence whether the boxes are better than a centred box; nothing without one."""
+    verdict, best = evaluation.verdict, evaluation.best_centred()
+    if verdict is None or best is None:
+        return []
+    low, high = verdict.ci95
+    judged = "not told apart from"
+    if low > 0 or high < 0:
+        judged = "better than" if low > 0 else "worse than"
+    return [
+        (
+            "verdict",
+            f"{judged} the best centred box ({100 * best[1]:.0f} % of each side), GT-known: "
+            f"{verdict.second:.2f} against {verdict.first:.2f}, {verdict.value:+.2f} "
+            f"({low:+.2f} to {high:+.2f}) on the same {verdict.n:,}",
+        )
+    ]
 
 
 def _counts(evaluation: Evaluation) -> tuple[str, str]:
@@ -130,12 +156,18 @@ def _convention(evaluation: Evaluation) -> str:
 def _all_of(evaluation: Evaluation) -> list[Block]:
     """Return all that is known."""
     blocks: list[Block] = []
+    measure = evaluation.measure
     if evaluation.metrics:
         rows = [
-            (metric_title(name), f"{rate.value:.2f}", interval(rate.ci95), f"{rate.n:,}")
+            (
+                metric_title(name),
+                f"{accuracy(rate.value, measure):.2f}",
+                interval(rate.ci95, measure),
+                f"{rate.n:,}",
+            )
             for name, rate in evaluation.metrics.items()
         ]
-        blocks.append(Table(("metric", f"{evaluation.measure} %", "95 % interval", "n"), rows))
+        blocks.append(Table(("metric", measure_title(measure), "95 % interval", "n"), rows))
     blocks += _threshold_tables(evaluation)
     notes = _best_side(evaluation)
     if evaluation.map_baselines:
@@ -144,7 +176,7 @@ def _all_of(evaluation: Evaluation) -> list[Block]:
         blocks.append(Table(_BASELINES, _baseline_rows(evaluation), notes))
     blocks += detail_tables(evaluation.details)
     blocks += _not_given(evaluation.all_absent)
-    blocks.append(Notes("", _count_rows(evaluation)))
+    blocks.append(Notes("", [*_verdict(evaluation), *_count_rows(evaluation)]))
     blocks.append(Notes("convention", convention_rows(evaluation.convention)))
     return blocks + warning_block(evaluation.warnings)
 
@@ -164,23 +196,23 @@ def warning_block(warnings: Sequence[str], most: int | None = None) -> list[Bloc
 
 
 def _baseline_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
-    """Return title, GT-known error, accuracy with right boxes, interval and n of each baseline.
+    """Return title, GT-known accuracy, number of right boxes, interval and n of each baseline.
 
-    The GT-known error of the predictions comes first, where there is one, to be compared.
+    The accuracy of the predictions comes first, where there is one, to be compared.
     """
     rows: list[tuple[str, ...]] = []
     rate = evaluation.metrics.get("gt_known_error")
     if rate is not None:
-        right = round(rate.n * (100 - rate.value) / 100)
-        accuracy = f"{100 - rate.value:.2f} ({right:,})"
-        ends = interval((100 - rate.ci95[1], 100 - rate.ci95[0]))
-        rows.append(("these predictions", f"{rate.value:.2f}", accuracy, ends, f"{rate.n:,}"))
+        share = accuracy(rate.value, "error")
+        right = f"{round(rate.n * share / 100):,}"
+        ends = interval(rate.ci95, "error")
+        rows.append(("these predictions", f"{share:.2f}", right, ends, f"{rate.n:,}"))
     best, _ = evaluation.best_centred() or ("", 0.0)
     for name, baseline in evaluation.baselines.items():
         title = baseline_title(name) + (" *" if name == best else "")
-        accuracy = f"{baseline.accuracy:.2f} ({baseline.right:,})"
+        right = f"{baseline.right:,}"
         ends = interval(baseline.rate.ci95)
-        rows.append((title, f"{baseline.error:.2f}", accuracy, ends, f"{baseline.n:,}"))
+        rows.append((title, f"{baseline.accuracy:.2f}", right, ends, f"{baseline.n:,}"))
     return rows
 
 
@@ -235,16 +267,16 @@ def _threshold_tables(evaluation: Evaluation) -> list[Block]:
     shown = _main_thresholds(evaluation)
     if not shown:
         return []
-    measure = f"{evaluation.measure} %"
+    measure = evaluation.measure
     rules = dict.fromkeys(rule for choice in shown.values() for rule in choice.rules)
     by_rule = [
-        (_RULES[rule], *(_cell(choice.rules.get(rule)) for choice in shown.values()))
+        (_RULES[rule], *(_cell(choice.rules.get(rule), measure) for choice in shown.values()))
         for rule in rules
     ]
     titles = (metric_title(name) for name in shown)
     return [
-        Table((measure, *_SUMMARY), _threshold_summary(evaluation)),
-        Table((f"threshold, {measure}", *titles), by_rule),
+        Table((measure_title(measure), *_SUMMARY), _threshold_summary(evaluation)),
+        Table((f"threshold, {measure_title(measure)}", *titles), by_rule),
     ]
 
 
@@ -253,8 +285,8 @@ def _threshold_summary(evaluation: Evaluation) -> list[tuple[str, ...]]:
     return [
         (
             metric_title(name),
-            f"{_cell(choice.rules[choice.deployable])}, {choice.deployable}",
-            _cell(choice.rules["oracle"]),
+            f"{_cell(choice.rules[choice.deployable], evaluation.measure)}, {choice.deployable}",
+            _cell(choice.rules["oracle"], evaluation.measure),
             f"{choice.gap:.2f}",
         )
         for name, choice in _main_thresholds(evaluation).items()
@@ -265,11 +297,11 @@ def _main_thresholds(evaluation: Evaluation) -> dict[str, ThresholdChoice]:
     return {n: c for n, c in evaluation.thresholds.items() if n not in _FURTHER}
 
 
-def _cell(at: AtThreshold | None) -> str:
+def _cell(at: AtThreshold | None, measure: str) -> str:
     if at is None:
         return ""
     where = at.threshold if isinstance(at.threshold, str) else f"{at.threshold:.3g}"
-    return f"{at.value:.2f} at {where}"
+    return f"{accuracy(at.value, measure):.2f} at {where}"
 
 
 def document_of_all(result: EvaluationOfAll, *, details: bool = False) -> Document:
@@ -279,7 +311,7 @@ def document_of_all(result: EvaluationOfAll, *, details: bool = False) -> Docume
         result: the evaluations.
         details: thresholds, counts and conventions of each protocol, too.
     """
-    blocks: list[Block] = [Table(("metric, %", *result.protocols), _side_by_side(result))]
+    blocks: list[Block] = [Table(("more is better, %", *result.protocols), _side_by_side(result))]
     if details and (thresholds := _thresholds_of_all(result)):
         blocks.append(Table(("by threshold, %", *_SUMMARY), thresholds))
     if not_given := _not_given_of_all(result):
@@ -306,19 +338,14 @@ def _side_by_side(result: EvaluationOfAll) -> list[tuple[str, ...]]:
     names = dict.fromkeys(n for e in result.protocols.values() for n in e.metrics)
     return [
         (
-            f"{metric_title(name)} ({', '.join(_measures(name, result))})",
+            metric_title(name),
             *(
-                f"{e.metrics[name].value:.2f}" if name in e.metrics else _NONE
+                f"{accuracy(e.metrics[name].value, e.measure):.2f}" if name in e.metrics else _NONE
                 for e in result.protocols.values()
             ),
         )
         for name in names
     ]
-
-
-def _measures(name: str, result: EvaluationOfAll) -> list[str]:
-    """Return what a metric measures, since errors and accuracies stand together."""
-    return sorted({e.measure for e in result.protocols.values() if name in e.metrics})
 
 
 def _thresholds_of_all(result: EvaluationOfAll) -> list[tuple[str, ...]]:

@@ -60,6 +60,14 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         record["thresholds"] = {n: _threshold(c) for n, c in evaluation.thresholds.items()}
     if best := evaluation.best_centred():
         record["best_centred_box"] = {"name": best[0], "side": best[1]}
+    if evaluation.verdict is not None:
+        record["against_centred_box"] = {
+            "gt_known_accuracy": evaluation.verdict.second,
+            "centred_box": evaluation.verdict.first,
+            "difference": evaluation.verdict.value,
+            "ci95": list(evaluation.verdict.ci95),
+            "n": evaluation.verdict.n,
+        }
     if evaluation.map_baselines:
         record["map_baselines"] = {
             baseline: {name: _rate(rate) for name, rate in rates.items()}
@@ -204,6 +212,17 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
                 "kinds": pair.kinds,
             }
             for pair in comparison.pairs
+        ],
+        "groups": [
+            {
+                "name": group.name,
+                "runs": list(group.runs),
+                "metrics": {
+                    name: {"mean": group.mean(name), "sd": group.sd(name), "values": list(values)}
+                    for name, values in group.rates.items()
+                },
+            }
+            for group in comparison.groups
         ],
         "warnings": list(comparison.warnings),
     }

@@ -45,9 +45,25 @@ def baseline_title(name: str) -> str:
     return name.replace("_", " ").replace("gaussian", "Gaussian")
 
 
-def interval(ends: tuple[float, float]) -> str:
-    """Return the ends of an interval."""
-    return f"{ends[0]:.2f} to {ends[1]:.2f}"
+def accuracy(value: float, measure: str) -> float:
+    """Return a figure as people read it: more is better; an error becomes the share that is right.
+
+    Args:
+        value: a rate in percent.
+        measure: what it is; `error` is turned round, all others are as they are.
+    """
+    return 100 - value if measure == "error" else value
+
+
+def measure_title(measure: str) -> str:
+    """Return what stands above figures of a measure."""
+    return "accuracy %" if measure == "error" else f"{measure} %"
+
+
+def interval(ends: tuple[float, float], measure: str = "accuracy") -> str:
+    """Return the ends of an interval, of accuracies where the measure is an error."""
+    low, high = sorted(accuracy(end, measure) for end in ends)
+    return f"{low:.2f} to {high:.2f}"
 
 
 def joined_reasons(absent: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -37,7 +37,8 @@ def test_table(desk):
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0] == "protocol ilsvrc"
-    assert lines[2:5] == [f"{desk / 'low'} → {desk / 'high'}", "", "  images: 4"]
+    assert lines[2] == f"{desk / 'low'} → {desk / 'high'}: 4 images"
+    assert lines[4].split()[:4] == ["accuracy", "%", "low", "high"]
     assert any(line.startswith("GT-known localization") for line in lines)
     assert "threshold=0.1" in ran.out
     assert "threshold=0.9" in ran.out
@@ -87,3 +88,23 @@ def test_mistakes(desk, tmp_path):
     assert (ran.code, ran.out) == (6, "")
     assert f"{tmp_path}: an unfinished run; start it again to go on" in ran.err
     assert run_here("compare").code == 2
+
+
+def test_groups_of_runs_count_as_one(desk):
+    """Two equal runs a group say what one of each says, and the deviation over them is none."""
+    low, high = desk / "low", desk / "high"
+    alone = json.loads(compared(desk, "--format", "json").out)["pairs"][0]["metrics"]
+    ran = run_here(
+        "compare", low, low, ":", high, high, high, "--boxes", desk / "boxes", "--format", "json"
+    )
+    assert ran.code == 0, ran.err
+    record = json.loads(ran.out)
+    assert record["pairs"][0]["metrics"] == alone
+    assert [len(group["runs"]) for group in record["groups"]] == [2, 3]
+    assert record["groups"][1]["metrics"]["gt_known_error"]["sd"] == 0
+    ran = run_here("compare", low, ":", low, high, "--boxes", desk / "boxes")
+    assert ran.code == 0, ran.err
+    assert "standard deviation over the runs" in ran.out
+    ran = run_here("compare", low, ":", "--boxes", desk / "boxes")
+    assert ran.code == 2
+    assert "a group without a run" in ran.err

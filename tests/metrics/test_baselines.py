@@ -10,6 +10,7 @@ from camtool.metrics import AdlFirstBox, Bootstrap, Criterion, Rate, TsCam
 from camtool.metrics.baselines import (
     SIDES,
     Baseline,
+    against_centred,
     best_centred,
     centred_box,
     score_baselines,
@@ -45,7 +46,8 @@ def test_any_true_box_of_the_class_and_each_class_of_an_image_counts():
 
 
 def test_accuracy_and_error_are_in_percent():
-    baseline = Baseline(1, Rate(25.0, (10.0, 40.0), 4))
+    tally = Tally(np.array([1, 0, 0, 0]), np.ones(4, np.int64))
+    baseline = Baseline(1, Rate(25.0, (10.0, 40.0), 4), tally)
     assert (baseline.accuracy, baseline.error) == (25.0, 75.0)
 
 
@@ -138,3 +140,21 @@ def test_by_the_rule_of_a_protocol_box_by_box(images, protocol):
             ]
             hits += [protocol.known.holds(overlap) for overlap in overlaps]
         assert (counted(found[name]) if found else (0, 0)) == (sum(hits), len(hits))
+
+
+def test_the_best_centred_box_is_compared_in_pairs_on_the_images_with_a_size():
+    """Of three images with a size the whole image is right in one, the boxes in two."""
+    whole, small = Box(0, 0, 100, 80), Box(0, 0, 5, 5)
+    truths = [
+        annotation(("x", whole)),
+        annotation(("x", small), size=None),
+        annotation(("x", small)),
+        annotation(("x", small)),
+    ]
+    baselines = score_baselines(truths)
+    errors = Tally(np.array([1, 0, 0, 0]), np.ones(4, np.int64))
+    found = against_centred(errors, truths, baselines, Bootstrap(samples=200))
+    assert (found.first, found.second, found.n) == (100 / 3, 200 / 3, 3)
+    assert found.value == pytest.approx(100 / 3)
+    assert found.ci95[0] < 0 < found.ci95[1]
+    assert against_centred(errors, truths, {}, Bootstrap()) is None

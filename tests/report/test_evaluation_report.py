@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from camtool.evaluation.result import Counts, Evaluation
 from camtool.metrics.baselines import Baseline
 from camtool.metrics.curves import Curve
-from camtool.metrics.intervals import Rate
+from camtool.metrics.intervals import Difference, Rate, Tally
 from camtool.metrics.thresholds import AtThreshold, ThresholdChoice
 from camtool.report import document
 from camtool.report.evaluation import evaluation_document
@@ -33,6 +34,7 @@ def to_json(evaluation):
     return document.to_json(evaluation_document(evaluation))
 
 
+NO_TALLY = Tally(np.zeros(0, np.int64), np.zeros(0, np.int64))
 LACKING = "the predictions carry 1 guess an image, not 2"
 
 
@@ -48,8 +50,8 @@ def evaluation():
         },
         absent={"top2_classification_error": LACKING, "top2_localization_error": LACKING},
         baselines={
-            "whole_image": Baseline(598, Rate(50.0, (47.2, 52.8), 1196)),
-            "centred_0.9": Baseline(299, Rate(25.0, (22.5, 27.5), 1196)),
+            "whole_image": Baseline(598, Rate(50.0, (47.2, 52.8), 1196), NO_TALLY),
+            "centred_0.9": Baseline(299, Rate(25.0, (22.5, 27.5), 1196), NO_TALLY),
         },
         join={"exact": 1000, "without_extension": 198, "base_name": 0},
         warnings=("sizes differ for <b>a_b|c</b>",),
@@ -60,16 +62,16 @@ def test_table_as_a_whole(evaluation):
     assert to_table(evaluation).splitlines() == [
         "protocol ilsvrc",
         "",
-        "metric                 error %   95 % interval      n",
-        "---------------------  -------  --------------  -----",
-        "top-1 classification     43.77  42.80 to 44.75  1,198",
-        "GT-known localization    25.00  20.00 to 30.00  1,196",
+        "metric                 accuracy %   95 % interval      n",
+        "---------------------  ----------  --------------  -----",
+        "top-1 classification        56.23  55.25 to 57.20  1,198",
+        "GT-known localization       75.00  70.00 to 80.00  1,196",
         "",
-        "GT-known, no network            error %  accuracy % (right)  its 95 % interval      n",
-        "------------------------------  -------  ------------------  -----------------  -----",
-        "these predictions                 25.00         75.00 (897)     70.00 to 80.00  1,196",
-        "whole image *                     50.00         50.00 (598)     47.20 to 52.80  1,196",
-        "centred box, 90 % of each side    75.00         25.00 (299)     22.50 to 27.50  1,196",
+        "GT-known, no network            accuracy %  right   95 % interval      n",
+        "------------------------------  ----------  -----  --------------  -----",
+        "these predictions                    75.00    897  70.00 to 80.00  1,196",
+        "whole image *                        50.00    598  47.20 to 52.80  1,196",
+        "centred box, 90 % of each side       25.00    299  22.50 to 27.50  1,196",
         "  *: best side: 1; chosen on these images, as an oracle chooses its threshold",
         "",
         "not given",
@@ -94,19 +96,23 @@ def test_the_default_report_has_a_box_and_the_best_threshold_beside_each_figure(
         evaluation,
         convention=evaluation.convention | {"threshold": "paper, fixed before scoring"},
         thresholds={"gt_known_error": ThresholdChoice(rules, "run")},
+        verdict=Difference(50.0, 75.0, 25.0, (21.5, 28.5), 1196),
         warnings=tuple(f"warning {k}" for k in range(5)),
     )
     assert to_table(found, details=False).splitlines() == [
         "protocol ilsvrc",
         "",
-        "metric                 error %   95 % interval      n  centred box  oracle threshold",
-        "---------------------  -------  --------------  -----  -----------  ----------------",
-        "top-1 classification     43.77  42.80 to 44.75  1,198",
-        "GT-known localization    25.00  20.00 to 30.00  1,196        50.00     21.50 at 0.31",
+        "metric                 accuracy %   95 % interval      n  centred box  oracle threshold",
+        "---------------------  ----------  --------------  -----  -----------  ----------------",
+        "top-1 classification        56.23  55.25 to 57.20  1,198",
+        "GT-known localization       75.00  70.00 to 80.00  1,196        50.00     78.50 at 0.31",
         "",
         "not given",
         "  top-2 classification, top-2 localization: the predictions carry 1 guess an image, not 2",
         "",
+        "  verdict: better than the best centred box (100 % of each side), GT-known: 75.00 against"
+        " 50.00,",
+        "      +25.00 (+21.50 to +28.50) on the same 1,196",
         "  images: 1,198 of 1,200 annotated scored; left out: no prediction: 1; image could not be"
         " read:",
         "      1",
@@ -130,7 +136,12 @@ def test_long_sentences_are_wrapped(evaluation):
 def test_table_of_baselines_alone():
     counts = Counts(4, 0, 4, {})
     found = Evaluation(
-        "ilsvrc", {}, counts, {}, {}, {"whole_image": Baseline(1, Rate(25.0, (0.0, 75.0), 4))}
+        "ilsvrc",
+        {},
+        counts,
+        {},
+        {},
+        {"whole_image": Baseline(1, Rate(25.0, (0.0, 75.0), 4), NO_TALLY)},
     )
     table = to_table(found)
     assert "metric" not in table
@@ -218,11 +229,11 @@ def test_markdown(evaluation):
     assert lines[:6] == [
         "## protocol ilsvrc",
         "",
-        "| metric | error % | 95 % interval | n |",
+        "| metric | accuracy % | 95 % interval | n |",
         "| --- | ---: | ---: | ---: |",
-        "| top-1 classification | 43.77 | 42.80 to 44.75 | 1,198 |",
-        "| GT-known localization | 25.00 | 20.00 to 30.00 | 1,196 |",
+        "| top-1 classification | 56.23 | 55.25 to 57.20 | 1,198 |",
+        "| GT-known localization | 75.00 | 70.00 to 80.00 | 1,196 |",
     ]
-    assert "| whole image \\* | 50.00 | 50.00 (598) | 47.20 to 52.80 | 1,196 |" in lines
+    assert "| whole image \\* | 50.00 | 598 | 47.20 to 52.80 | 1,196 |" in lines
     assert "- **hit**: IoU \\>= 0.5" in lines
     assert lines[-1] == "- sizes differ for \\<b\\>a\\_b\\|c\\</b\\>"
