@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--allow-missing", is_flag=True, help="Score the rest if predictions are missing.")
 @click.option("--baselines-only", is_flag=True, help="Only centred boxes, no predictions.")
 @report_options
-@click.option("--plots", type=PATH, metavar="DIR", help="Draw the curves there, PNG and SVG.")
+@click.option("--plots", type=PATH, metavar="DIR", help="Draw the curves there: PNG, SVG, PDF.")
 @click.option(
     "--per-image", type=PATH, metavar="FILE", help="Write the table of images, .csv or .jsonl."
 )
@@ -136,7 +136,10 @@ def _write_plots(result: Evaluation, folder: Path) -> None:
     from camtool.report.plots import write_plots
 
     written = write_plots(result, folder)
-    if not written:
+    names = ", ".join(dict.fromkeys(path.stem for path in written))
+    if names:
+        say(f"plots, each as PNG, SVG, PDF with its caption: {folder}/ ({names})", err=True)
+    else:
         say(f"nothing to draw of the protocol {result.protocol}", err=True)
 
 

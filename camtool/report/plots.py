@@ -1,4 +1,4 @@
-"""Figures of an evaluation as PNG or SVG; the only part of the reports that needs matplotlib.
+"""Figures of an evaluation as PNG, SVG and PDF; the only part of the reports that needs matplotlib.
 
 Figures are built without `pyplot`, which would keep them in a global list and choose a backend that
 needs a screen. The bytes of their files depend on the data alone.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import matplotlib as mpl
@@ -19,6 +19,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from camtool.errors import SettingsError
+from camtool.metrics.curves import Level
 from camtool.report.lettering import readable
 from camtool.runs.writing import make_folder, write_atomically
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import BboxBase
 
     from camtool.evaluation.details import Details
     from camtool.evaluation.result import Evaluation
@@ -37,7 +40,7 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E
 
 GREY: Final = "#595959"
 
-FORMS: Final = (".png", ".svg")
+FORMS: Final = (".png", ".svg", ".pdf")
 """Endings of the files that figures are written to."""
 
 _STYLE: Final[Any] = {
@@ -45,37 +48,41 @@ _STYLE: Final[Any] = {
     "font.size": 9,
     "svg.hashsalt": "camtool",  # names of parts inside an SVG are random otherwise
 }
+_DATED: Final = {
+    ".png": ("Software",),
+    ".svg": ("Date", "Creator"),
+    ".pdf": ("CreationDate", "Creator", "Producer"),
+}
 _DPI: Final = 200
 _WIDTH: Final = 6.6
-_NOTE_COLUMNS: Final = 128
+_NOTE_COLUMNS: Final = 96
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What stands above and below a figure.
+    """What is told of a figure: above it, and in the caption beside its files.
 
     Attributes:
         title: what is shown, and of how many images.
-        notes: the convention by which was scored; long text is wrapped.
+        notes: the convention by which was scored; in the caption only.
     """
 
     title: str
     notes: str = ""
 
+    @property
+    def caption(self) -> str:
+        """Title and notes as lines."""
+        return "\n".join([self.title, *textwrap.wrap(self.notes, _NOTE_COLUMNS)]) + "\n"
+
 
 def new_figure(heading: Heading, height: float = 4.2) -> tuple[Figure, Axes]:
-    """Return an empty figure under its heading, `height` inches high without the notes."""
-    lines = textwrap.wrap(heading.notes, _NOTE_COLUMNS, break_on_hyphens=False)
-    below = 0.14 * len(lines) + 0.05
+    """Return an empty figure under its title, `height` inches high."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, height + below))
+        figure = Figure(figsize=(_WIDTH, height))
         axes = figure.add_subplot()
         figure.suptitle(heading.title, x=0.012, ha="left", fontsize=10.5, fontweight="bold")
-        figure.text(
-            0.012, 0.012, "\n".join(lines), fontsize=7, color=GREY, va="bottom", linespacing=1.35
-        )
-        share = below / (height + below)
-        figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
+        figure.set_layout_engine("constrained")
     return figure, axes
 
 
@@ -87,7 +94,7 @@ def tidy(axes: Axes) -> None:
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure whole, as PNG or SVG by the ending; the same figure gives the same bytes.
+    """Write a figure whole, in the form of the ending; the same figure gives the same bytes.
 
     Raises:
         SettingsError: another ending.
@@ -97,7 +104,7 @@ def write_figure(figure: Figure, path: Path) -> None:
     if form not in FORMS:
         raise SettingsError(f"{path}: figures are written as {' or '.join(FORMS)}")
     # Date and program version would make every file another one.
-    metadata = {"Date": None, "Creator": None} if form == ".svg" else {"Software": None}
+    metadata = dict.fromkeys(_DATED[form])
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE):
         figure.savefig(buffer, format=form[1:], dpi=_DPI, metadata=metadata)
@@ -208,23 +215,50 @@ def draw_accuracy(curve: Curve, heading: Heading) -> Figure:
     for level in curve.levels:
         style = dashes.get(level.label, ":")
         axes.axhline(level.y, color=colours[level.line], linestyle=style, linewidth=1, alpha=0.8)
-    _draw_points(axes, curve, colours)
+    labels = _draw_points(axes, curve, colours)
     tidy(axes)
     axes.set(xlim=(0, 1), ylim=(0, 103), xlabel=curve.x_label, ylabel=curve.y_label)
     _explain(axes, curve, colours, dashes)
+    _part(figure, labels)
     return figure
 
 
-def _draw_points(axes: Axes, curve: Curve, colours: dict[str, str]) -> None:
+def _draw_points(axes: Axes, curve: Curve, colours: dict[str, str]) -> list[Annotation]:
+    """Draw the named points; return the labels beside them."""
+    labels = []
     for point in curve.points:
         colour = colours[point.line]
         face = colour if point.label == _FILLED else "white"
         axes.plot(point.x, point.y, "o", color=colour, markerfacecolor=face, markersize=5.5)
-        axes.annotate(
-            f"{point.y:.1f}", (point.x, point.y), (0, 5), textcoords="offset points",
-            ha="center", va="bottom", fontsize=8, color=colour,
+        labels.append(axes.annotate(
+            f"{point.y:.1f}", (point.x, point.y), _PLACES[0], textcoords="offset points",
+            ha="center", va="center", fontsize=8, color=colour,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
-        )  # fmt: skip
+        ))  # fmt: skip
+    return labels
+
+
+# Above the point first, then below it and at its sides, then farther away; in points of the paper.
+_PLACES: Final = (
+    (0, 10), (0, -11), (18, 4), (-18, 4), (18, -9), (-18, -9), (0, 21), (0, -22), (18, 15),
+)  # fmt: skip
+
+
+def _part(figure: Figure, labels: list[Annotation]) -> None:
+    """Move each label to the first place around its point where it covers no other one."""
+    figure.draw_without_rendering()
+    taken: list[BboxBase] = []
+    for label in labels:
+        boxes = []
+        for place in _PLACES:
+            label.set_position(place)
+            boxes.append(label.get_window_extent())
+            if not any(boxes[-1].overlaps(other) for other in taken):
+                break
+        else:
+            label.set_position(_PLACES[0])
+            boxes.append(boxes[0])
+        taken.append(boxes[-1])
 
 
 def _explain(axes: Axes, curve: Curve, colours: dict[str, str], dashes: dict[str, _Dash]) -> None:
@@ -273,37 +307,53 @@ _ASPECTS: Final = ("hit", "guess_box", "true_boxes", "frame", "pixels", "thresho
 
 
 def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write every figure that the data allow as PNG and as SVG; return the files.
+    """Write every figure that the data allow in every form, and its caption as text.
+
+    Returns:
+        The files of the figures.
 
     Raises:
         RunError: the folder cannot be written.
     """
     make_folder(folder)
     written: list[Path] = []
-    for name, figure in _figures(evaluation):
+    for name, figure, heading in _figures(evaluation):
         for form in FORMS:
             path = folder / f"{name}{form}"
             write_figure(figure, path)
             written.append(path)
+        write_atomically(folder / f"{name}.txt", heading.caption)
     return written
 
 
-def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure, Heading]]:
     for name, curve in evaluation.curves.items():
         if name in _CURVES:
             draw, title = _CURVES[name]
-            yield name, draw(curve, _heading(evaluation, title))
+            heading = _heading(evaluation, title)
+            shown = _with_centred(curve, evaluation) if name == "gt_known" else curve
+            yield name, draw(shown, heading), heading
     if evaluation.details is not None:
         yield from _details(evaluation, evaluation.details)
 
 
-def _details(evaluation: Evaluation, details: Details) -> Iterator[tuple[str, Figure]]:
+def _with_centred(curve: Curve, evaluation: Evaluation) -> Curve:
+    """Return the curve with what the best centred box reaches, at the protocol's own IoU."""
+    best = evaluation.best_centred()
+    if best is None or not curve.points:
+        return curve
+    reached = evaluation.baselines[best[0]].accuracy
+    level = Level(curve.points[0].line, reached, "best centred box")
+    return replace(curve, levels=(*curve.levels, level))
+
+
+def _details(evaluation: Evaluation, details: Details) -> Iterator[tuple[str, Figure, Heading]]:
     for name, diagnosis in details.diagnoses.items():
         heading = _heading(evaluation, f"kinds of errors of the {_DIAGNOSES[name]}")
-        yield f"kinds_{name}", draw_bars(diagnosis.bars(), heading)
+        yield f"kinds_{name}", draw_bars(diagnosis.bars(), heading), heading
     if histogram := details.histogram():
         heading = _heading(evaluation, "overlap of the true class's box")
-        yield "iou_histogram", draw_histogram(histogram, heading)
+        yield "iou_histogram", draw_histogram(histogram, heading), heading
 
 
 def _heading(evaluation: Evaluation, title: str) -> Heading:

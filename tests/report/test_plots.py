@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def texts(figure):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_ending_gives_the_form_and_the_data_the_bytes(tmp_path, name):
-    for form in (".png", ".svg"):
+    for form in (".png", ".svg", ".pdf"):
         one, two = tmp_path / f"one{form}", tmp_path / f"two{form}"
         write_figure(FIGURES[name](), one)
         write_figure(FIGURES[name](), two)
@@ -71,22 +73,31 @@ def test_the_ending_gives_the_form_and_the_data_the_bytes(tmp_path, name):
     root = ElementTree.fromstring((tmp_path / "one.svg").read_bytes())
     assert root.tag.endswith("}svg")
     assert b"dc:date" not in (tmp_path / "one.svg").read_bytes()
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_heading_and_notes_lie_on_the_paper_and_nothing_overlaps(name):
+def test_the_picture_lies_on_the_paper_under_its_title(name):
     figure = FIGURES[name]()
     figure.draw_without_rendering()
     paper = figure.bbox
     (axes,) = figure.axes
     around = axes.get_tightbbox()
-    title, notes = figure.get_suptitle(), figure.texts[-1]
-    assert title == HEADING.title
-    assert notes.get_text().replace("\n", " ") == HEADING.notes.strip()
-    for box in (around, notes.get_window_extent()):
-        assert paper.x0 - 1 <= box.x0 < box.x1 <= paper.x1 + 1
-        assert paper.y0 - 1 <= box.y0 < box.y1 <= paper.y1 + 1
-    assert notes.get_window_extent().y1 <= around.y0
+    assert figure.get_suptitle() == HEADING.title
+    assert "hit: IoU" not in "".join(texts(figure))
+    assert paper.x0 - 1 <= around.x0 < around.x1 <= paper.x1 + 1
+    assert paper.y0 - 1 <= around.y0 < around.y1 <= paper.y1 + 1
+
+
+def test_labels_of_near_points_do_not_cover_each_other():
+    places = [(0.25, 61.0, "oracle"), (0.26, 60.0, "fixed"), (0.25, 60.5, "stored")]
+    points = tuple(Point("IoU ≥ 0.5", *place) for place in places)
+    figure = draw_accuracy(replace(ACCURACY, points=points), HEADING)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 3
+    pairs = itertools.combinations(boxes, 2)
+    assert not any(one.overlaps(other) for one, other in pairs)
 
 
 def test_accuracy_against_threshold():
@@ -170,9 +181,19 @@ def evaluation(**more):
 def test_files_of_an_evaluation(tmp_path):
     curves = {"box_accuracy": ACCURACY, "precision_recall": RECALL, "unknown": RECALL}
     written = write_plots(evaluation(curves=curves), tmp_path / "new" / "plots")
-    names = ["box_accuracy.png", "box_accuracy.svg", "precision_recall.png", "precision_recall.svg"]
+    names = [
+        f"{name}.{form}"
+        for name in ("box_accuracy", "precision_recall")
+        for form in ("png", "svg", "pdf")
+    ]
     assert [path.name for path in written] == names
-    assert sorted(p.name for p in (tmp_path / "new" / "plots").iterdir()) == names
+    captions = ["box_accuracy.txt", "precision_recall.txt"]
+    folder = tmp_path / "new" / "plots"
+    assert sorted(p.name for p in folder.iterdir()) == sorted(names + captions)
+    assert (folder / captions[0]).read_text().splitlines() == [
+        "maxboxacc: box accuracy against threshold, n = 40",
+        "hit: IoU >= 0.5 · guess box: the largest",
+    ]
     assert write_plots(evaluation(), tmp_path / "none") == []
 
 
@@ -180,7 +201,7 @@ def test_files_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="file: cannot be written: a file of that name is in"):
         write_plots(evaluation(curves={"box_accuracy": ACCURACY}), tmp_path / "file")
-    with pytest.raises(SettingsError, match=r"x\.jpg: figures are written as \.png or \.svg"):
+    with pytest.raises(SettingsError, match=r"x\.jpg: figures are written as \.png or"):
         write_figure(FIGURES["recall"](), tmp_path / "x.jpg")
 
 
@@ -198,7 +219,8 @@ def test_through_the_command_line(tmp_path):
     (tmp_path / "boxes.xml").write_text(f"<all>{inside}</all>")
     given = ("eval", "--predictions", tmp_path / "maps.npz", "--boxes", tmp_path / "boxes.xml")
     ran = run_here(*given, "--protocol", "maxboxacc", "--plots", tmp_path / "plots")
-    assert (ran.code, ran.err) == (0, "")
+    assert ran.code == 0
+    assert ran.err.startswith("plots, each as PNG, SVG, PDF with its caption: ")
     assert "MaxBoxAcc" in ran.out
     assert (tmp_path / "plots" / "box_accuracy.svg").is_file()
     refused = run_here(
