@@ -46,7 +46,7 @@ _RULES: Final = {
     "oracle": "oracle: best on these images",
 }
 _BESIDE: Final = {
-    "calibrated": "calibrated now", "stored": "calibrated before", "oracle": "oracle threshold",
+    "calibrated": "calibrated now", "stored": "calibrated before", "oracle": "oracle",
 }  # fmt: skip
 """The rules that stand beside the figures by default: chosen on other images, and on these."""
 _SHOWN_WARNINGS: Final = 3

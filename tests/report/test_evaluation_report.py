@@ -102,10 +102,10 @@ def test_the_default_report_has_a_box_and_the_best_threshold_beside_each_figure(
     assert to_table(found, details=False).splitlines() == [
         "protocol ilsvrc",
         "",
-        "metric                 accuracy %   95 % interval      n  centred box  oracle threshold",
-        "---------------------  ----------  --------------  -----  -----------  ----------------",
+        "metric                 accuracy %   95 % interval      n  centred box         oracle",
+        "---------------------  ----------  --------------  -----  -----------  -------------",
         "top-1 classification        56.23  55.25 to 57.20  1,198",
-        "GT-known localization       75.00  70.00 to 80.00  1,196        50.00     78.50 at 0.31",
+        "GT-known localization       75.00  70.00 to 80.00  1,196        50.00  78.50 at 0.31",
         "",
         "not given",
         "  top-2 classification, top-2 localization: the predictions carry 1 guess an image, not 2",
