@@ -119,14 +119,31 @@ def _on_signal() -> Callable[[], bool]:
 def _show(folder: Path, images: int) -> None:
     from camtool.runs import read_manifest, read_predictions
 
-    rows = [("image", "class", "score", "box x0 y0 x1 y1")]
-    rows += [_row(p) for p in islice(read_predictions(folder), _ROWS)]
+    shown = list(islice(read_predictions(folder), _ROWS))
+    rows: list[tuple[str, ...]] = [("image", "class", "score", "box x0 y0 x1 y1")]
+    rows += map(_row, shown)
+    if any(found.target for prediction in shown for found in prediction.classes):
+        rows = [(*row, _truth(p)) for row, p in zip(rows, [None, *shown], strict=True)]
     say(format_rows(rows))
     if images > _ROWS:
         say(f"… and {images - _ROWS:,} more")
     counts = read_manifest(folder).get("counts") or {}
     localized, skipped = counts.get("localized", images), counts.get("skipped", 0)
     say(f"{localized:,} images localized, {skipped:,} skipped: {folder}/")
+
+
+def _truth(prediction: Prediction | None) -> str:
+    """Return whether the most probable class is a true one; of no prediction the column's title."""
+    if prediction is None:
+        return "true class"
+    true = [found for found in prediction.classes if found.target]
+    if not true:
+        return ""
+    if prediction.classes[0].target:
+        return "right"
+    best = true[0]
+    title = shorten((best.title or best.name).split(",")[0], 30)
+    return f"{title}, rank {best.rank}"
 
 
 def _row(prediction: Prediction) -> tuple[str, str, str, str]:

@@ -19,6 +19,7 @@ _TEXTS: Final = {
     "boxes_rule": ("localize.boxes", "NAME", "How a map becomes boxes [paper]."),
     "threshold": ("localize.boxes.threshold", "T", "Share of a map's maximum, or otsu [0.2]."),
     "backbone": ("model.backbone", "NAME", "The network, see `camtool models`."),
+    "draw": ("localize.overlays.draw", "WHAT", "Overlays of top-1, top-k, or all classes [top-1]."),
 }
 """Setting, placeholder and help of each option whose value is that of its setting."""
 

@@ -255,6 +255,13 @@ class LocalizeSettings(Settings):
     overlays: OverlaySettings = OverlaySettings()
     """The pictures to look at."""
 
+    crops: bool = False
+    """Write what is in the boxes of the most probable class, at full resolution, to `crops/`."""
+
+    heatmaps: Literal["none", "png", "npy"] = "none"
+    """Write the map of the most probable class at the size of the picture to `heatmaps/`: as a gray
+    picture, or as float32 shares of its maximum."""
+
 
 @final
 class Experiment(Settings):

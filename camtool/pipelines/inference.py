@@ -112,7 +112,7 @@ def localize_each(
     *,
     threads: int,
     readers: int = 0,
-    photos: bool = False,
+    photos: Callable[[ImageSource], bool] | None = None,
     filled: bool = True,
 ) -> Iterator[R]:
     """Localize images, one by one on a CPU, in fixed batches on a GPU, and yield `then` of each.
@@ -125,7 +125,8 @@ def localize_each(
         then: what to do with each outcome; called in a thread.
         threads: that run the network (on a CPU), make boxes and call `then`.
         readers: threads that decode; 0: whoever takes what is yielded.
-        photos: keep each picture at overlay size, so that it need not be read again to be drawn.
+        photos: of which pictures one at overlay size is kept, so that it need not be read again
+            to be drawn.
         filled: on a GPU, fill the last batch up, so that no result depends on its length.
     """
     on_cpu = localizer.device.type == "cpu"
@@ -143,7 +144,10 @@ def localize_each(
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
         )
         prepared = ordered_map(
-            lambda i: localizer.prepare(*i, photo=photos), images, pool, ahead + readers
+            lambda i: localizer.prepare(*i, photo=photos is not None and photos(i[0])),
+            images,
+            pool,
+            ahead + readers,
         )
         if on_cpu:
             yield from ordered_map(

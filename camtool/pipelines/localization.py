@@ -159,16 +159,25 @@ class Localization:
             ValueError: a class that was not localized, or without a box.
             ImageReadError: the picture cannot be read again.
         """
+        crops = self.crops(label, margin)
+        if not crops:
+            title = _title(self.classes[self._place(label)])
+            raise ValueError(f"nothing to cut out: '{title}' has no box")
+        return crops[0]
+
+    def crops(self, label: str | int | None = None, margin: float = 0.0) -> list[Image.Image]:
+        """Return the part of the picture in each box of a class, strongest first, see `crop`."""
         found = self.classes[self._place(label)]
-        if not found.boxes:
-            raise ValueError(f"nothing to cut out: '{_title(found)}' has no box")
-        return self.picture.crop(_grown(found.boxes[0].box, margin, self.picture.size))
+        return [
+            self.picture.crop(_grown(scored.box, margin, self.picture.size))
+            for scored in found.boxes
+        ]
 
     def overlay(self, label: str | int | None = None) -> Image.Image:
-        """Draw heat and boxes over the picture, at the size that `localize.overlays` says.
+        """Draw heat and boxes over the picture, as `localize.overlays` says.
 
         Args:
-            label: the class; by default the most probable one, and beside it the true ones.
+            label: the class; by default the most probable one, and the boxes of the true ones.
 
         Raises:
             ValueError: the picture could not be read, or no class was asked for.

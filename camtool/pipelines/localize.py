@@ -7,11 +7,11 @@ import logging
 import time
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, final
 
 from camtool.annotations import read_labels
-from camtool.errors import CamtoolError, DataError, RunError, shorten
+from camtool.errors import CamtoolError, DataError, ImageReadError, RunError, shorten
 from camtool.images import find_images
 from camtool.parallel import cores_here
 from camtool.paths import is_there
@@ -29,7 +29,7 @@ from camtool.pipelines.labels import (
 from camtool.pipelines.localizer import Localizer
 from camtool.pipelines.manifest import changed_keys, identity_of, manifest_of
 from camtool.progress import progress
-from camtool.report.overlay import encode_overlay, overlay_name
+from camtool.report.overlay import encode_heatmap, encode_overlay, overlay_name
 from camtool.runs import RunFolder, Shard, read_manifest, write_atomically
 from camtool.runs.folder import remember
 from camtool.runs.writing import make_folder
@@ -90,7 +90,13 @@ class _Job:
     targets: dict[str, tuple[int, ...]]
     sizes: dict[str, tuple[int, int]]
     stop: Callable[[], bool]
+    drawn: frozenset[str] | None
     skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def draws(self, source: ImageSource) -> bool:
+        """Whether an image gets an overlay."""
+        overlays = self.experiment.localize.overlays
+        return overlays.enabled and (self.drawn is None or source.image_id in self.drawn)
 
 
 def localize(
@@ -220,7 +226,21 @@ def _job(
     if known is None:
         hint_of_folders(found.sources, localizer.names)
     mine = found.sources[folder.shard.index :: folder.shard.count]
-    return _Job(experiment, localizer, folder, mine, targets, sizes, stop)
+    return _Job(
+        experiment, localizer, folder, mine, targets, sizes, stop, _drawn(experiment, found)
+    )
+
+
+def _drawn(experiment: Experiment, found: FoundImages) -> frozenset[str] | None:
+    """Return the images that get an overlay; None for all."""
+    overlays = experiment.localize.overlays
+    if not overlays.enabled or overlays.first is None or len(found.sources) <= overlays.first:
+        return None
+    _log.info(
+        "overlays of the first %s images only: --set localize.overlays.first=null draws all",
+        f"{overlays.first:,}",
+    )
+    return frozenset(source.image_id for source in found.sources[: overlays.first])
 
 
 def _whole(folder: RunFolder, done: int) -> LocalizeResult:
@@ -282,15 +302,37 @@ def _localizations(job: _Job, sources: Sequence[ImageSource]) -> Iterator[Locali
         lambda outcome: _finished(job, outcome),
         threads=cores_here(),
         readers=job.experiment.run.workers,
-        photos=job.experiment.localize.overlays.enabled,
+        photos=job.draws,
     )
 
 
 def _finished(job: _Job, outcome: Outcome) -> Localization:
     found = outcome.localization
-    if found.photo is not None and found.classes:
-        path = job.folder.path / "overlays" / overlay_name(found.prediction.image_id)
-        make_folder(path.parent)
-        write_atomically(path, encode_overlay(found.overlay()), sync=False)
-    # The photo is not needed any more, and up to a part's worth of results waits to be saved.
+    try:
+        if found.classes:
+            _draw(job, found)
+    except ImageReadError as error:
+        path = shorten(found.prediction.path, 200)
+        _log.warning("%s: no pictures of it: %s", path, error.reason)
+    # The picture is not needed any more, and up to a part's worth of results waits to be saved.
     return replace(found, photo=None)
+
+
+def _draw(job: _Job, found: Localization) -> None:
+    """Write the pictures of one image that the settings ask for."""
+    settings, name = job.experiment.localize, found.prediction.image_id
+    if found.source is not None and job.draws(found.source):
+        form = settings.overlays.form
+        _write(job, "overlays", overlay_name(name, form), encode_overlay(found.overlay(), form))
+    if settings.crops:
+        for place, crop in enumerate(found.crops()):
+            _write(job, "crops", overlay_name(f"{name}-{place}"), encode_overlay(crop))
+    if settings.heatmaps != "none":
+        data = encode_heatmap(found.heatmap(), settings.heatmaps)
+        _write(job, "heatmaps", overlay_name(name, settings.heatmaps), data)
+
+
+def _write(job: _Job, kind: str, name: PurePosixPath, data: bytes) -> None:
+    path = job.folder.path / kind / name
+    make_folder(path.parent)
+    write_atomically(path, data, sync=False)

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("camtool")
 _SOON: Final = 0.5
+_KEPT_PIXELS: Final = 1 << 21
+"""Pixels of a picture that is kept until it is drawn; a larger one is read again."""
 """Seconds that pictures of a stream may take together; while they take less, more are taken."""
 _MOST_TOGETHER: Final = 8
 """Rounds (a picture a core, or a batch) that a stream takes together at most."""
@@ -302,7 +304,8 @@ class Localizer:
             targets: its true classes.
             annotated: its size in annotations, which decides whether it is turned upright where
                 the settings leave that open.
-            photo: keep the picture at overlay size.
+            photo: keep the picture at overlay size, if that is small; a large one is read again
+                when it is drawn, since many pictures are under way at once.
         """
         if self.settings.images.exif_rotation != "auto":
             annotated = None
@@ -317,7 +320,8 @@ class Localizer:
             image, self.settings.preprocess, self.classifier.spec
         )
         warnings = (*decoded.warnings, *distortions(views[0], image.size))
-        shown = thumbnail(image, self.settings.overlays) if photo else None
+        small = image.width * image.height <= _KEPT_PIXELS
+        shown = thumbnail(image, self.settings.overlays) if photo and small else None
         picture = self.settings.boxes.picture(image)
         return PreparedImage(
             source, targets, views, region, image.size, shown, warnings, picture=picture,

@@ -5,6 +5,7 @@ RUN/
   predictions.jsonl    one record an image, in the order of the images
   maps/00000.npz …     the low-resolution class maps, 512 images a file
   overlays/…           pictures to look at, where switched on
+  crops/…, heatmaps/…  what is in the boxes, maps at the size of the picture, where asked for
   threshold.json       the threshold that `eval --calibrate-on` chose
   manifest.json        written last: a folder without it is unfinished
   parts/               finished pieces of an unfinished run

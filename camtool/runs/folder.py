@@ -44,8 +44,8 @@ _MAP_FILE_IMAGES: Final = 512
 # In the order in which they are removed: the first two say which run this is and how far, the last
 # tells to the end that it was one. `parts/lock` stays, which is held meanwhile.
 _OWN: Final = (
-    "manifest.json", "parts/run.json", "predictions.jsonl", "maps", "overlays", "parts",
-    "experiment.yaml",
+    "manifest.json", "parts/run.json", "predictions.jsonl", "maps", "overlays", "crops",
+    "heatmaps", "parts", "experiment.yaml",
 )  # fmt: skip
 _LOCK: Final = "lock"
 _MARKS: Final = ("manifest.json", "parts/run.json", "experiment.yaml")
@@ -295,7 +295,8 @@ class RunFolder:
 
     def _sweep(self) -> None:
         with run_errors(self.path):
-            for place in (".*.tmp", "maps/.*.tmp", "overlays/**/.*.tmp"):
+            of_pictures = (f"{kind}/**/.*.tmp" for kind in ("overlays", "crops", "heatmaps"))
+            for place in (".*.tmp", "maps/.*.tmp", *of_pictures):
                 for file in self.path.glob(place):
                     file.unlink(missing_ok=True)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from camtool.runs import MapFiles, last_run, read_predictions
 from tests.builders import draw_pictures
 from tests.commands import TINY, run_alone, run_here
+
+KINDS = ("overlays", "crops", "heatmaps")
 
 
 @pytest.fixture(scope="module")
@@ -294,3 +298,48 @@ def test_a_process_of_its_own(pictures, run, tmp_path):
     )
     alone = (tmp_path / "run" / "predictions.jsonl").read_bytes()
     assert alone == (run / "predictions.jsonl").read_bytes()
+
+
+def test_pictures_on_request(tmp_path):
+    """Overlays of the first images only, what is in the boxes, arrays of maps; the truth."""
+    pictures = draw_pictures(tmp_path / "pictures", 4)
+    (tmp_path / "labels.csv").write_text(
+        "file,class\n" + "".join(f"{n:05d}.png,{n}\n" for n in range(4))
+    )
+    ran = run_here(
+        "localize", pictures, "-o", tmp_path / "run", *TINY, "--labels", tmp_path / "labels.csv",
+        "--set", "localize.overlays.enabled=true", "--set", "localize.overlays.first=2",
+        "--set", "localize.crops=true", "--set", "localize.heatmaps=npy", "--draw", "all",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert "overlays of the first 2 images only: --set localize.overlays.first=null" in ran.err
+    names = {kind: sorted(p.name for p in (tmp_path / "run" / kind).iterdir()) for kind in KINDS}
+    assert names["overlays"] == ["00000.jpg", "00001.jpg"]
+    assert names["heatmaps"] == [f"{n:05d}.npy" for n in range(4)]
+    records = list(read_predictions(tmp_path / "run"))
+    boxed = [r.image_id for r in records for _ in r.classes[0].boxes]
+    assert len(names["crops"]) == len(boxed)
+    for record in records:
+        heat = np.load(tmp_path / "run" / "heatmaps" / f"{record.image_id}.npy")
+        assert heat.shape == record.size[::-1]
+        assert 0 <= heat.min() <= heat.max() <= 1
+        for place, scored in enumerate(record.classes[0].boxes):
+            with Image.open(tmp_path / "run" / "crops" / f"{record.image_id}-{place}.jpg") as crop:
+                assert crop.size == (
+                    math.ceil(scored.box.x1) - math.floor(scored.box.x0),
+                    math.ceil(scored.box.y1) - math.floor(scored.box.y0),
+                )
+    rows = ran.out.splitlines()
+    assert "true class" in rows[0]
+    right = [r.classes[0].target for r in records]
+    assert [row.rstrip().endswith("right") for row in rows[2:6]] == right
+    assert all("rank" in row for row, ok in zip(rows[2:6], right, strict=True) if not ok)
+
+
+def test_a_large_picture_is_read_again_when_it_is_drawn(tmp_path):
+    Image.new("RGB", (2000, 1200), "red").save(tmp_path / "large.png")
+    on = (*TINY, "--set", "localize.overlays.enabled=true")
+    ran = run_here("localize", tmp_path / "large.png", "-o", tmp_path / "run", *on)
+    assert ran.code == 0, ran.err
+    with Image.open(tmp_path / "run" / "overlays" / "large.jpg") as overlay:
+        assert overlay.size == (2000, 1200)
