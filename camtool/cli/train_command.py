@@ -73,10 +73,14 @@ def command(
     rows += [(str(row["epoch"]), *_cells(row)) for row in result.history]
     say(format_rows(rows))
     boxes = "looks at boxes" if result.uses_boxes else "uses no box"
+    on = f" on {result.held}" if result.best_rule != "last" else ""
     say(
-        f"best: epoch {result.best_epoch} by {result.best_rule}, which {boxes}:"
+        f"best: epoch {result.best_epoch} by {result.best_rule}{on}, which {boxes}:"
         f" {result.folder}/checkpoints/best"
     )
+    if result.on_test and on:
+        say("these are test images: figures on them are too good; data.validate_on=apart")
+    say(f"next: {result.next}")
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

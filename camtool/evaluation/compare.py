@@ -54,6 +54,7 @@ class _Run:
     scoring: Scoring
     network_classes: int | None
     box_rule: str | None
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +196,12 @@ def _score(run: Path, annotations: AnnotationSet, settings: EvalSettings) -> _Ru
         if str(run) in str(error):
             raise
         raise EvaluationError(f"{run}: {error}") from error
-    return _Run(run, scoring, len(loaded.known) if loaded.known else None, loaded.box_rule)
+    classes = len(loaded.known) if loaded.known else None
+    return _Run(run, scoring, classes, loaded.box_rule, (*loaded.warnings, *scoring.warnings))
 
 
 def _warnings(group: _Group) -> list[str]:
-    return [f"{run.path}: {warning}" for run in group.runs for warning in run.scoring.warnings]
+    return [f"{run.path}: {warning}" for run in group.runs for warning in run.warnings]
 
 
 def _pair(first: _Group, second: _Group, settings: EvalSettings) -> RunPair:

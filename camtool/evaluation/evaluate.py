@@ -174,6 +174,7 @@ def evaluate_loaded(
         baselines=baselines,
         join=scoring.join,
         warnings=(
+            *loaded.warnings,
             *annotation_warnings(annotations),
             *scoring.warnings,
             *unfit,

@@ -48,6 +48,7 @@ class Loaded:
         box_rule: how the boxes were made; None where the source does not say.
         maps: where the maps are; None where the source has none.
         rule: the box rule, if it has a threshold; None too where the source does not say.
+        warnings: what a reader should know of the source, a sentence each.
     """
 
     predictions: Iterable[Prediction]
@@ -55,6 +56,7 @@ class Loaded:
     box_rule: str | None = None
     maps: MapSource | None = None
     rule: SweptRule | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def load_predictions(
@@ -123,7 +125,19 @@ def _from_run(run: Path, masks: MaskFiles | None) -> Loaded:
     known = classes_of(run, manifest)
     predictions = read_predictions(run / "predictions.jsonl")
     maps = RunMaps(run, masks)
-    return Loaded(predictions, known, box_rule_of(manifest), maps, swept_rule_of(manifest))
+    box_rule, swept = box_rule_of(manifest), swept_rule_of(manifest)
+    return Loaded(predictions, known, box_rule, maps, swept, _of_selection(manifest))
+
+
+def _of_selection(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a warning where the network's best epoch was chosen on official test images."""
+    chosen = (manifest.get("model") or {}).get("chosen_on") or {}
+    if not chosen.get("official_test") or chosen.get("rule") == "last":
+        return ()
+    return (
+        f"the network's best epoch was chosen by {chosen.get('rule')} on {chosen.get('images')}:"
+        " figures on these are too good",
+    )
 
 
 def classes_of(run: Path, manifest: Mapping[str, Any]) -> NetworkClasses | None:

@@ -101,6 +101,7 @@ class Checkpoints:
         self._images = len(sets.train)
         # Without validation the last checkpoint is the best one, whatever was asked.
         self._rule = experiment.train.best if sets.val else "last"
+        self._held = {"images": sets.held, "count": len(sets.val), "official_test": sets.on_test}
 
     def save(self, loop: Loop, done: TrainingRecord, *, best: bool = False) -> None:
         """Write a checkpoint; every process calls it, the first one writes.
@@ -138,6 +139,7 @@ class Checkpoints:
             "metrics": done.metrics,
             "is_best": best,
             "training_images": self._images,
+            "validated_on": self._held if self._held["count"] else None,
             "best": {
                 "rule": self._rule,
                 "uses_boxes": self._rule in TrainSettings.USES_BOXES,

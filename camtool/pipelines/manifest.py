@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from camtool.errors import ModelError
 from camtool.paths import is_file
 from camtool.pipelines.labels import has_boxes
+from camtool.runs.checkpoint_store import read_checkpoint
 from camtool.settings import differences
 
 if TYPE_CHECKING:
@@ -79,6 +80,15 @@ def changed_keys(held: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     return changed or [words for key, words in _INPUTS.items() if held.get(key) != own.get(key)]
 
 
+def _chosen_on(checkpoint: Path | None) -> dict[str, Any] | None:
+    """Return on which images the best epoch of a checkpoint was chosen, and by which rule."""
+    if checkpoint is None:
+        return None
+    described = read_checkpoint(checkpoint)
+    held = described["validated_on"]
+    return None if held is None else {**held, "rule": described["best"]["rule"]}
+
+
 def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:
     """Return how a run was made: program, versions, settings, network, conventions, classes."""
     packages = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
@@ -92,6 +102,7 @@ def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:
             "backbone": experiment.model.backbone,
             "sha256": localizer.sha256,
             "scores": localizer.classifier.scores,
+            "chosen_on": _chosen_on(experiment.model.checkpoint),
         },
         "conventions": {
             "boxes": "half-open [x0, x1) × [y0, y1), pixels of the original image",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import logging
+import shlex
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 import torch
 
 from camtool.errors import RunError, SettingsError, shorten
+from camtool.images.sources import FileSource
 from camtool.pipelines.assembly import assemble, check_fit
 from camtool.pipelines.checkpoint import Checkpoints, TrainingRecord, build_onward
 from camtool.pipelines.localize import StoppedError
@@ -33,7 +38,6 @@ from camtool.training.seeds import kernels, own_random_state, seed_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
@@ -60,6 +64,9 @@ class TrainResult:
         best_rule: what it is best in.
         uses_boxes: whether this rule looks at boxes of the validation set.
         is_first: whether this process is the one of several that speaks.
+        held: on which images the best epoch was chosen, in words.
+        on_test: whether these are the official test images of the data set.
+        next: the command that comes next, on images that no epoch was chosen on.
     """
 
     folder: Path
@@ -68,6 +75,9 @@ class TrainResult:
     best_rule: str
     uses_boxes: bool
     is_first: bool = True
+    held: str = ""
+    on_test: bool = False
+    next: str = ""
 
 
 def train(
@@ -296,7 +306,8 @@ class Training:
                 _log.warning("%s", doubt)
         return TrainResult(
             self.experiment.run.dir, tuple(self.done.history), self.done.best_epoch, rule,
-            rule in train.USES_BOXES, self.peers.is_first,
+            rule in train.USES_BOXES, self.peers.is_first, self.sets.held, self.sets.on_test,
+            next_command(self.experiment.run.dir, self.sets) if self.peers.is_first else "",
         )  # fmt: skip
 
     def _between(self) -> TrainingRecord:
@@ -311,3 +322,26 @@ class Training:
             _log.warning("%s: %s; another image stands in for it", shorten(path, 200), reason)
         elif len(self._warned) == _MOST_WARNINGS + 1:
             _log.warning("more unreadable images are counted in history.jsonl and not named")
+
+
+def next_command(run: Path, sets: ExampleSets) -> str:
+    """Return what to type after training: localize the test images, or images of one's own.
+
+    Where the data set has a test part in files, they are listed in `test.csv` of the run folder.
+
+    Raises:
+        RunError: the list cannot be written.
+    """
+    trained = f"-m {shlex.quote(str(run))}"
+    if not sets.test or not all(isinstance(e.source, FileSource) for e in sets.test):
+        return f"camtool localize IMAGES {trained} --labels PATH"
+    lines = io.StringIO()
+    names = sets.classes.names
+    rows = [
+        (Path(e.source.path).resolve(), ";".join(names[i] for i in e.labels)) for e in sets.test
+    ]
+    csv.writer(lines, lineterminator="\n").writerows([("file", "class"), *rows])
+    write_atomically(run / "test.csv", lines.getvalue())
+    labels = f" --labels {shlex.quote(str(sets.truth))}" if sets.truth is not None else ""
+    scored = f" && camtool eval --boxes {shlex.quote(str(sets.truth))}" if sets.truth else ""
+    return f"camtool localize {shlex.quote(str(run / 'test.csv'))} {trained}{labels}{scored}"

@@ -150,6 +150,11 @@ class Validator:
         """Refuse boxes that would all be left out, and tell how many images have some."""
         if sets.boxes is None:
             return
+        if not self._annotations and sets.test:
+            if self._peers.is_first:
+                _log.info("%s: none is of a validation image: those are judged by their classes",
+                          sets.boxes.source)  # fmt: skip
+            return
         every = self._annotations.values()
         reasons = [self._judge.truth(a)[1] if NO_CLASS not in a.labels else NO_LABEL for a in every]
         if None not in reasons:

@@ -63,6 +63,14 @@ class _Row(_Part):
     val: dict[str, float | None] | None = None
 
 
+class _Held(BaseModel):
+    """What the best epoch was chosen on."""
+
+    images: str = ""
+    count: int = 0
+    official_test: bool = False
+
+
 class _Description(_Part):
     """What `checkpoint.json` holds."""
 
@@ -74,6 +82,7 @@ class _Description(_Part):
     metrics: dict[str, float | None] | None = None
     is_best: bool = False
     training_images: int | None = None
+    validated_on: _Held | None = None
     best: _Best = _Best()
     history: list[_Row] = []
 

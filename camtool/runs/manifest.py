@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from camtool.errors import RunError, shorten
 from camtool.paths import is_folder
+from camtool.runs.checkpoint_store import checkpoint_folder
 
 _LARGEST_MANIFEST: Final = 1 << 30
 
@@ -37,9 +39,18 @@ class _Class(_Part):
     title: str | None = None
 
 
+class _Chosen(_Part):
+    """On which images the best epoch of a trained network was chosen."""
+
+    images: str = ""
+    rule: str = ""
+    official_test: bool = False
+
+
 class _Model(_Part):
     backbone: str | None = None
     sha256: str | None = None
+    chosen_on: _Chosen | None = None
 
 
 class _Localize(_Part):
@@ -95,9 +106,7 @@ def read_manifest(run: str | Path) -> dict[str, Any]:
         manifest = json.loads(text)
         Manifest.model_validate(manifest)
     except FileNotFoundError as error:
-        unfinished = is_folder(run / "parts")
-        state = "an unfinished run; start it again to go on" if unfinished else "not a run folder"
-        raise RunError(f"{run}: {state}") from error
+        raise RunError(f"{run}: {_without_manifest(run)}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "its root"
@@ -107,3 +116,15 @@ def read_manifest(run: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: cannot be read ({shorten(str(error), 200)})") from error
     return dict(manifest)
+
+
+def _without_manifest(run: Path) -> str:
+    """Return what a folder is that holds no finished run of `localize`."""
+    if is_folder(run / "parts"):
+        return "an unfinished run; start it again to go on"
+    if checkpoint_folder(run) is not None:
+        return (
+            "a training run, which holds a network and no boxes: camtool localize IMAGES"
+            f" -m {shlex.quote(str(run))} -o OUT --labels PATH, and then name OUT"
+        )
+    return "not a run folder"

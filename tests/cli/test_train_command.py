@@ -57,7 +57,9 @@ def timeless(rows):
 def test_what_a_run_leaves(trained):
     run, ran = trained
     assert "24 images to train on, 12 to validate on, 4 classes; a new run" in ran.err
-    assert re.search(r"best: epoch [12] by top1, which uses no box: .*/checkpoints/best", ran.out)
+    said = r"best: epoch [12] by top1 on the images of .*, which uses no box: .*/checkpoints/best"
+    assert re.search(said, ran.out)
+    assert f"next: camtool localize IMAGES -m {run} --labels PATH" in ran.out
     assert "GT-known" in ran.out
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert [r["epoch"] for r in history(run)] == [1, 2]

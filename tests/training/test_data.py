@@ -58,9 +58,8 @@ def test_folder_with_train_and_val(tmp_path):
         (
             ("Train", "valid", "test"),
             "valid",
-            "trained on Train, validated on valid; left out: test",
+            "trained on Train, validated on valid; test is left alone",
         ),
-        (("train", "test"), "test", "trained on train, validated on test"),
         (("training", "VAL"), "VAL", "trained on training, validated on VAL"),
     ],
 )
@@ -76,6 +75,39 @@ def test_folders_called_as_parts_of_a_data_set(folders, val, said, tmp_path):
     assert len(sets.train) == len(sets.val) == 4
     assert all(f"/{val}/" in e.source.path for e in sets.val)
     assert sets.notes == [f"{tmp_path}: {said}"]
+
+
+def test_a_test_part_is_left_alone_unless_asked_for(tmp_path):
+    """Images of train are set apart to choose the best epoch on; test is for the report."""
+    classes_folder(tmp_path / "train", {"disk": 10, "square": 10})
+    classes_folder(tmp_path / "test", {"disk": 2, "square": 2})
+    sets = FolderData(root=tmp_path, val_fraction=0.2).load(0)
+    assert (len(sets.train), len(sets.val), len(sets.test)) == (16, 4, 4)
+    assert all("/train/" in e.source.path for e in (*sets.train, *sets.val))
+    assert sets.held == "20 % of the training images, drawn class by class with seed 0"
+    assert not sets.on_test
+    sets = FolderData(root=tmp_path, validate_on="test").load(0)
+    assert (len(sets.train), len(sets.val), len(sets.test)) == (20, 4, 0)
+    assert sets.on_test
+    # Pictures without classes, as competitions give them out, are in nobody's way.
+    save_picture(tmp_path / "test" / "loose.png")
+    assert FolderData(root=tmp_path).load(0).test == []
+
+
+def test_a_list_says_what_is_set_apart(tmp_path):
+    root = classes_folder(tmp_path / "set", {"a": 3, "b": 3})
+    wanted = tmp_path / "val.txt"
+    wanted.write_text("a/a_1.png\nset/b/b_0\n")
+    sets = FolderData(root=root, val_list=wanted).load(0)
+    assert [e.source.image_id for e in sets.val] == ["a/a_1", "b/b_0"]
+    assert (len(sets.train), sets.held) == (4, f"the images of {wanted}")
+    wanted.write_text("a/a_1.png\na/none.png\n")
+    with pytest.raises(DataError, match=r"val\.txt:2: a/none: not among the training images"):
+        FolderData(root=root, val_list=wanted).load(0)
+    (root / "b" / "b_0.png").rename(root / "b" / "a_1.png")
+    wanted.write_text("a_1\n")
+    with pytest.raises(DataError, match=r"val\.txt:1: a_1: 2 training images; write its path"):
+        FolderData(root=root, val_list=wanted).load(0)
 
 
 def test_parts_of_a_data_set_that_are_called_otherwise(tmp_path):
@@ -239,12 +271,17 @@ def cub(root):
 
 
 def test_cub(tmp_path):
+    """The official test images are left alone, or validate where that is asked for."""
     sets = CubData(root=cub(tmp_path)).load(0)
     assert sets.classes.titles == ("A b", "C")
     assert named(sets.train, sets) == [("001.A_b/x_1", ("001.A_b",)), ("002.C/y_1", ("002.C",))]
-    assert [e.source.path for e in sets.val] == [
-        f"{tmp_path}/images/001.A_b/x_2.jpg", f"{tmp_path}/images/002.C/y_2.jpg",
-    ]  # fmt: skip
+    official = [f"{tmp_path}/images/001.A_b/x_2.jpg", f"{tmp_path}/images/002.C/y_2.jpg"]
+    assert [e.source.path for e in sets.test] == official
+    assert (sets.val, sets.on_test, sets.truth) == ([], False, tmp_path)
+    assert set(sets.boxes.annotations) == {"001.A_b/x_1", "002.C/y_1"}
+    sets = CubData(root=tmp_path, validate_on="test").load(0)
+    assert [e.source.path for e in sets.val] == official
+    assert (sets.test, sets.on_test, sets.held) == ([], True, "the official test images")
     assert set(sets.boxes.annotations) == {"001.A_b/x_2", "002.C/y_2"}
 
 
@@ -315,7 +352,8 @@ def test_a_column_of_splits(tmp_path):
     assert named(sets.train, sets) == [("a.png", ("cat",)), ("b.png", ("dog",))]
     assert named(sets.val, sets) == [("c.png", ("dog",))]
     assert sets.notes == [
-        f"{train}: by its column of splits 2 images to train on, 1 (val) to validate on, 1 left out"
+        f"{train}: by its column of splits 2 images to train on, 1 to validate on,"
+        " 1 (test) left alone"
     ]
     with pytest.raises(DataError, match=r"a column says which images validate, and data.val names"):
         CsvData(train=train, val=train).load(0)

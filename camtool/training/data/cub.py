@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @final
 class CubData(DataSettings):
-    r"""CUB-200-2011: trained on its training images, validated on its test images with their boxes.
+    r"""CUB-200-2011: trained and validated on its training images, with their boxes.
 
-    The class map is `classes.txt`: names such as `001.Black_footed_Albatross`.
+    The test images are left alone, unless `validate_on` says otherwise. The class map is
+    `classes.txt`: names such as `001.Black_footed_Albatross`.
 
     Example:
         >>> tables = {
@@ -33,8 +34,8 @@ class CubData(DataSettings):
         >>> for name, text in tables.items():
         ...     _ = Path(name).write_text(text)
         >>> sets = CubData(root=Path.cwd()).load(seed=0)
-        >>> sets.classes.titles, len(sets.train), len(sets.val)
-        (('Albatross', 'Wren'), 2, 1)
+        >>> sets.classes.titles, len(sets.train), len(sets.val), len(sets.test)
+        (('Albatross', 'Wren'), 2, 0, 1)
     """
 
     summary: ClassVar[str] = "CUB-200-2011: the folder with images.txt and classes.txt"
@@ -44,7 +45,7 @@ class CubData(DataSettings):
     root: FilePath
     """The folder `CUB_200_2011`."""
 
-    def load(self, seed: int) -> ExampleSets:  # noqa: ARG002 (it comes with a split)
+    def load(self, seed: int) -> ExampleSets:
         """List all examples; see `DataSettings.load`."""
         names = tuple(
             line.strip().partition(" ")[2].strip()
@@ -52,14 +53,17 @@ class CubData(DataSettings):
         )
         titles = tuple(name.partition(".")[2].replace("_", " ") or name for name in names)
         files = _files(self.root)
-        train = read_annotations(self.root, Cub(split="train"))
-        val = read_annotations(self.root, Cub(split="test"))
-        sets = ExampleSets(
-            NetworkClasses(names, titles),
-            self._examples(train, files, len(names)),
-            self._examples(val, files, len(names)),
-            val,
-        )
+        of_train = read_annotations(self.root, Cub(split="train"))
+        of_test = read_annotations(self.root, Cub(split="test"))
+        train, test = (self._examples(a, files, len(names)) for a in (of_train, of_test))
+        classes = NetworkClasses(names, titles)
+        if self.validate_on == "test":
+            sets = ExampleSets(
+                classes, train, test, of_test, held="the official test images", on_test=True
+            )
+            return finish_sets(sets, self.root)
+        train, val, held = self.set_apart(train, seed)
+        sets = ExampleSets(classes, train, val, of_train, held=held, test=test, truth=self.root)
         return finish_sets(sets, self.root)
 
     def _examples(self, known: AnnotationSet, files: dict[str, str], count: int) -> list[Example]:

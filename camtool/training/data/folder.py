@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
@@ -16,7 +17,6 @@ from camtool.training.data.sets import (
     by_class_folder,
     finish_sets,
     refuse_parts,
-    split_by_class,
     split_folders,
 )
 
@@ -30,7 +30,8 @@ class FolderData(DataSettings):
 
     Images may lie deeper in a class folder. With `val` unset, folders in `root` that are all called
     as the parts of a data set are (train, val, valid, test, … in any case) are these parts: val
-    validates, or test where there is no val. Otherwise the set is split by `val_fraction`.
+    validates, and test is left alone unless `validate_on` says otherwise. Without val, some
+    training images are set apart (`val_fraction`, `val_list`).
 
     Example:
         >>> for name in ("set/cat/1.jpg", "set/cat/2.jpg", "set/dog/1.jpg"):
@@ -52,41 +53,46 @@ class FolderData(DataSettings):
     """Class folders to validate on."""
 
     boxes: FilePath | None = None
-    """Annotations with boxes of the validation images, in any format of `camtool formats`."""
+    """Annotations with boxes, in any format of `camtool formats`: of the images set apart, of those
+    of `val`, of the test part."""
 
     def load(self, seed: int) -> ExampleSets:
         """List all examples; see `DataSettings.load`."""
         notes: list[str] = []
-        root, val_root = self._roots(notes)
+        root, val_root, test_root = self._roots(notes)
         found = by_class_folder(root)
         if root == self.root:
             refuse_parts(root, found)
         classes = NetworkClasses.named(found)
         train = _examples(found, classes.by_name, root)
-        if val_root is not None:
-            val = _examples(by_class_folder(val_root), classes.by_name, val_root)
-        else:
-            train, val = split_by_class(train, self.val_fraction, seed)
-            notes.append(f"{root}: {len(val):,} of {len(train) + len(val):,} images set apart")
         boxes = read_annotations(self.boxes) if self.boxes is not None else None
-        return finish_sets(ExampleSets(classes, train, val, boxes, notes), root)
+        sets = ExampleSets(classes, train, [], boxes, notes, truth=self.boxes)
+        if val_root is not None:
+            sets.val = _examples(by_class_folder(val_root), classes.by_name, val_root)
+            sets.held, sets.on_test = f"the images of {val_root}", val_root == test_root
+        else:
+            sets.train, sets.val, sets.held = self.set_apart(train, seed)
+            notes.append(f"{root}: {len(sets.val):,} of {len(train):,} images set apart")
+        if test_root is not None and not sets.on_test:
+            # Of a competition the test images have no class: nothing here needs one.
+            with contextlib.suppress(DataError):
+                sets.test = _examples(by_class_folder(test_root), classes.by_name, test_root)
+        return finish_sets(sets, root)
 
-    def _roots(self, notes: list[str]) -> tuple[Path, Path | None]:
-        """Return the folders of the training and the validation set; None for the latter: none."""
+    def _roots(self, notes: list[str]) -> tuple[Path, Path | None, Path | None]:
+        """Return the folders of the training, validation and test set; None where there is none."""
         if self.val is not None or not is_folder(self.root):
-            return self.root, self.val
+            return self.root, self.val, None
         parts = split_folders(self.root)
         if "train" not in parts:
-            return self.root, None
-        chosen = next((name for name in ("val", "test") if name in parts), None)
-        val = parts.get(chosen) if chosen else None
-        left = [path.name for name, path in parts.items() if name not in ("train", chosen)]
-        notes.append(
-            f"{self.root}: trained on {parts['train'].name}"
-            + (f", validated on {val.name}" if val else "")
-            + (f"; left out: {', '.join(left)}" if left else "")
-        )
-        return parts["train"], val
+            return self.root, None, None
+        val, test = parts.get("val"), parts.get("test")
+        if val is None and self.validate_on == "test":
+            val = test
+        left = f"; {test.name} is left alone" if test not in (None, val) else ""
+        validated = f", validated on {val.name}" if val else ""
+        notes.append(f"{self.root}: trained on {parts['train'].name}{validated}{left}")
+        return parts["train"], val, test
 
 
 def _examples(

@@ -16,7 +16,6 @@ from camtool.training.data.sets import (
     by_class_folder,
     finish_sets,
     listed_images,
-    split_by_class,
 )
 
 if TYPE_CHECKING:
@@ -66,8 +65,8 @@ class ImageNetData(DataSettings):
         train = [Example(s, (indices[n],)) for n, sources in found.items() for s in sources]
         boxes = read_annotations(self.boxes) if self.boxes is not None else None
         if self.val is None:
-            train, val = split_by_class(train, self.val_fraction, seed)
-            return finish_sets(ExampleSets(classes, train, val, boxes), self.train)
+            train, val, held = self.set_apart(train, seed)
+            return finish_sets(ExampleSets(classes, train, val, boxes, held=held), self.train)
         sources = [source for _, source in listed_images(self.val)]
         labels = self._val_labels(sources, boxes)
         examples = [
@@ -78,7 +77,9 @@ class ImageNetData(DataSettings):
         notes = []
         if len(examples) < len(sources):
             notes.append(f"{self.val}: {len(sources) - len(examples):,} images have no class")
-        return finish_sets(ExampleSets(classes, train, examples, boxes, notes), self.train)
+        held = f"the images of {self.val}"
+        sets = ExampleSets(classes, train, examples, boxes, notes, held=held)
+        return finish_sets(sets, self.train)
 
     def _val_labels(
         self, sources: list[ImageSource], boxes: AnnotationSet | None

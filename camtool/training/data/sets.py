@@ -10,7 +10,7 @@ import random
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,8 +19,8 @@ from camtool.images import find_images
 from camtool.images.find import is_left_out
 from camtool.images.sources import FileSource
 from camtool.paths import is_file, is_folder, is_there
-from camtool.settings import Settings
-from camtool.tables import SPLITS
+from camtool.settings import FilePath, Settings
+from camtool.tables import SPLITS, data_lines, image_stem
 from camtool.training.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -72,6 +72,11 @@ class ExampleSets:
         notes: what a reader of the log should know: how the set was split, degenerate boxes.
         shards: sizes of the pieces of `train` that are read from front to back; empty where any
             image can be read at any time.
+        held: what `val` is, in words.
+        test: the examples of the data set's own test part, which training never looks at; empty
+            where it has none, or where it is `val`.
+        on_test: whether `val` is that test part, so that the best epoch is chosen on it.
+        truth: annotations of `test` with boxes; None where there is none.
     """
 
     classes: NetworkClasses
@@ -80,6 +85,10 @@ class ExampleSets:
     boxes: AnnotationSet | None = None
     notes: list[str] = field(default_factory=list)
     shards: tuple[int, ...] = ()
+    held: str = "the validation images of the data set"
+    test: list[Example] = field(default_factory=list)
+    on_test: bool = False
+    truth: Path | None = None
 
 
 class DataSettings(Settings):
@@ -99,6 +108,13 @@ class DataSettings(Settings):
     """Share of each class's training images that becomes the validation set, drawn by `run.seed`,
     where the data set has none of its own; 0: no validation."""
 
+    val_list: FilePath | None = None
+    """A list of training images that become the validation set instead: a path or id a line."""
+
+    validate_on: Literal["apart", "test"] = "apart"
+    """Where a data set has a test part and no validation part: training images that are set apart,
+    or the test images. Then the best epoch is chosen on what is to be reported, and it is said."""
+
     cache_mb: Annotated[int, Field(ge=0)] = 0
     """Memory for decoded images, in megabytes: shared by all workers of a process, filled as images
     come, never exceeded. 0: every image is decoded each time."""
@@ -114,6 +130,49 @@ class DataSettings(Settings):
             DataError: files are missing or say something impossible, a class has no image, a
                 label is outside the class map.
         """
+
+    def set_apart(
+        self, examples: Iterable[Example], seed: int
+    ) -> tuple[list[Example], list[Example], str]:
+        """Split training examples by `val_list`, or by `val_fraction` of each class.
+
+        Returns:
+            Those to train on, those to validate on, and in words what the latter are.
+
+        Raises:
+            DataError: the list names an image that is not there, or several.
+        """
+        if self.val_list is None:
+            train, val = split_by_class(examples, self.val_fraction, seed)
+            share = f"{100 * self.val_fraction:g} % of the training images"
+            return train, val, f"{share}, drawn class by class with seed {seed}"
+        listed = list(examples)
+        chosen = _listed(listed, self.val_list)
+        train = [example for place, example in enumerate(listed) if place not in chosen]
+        return train, [listed[place] for place in sorted(chosen)], f"the images of {self.val_list}"
+
+
+def _listed(examples: Sequence[Example], path: Path) -> set[int]:
+    """Return the places of the examples that a list names, by as much of a path as it gives."""
+    ids = [example.source.image_id for example in examples]
+    by_name: dict[str, list[int]] = {}
+    for place, image_id in enumerate(ids):
+        by_name.setdefault(image_id.rpartition("/")[2], []).append(place)
+    chosen: set[int] = set()
+    for line, text in data_lines(path):
+        wanted = image_stem(text.strip().split(",")[0].split("\t")[0].strip())
+        fits = [
+            place
+            for place in by_name.get(wanted.rpartition("/")[2], ())
+            if f"/{ids[place]}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{ids[place]}")
+        ]
+        if len(fits) != 1:
+            how = "not among the training images" if not fits else f"{len(fits)} training images"
+            raise DataError(
+                f"{path}:{line}: {shorten(wanted)}: {how}; write its path below the root"
+            )
+        chosen.add(fits[0])
+    return chosen
 
 
 def finish_sets(sets: ExampleSets, place: object) -> ExampleSets:
@@ -137,12 +196,13 @@ def finish_sets(sets: ExampleSets, place: object) -> ExampleSets:
 
 
 def _part_from_validation(sets: ExampleSets, place: object) -> None:
-    """Take out of the training set what is in the validation set too, by name or by content.
+    """Take out of the training set what is held out too, by name or by content.
 
     Contents are compared where files are on this machine and few enough to look at their sizes.
     """
-    held = {os.path.normpath(example.source.path) for example in sets.val}
-    copies = _copies(sets.train, sets.val)
+    held_out = [*sets.val, *sets.test]
+    held = {os.path.normpath(example.source.path) for example in held_out}
+    copies = _copies(sets.train, held_out)
     kept, shards = [], list(sets.shards)
     ends = list(itertools.accumulate(shards))
     for number, example in enumerate(sets.train):
@@ -156,8 +216,9 @@ def _part_from_validation(sets: ExampleSets, place: object) -> None:
         sets.train[:] = kept
         sets.shards = tuple(size for size in shards if size)
         sets.notes.append(
-            f"{place}: {moved:,} images to train on are in the validation set too, by name or"
-            " content, and were left out of training"
+            f"{place}: {moved:,} images to train on are in the validation"
+            f" {'or test ' if sets.test else ''}set too, by name or content, and were left out of"
+            " training"
         )
 
 

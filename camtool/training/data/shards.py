@@ -20,7 +20,6 @@ from camtool.training.data.sets import (
     Example,
     ExampleSets,
     finish_sets,
-    split_by_class,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +85,7 @@ class ShardData(DataSettings):
         classes = NetworkClasses.named(sorted({label for shard in shards for label, _ in shard}))
         indices = classes.by_name
         every = [[Example(s, (indices[n],)) for n, s in shard] for shard in shards]
+        held = f"the images of {', '.join(self.val)}"
         if self.val:
             val = [
                 Example(s, (_index(n, indices, s),))
@@ -93,13 +93,14 @@ class ShardData(DataSettings):
                 for n, s in self._members(path)
             ]
         else:
-            _, val = split_by_class((e for s in every for e in s), self.val_fraction, seed)
+            _, val, held = self.set_apart((e for s in every for e in s), seed)
             apart = {id(e) for e in val}
             every = [[e for e in shard if id(e) not in apart] for shard in every]
         boxes = read_annotations(self.boxes) if self.boxes is not None else None
         train = [e for shard in every for e in shard]
         sizes = tuple(len(shard) for shard in every if shard)
-        return finish_sets(ExampleSets(classes, train, val, boxes, shards=sizes), files[0])
+        sets = ExampleSets(classes, train, val, boxes, shards=sizes, held=held)
+        return finish_sets(sets, files[0])
 
     def _members(self, path: Path) -> Iterator[tuple[str, TarSource]]:
         """Yield the class name and the source of each image of a shard, in its order."""

@@ -17,7 +17,6 @@ from camtool.training.data.sets import (
     Example,
     ExampleSets,
     finish_sets,
-    split_by_class,
 )
 
 
@@ -83,24 +82,32 @@ class CsvData(DataSettings):
                 f"{self.train}: a column says which images validate, and data.val names a table:"
                 " leave one of the two out"
             )
-        chosen = "val" if "val" in parts else "test"
+        chosen = "val" if "val" in parts else None
+        if chosen is None and "test" in parts and self.validate_on == "test":
+            chosen = "test"
         learned = [row for row in rows if row.split in (None, "train")]
         classes = self._class_map(learned)
         train = _examples(learned, classes)
-        if self.val is not None:
-            val = _examples(self._rows(self.val, notes), classes)
-        elif parts:
-            val = _examples([row for row in rows if row.split == chosen], classes)
-            left = len(rows) - len(train) - len(val)
-            more = f", {left:,} left out" if left else ""
-            notes.append(
-                f"{self.train}: by its column of splits {len(train):,} images to train on,"
-                f" {len(val):,} ({chosen}) to validate on{more}"
-            )
-        else:
-            train, val = split_by_class(train, self.val_fraction, seed)
         boxes = read_annotations(self.boxes) if self.boxes is not None else None
-        return finish_sets(ExampleSets(classes, train, val, boxes, notes), self.train)
+        sets = ExampleSets(classes, train, [], boxes, notes, truth=self.boxes)
+        if self.val is not None:
+            sets.val = _examples(self._rows(self.val, notes), classes)
+            sets.held = f"the images of {self.val}"
+        elif chosen is not None:
+            sets.val = _examples([row for row in rows if row.split == chosen], classes)
+            sets.held = f"the images of {self.train} whose split is {chosen}"
+            sets.on_test = chosen == "test"
+        else:
+            sets.train, sets.val, sets.held = self.set_apart(train, seed)
+        if "test" in parts and not sets.on_test:
+            sets.test = _examples([row for row in rows if row.split == "test"], classes)
+        if parts:
+            left = f", {len(sets.test):,} (test) left alone" if sets.test else ""
+            notes.append(
+                f"{self.train}: by its column of splits {len(sets.train):,} images to train on,"
+                f" {len(sets.val):,} to validate on{left}"
+            )
+        return finish_sets(sets, self.train)
 
     def _class_map(self, rows: list[_Row]) -> NetworkClasses:
         if self.classes is None:
