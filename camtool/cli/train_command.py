@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,8 @@ from camtool.cli.options import (
     show_messages,
 )
 from camtool.cli.terminal import say
+from camtool.errors import DataError
+from camtool.paths import is_file, is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,23 +37,31 @@ _COLUMNS: Final = (
 
 
 @click.command("train")
+@click.argument("photos", required=False, type=PATH)
 @click.option("-o", "--out", type=PATH, metavar="DIR", help="Run folder [runs/train].")
 @settings_options
 @click.option(
     "-m", "--model", type=PATH, metavar="PATH",
     help="Start from a checkpoint or run of `camtool train`, a file of weights, or a backbone.",
 )  # fmt: skip
+@click.option("--boxes", type=PATH, metavar="PATH", help="Boxes of the images to validate on.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, if there is one.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="[auto]")
 def command(
+    photos: Path | None,
     out: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
     model: Path | None,
+    boxes: Path | None,
     resume: bool,
     device: str | None,
 ) -> None:
     """Train a network from class labels, and validate its classes and boxes.
+
+    PHOTOS is a folder of class folders, a table of path and class, or CUB-200-2011. Training then
+    begins with a last layer fitted on the network's features, and few images end it there. Without
+    PHOTOS, -c names the data.
 
     The run folder gets checkpoints/best and checkpoints/last, for `camtool localize --model`, and
     history.jsonl. Killed at any time, the command goes on with --resume. On SIGTERM and SIGUSR1 it
@@ -59,6 +70,12 @@ def command(
     """
     stop = _on_signal()
     show_messages()
+    if boxes is not None:
+        overrides = (f"data.boxes={json.dumps(str(boxes))}", *overrides)
+    if photos is not None:
+        if not is_there(photos):
+            raise DataError(f"{photos}: no such file or folder")
+        overrides = (*_settings_of(photos), *overrides)
     experiment = load_experiment(config, overrides, model, dir=out, device=device)
     if "dir" not in experiment.run.model_fields_set:
         experiment = load_experiment(
@@ -66,21 +83,33 @@ def command(
         )
     from camtool.pipelines.train import train
 
-    result = train(experiment, resume=resume, stop=stop)
+    chosen = photos is not None and "epochs" not in experiment.train.model_fields_set
+    result = train(experiment, resume=resume, stop=stop, choose_epochs=chosen)
     if not result.is_first:
         return
     rows = [("epoch", *(title for *_, title in _COLUMNS))]
     rows += [(str(row["epoch"]), *_cells(row)) for row in result.history]
     say(format_rows(rows))
-    boxes = "looks at boxes" if result.uses_boxes else "uses no box"
+    looks = "looks at boxes" if result.uses_boxes else "uses no box"
     on = f" on {result.held}" if result.best_rule != "last" else ""
     say(
-        f"best: epoch {result.best_epoch} by {result.best_rule}{on}, which {boxes}:"
+        f"best: epoch {result.best_epoch} by {result.best_rule}{on}, which {looks}:"
         f" {result.folder}/checkpoints/best"
     )
     if result.on_test and on:
         say("these are test images: figures on them are too good; data.validate_on=apart")
     say(f"next: {result.next}")
+
+
+def _settings_of(photos: Path) -> tuple[str, ...]:
+    """Return the settings that stand for a folder, a table or CUB to train on."""
+    place = json.dumps(str(photos))
+    data = f"{{name: folder, root: {place}}}"
+    if is_file(photos / "images.txt") and is_file(photos / "classes.txt"):
+        data = f"{{name: cub, root: {place}}}"
+    elif photos.suffix.lower() in (".csv", ".tsv", ".txt"):
+        data = f"{{name: csv, train: {place}}}"
+    return f"data={data}", "train.start=probe"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

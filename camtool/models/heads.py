@@ -62,6 +62,10 @@ class Head(nn.Module, ABC):
     def bias(self) -> Tensor:
         """Return what the maps leave out of the logits, shape (C,)."""
 
+    def linear_layer(self) -> LinearHead | NormLinearHead | None:
+        """Return the head, where its last part is one linear layer on pooled features."""
+        return None
+
     @property
     def channels(self) -> int:
         """Number of feature channels K."""
@@ -93,9 +97,17 @@ class LinearHead(Head):
         self.weight = nn.Parameter(weight)
         self.offset = nn.Parameter(weight.new_zeros(len(weight)) if bias is None else bias)
 
+    def linear_layer(self) -> LinearHead:
+        """Return the head itself."""
+        return self
+
+    def linear_input(self, features: Tensor) -> Tensor:
+        """Return what the linear layer reads, shape (B, K)."""
+        return self.pooling.pool(features)
+
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits."""
-        return F.linear(self.dropped(self.pooling.pool(features)), self.weight, self.offset)
+        return F.linear(self.dropped(self.linear_input(features)), self.weight, self.offset)
 
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return the class activation maps."""
@@ -132,11 +144,18 @@ class NormLinearHead(Head):
         self.weight = nn.Parameter(weight)
         self.offset = nn.Parameter(weight.new_zeros(len(weight)) if bias is None else bias)
 
+    def linear_layer(self) -> NormLinearHead:
+        """Return the head itself."""
+        return self
+
+    def linear_input(self, features: Tensor) -> Tensor:
+        """Return what the linear layer reads, shape (B, K): pooled features after the norm."""
+        pooled = self.pooling.pool(features)
+        return F.layer_norm(pooled, pooled.shape[1:], self.gamma, self.beta, self.eps)
+
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits."""
-        pooled = self.pooling.pool(features)
-        normed = F.layer_norm(pooled, pooled.shape[1:], self.gamma, self.beta, self.eps)
-        return F.linear(self.dropped(normed), self.weight, self.offset)
+        return F.linear(self.dropped(self.linear_input(features)), self.weight, self.offset)
 
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
         """Return the class activation maps, scaled by each image's own norm."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
     from camtool.training.distributed import Processes
+    from camtool.training.settings import TrainSettings
 
 
 def assemble(
@@ -115,10 +116,32 @@ def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> No
             f"model.scores: {experiment.model.scores}, but train.loss {train.loss.name} trains"
             f" scores for {train.loss.scores}: leave it out"
         )
-    parts = peers.world * train.accumulate
+    _check_start(train)
+    if train.epochs:
+        _check_steps(train, len(sets.train), peers.world)
+    _check_labels(sets, several=train.loss.multi_label, name=train.loss.name)
+    if train.best in train.USES_BOXES and (sets.boxes is None or not sets.val):
+        raise SettingsError(
+            f"train.best: {train.best} needs boxes of the validation images, which the data lack"
+        )
+
+
+def _check_start(train: TrainSettings) -> None:
+    if train.start == "weights" and train.epochs == 0:
+        raise SettingsError("train.epochs: 0 trains nothing without train.start: probe")
+    if train.start == "probe" and train.method.own_head:
+        raise SettingsError(
+            f"train.start: probe fits the network's own last layer, and train.method"
+            f" {train.method.name} puts a head of its own: leave one of the two out"
+        )
+
+
+def _check_steps(train: TrainSettings, images: int, world: int) -> None:
+    """Refuse steps that cannot be made of so many images by so many processes."""
+    parts = world * train.accumulate
     if train.batch_size % parts:
         raise SettingsError(
-            f"train.batch_size: {train.batch_size} images cannot be shared by {peers.world}"
+            f"train.batch_size: {train.batch_size} images cannot be shared by {world}"
             f" processes in {train.accumulate} parts each: take a multiple of {parts}"
         )
     if train.schedule.warmup_epochs > train.epochs:
@@ -126,20 +149,19 @@ def check_fit(experiment: Experiment, sets: ExampleSets, peers: Processes) -> No
             f"train.schedule.warmup_epochs: {train.schedule.warmup_epochs:g}, but the run has"
             f" train.epochs: {train.epochs}: the rate would never be reached; take fewer"
         )
-    if train.batch_size > len(sets.train):
+    if train.batch_size > images:
         raise SettingsError(
-            f"train.batch_size: {train.batch_size} images a step, but only {len(sets.train):,} to"
-            " train on: take a smaller one"
+            f"train.batch_size: {train.batch_size} images a step, but only {images:,} to train on:"
+            " take a smaller one"
         )
-    several = next((e for e in sets.train if len(e.labels) > 1), None)
-    if several is not None and not train.loss.multi_label:
+
+
+def _check_labels(sets: ExampleSets, *, several: bool, name: str) -> None:
+    found = next((e for e in sets.train if len(e.labels) > 1), None)
+    if found is not None and not several:
         raise DataError(
-            f"{several.source.path}: of several classes, which train.loss {train.loss.name} cannot"
-            " learn: take {name: logistic}"
-        )
-    if train.best in train.USES_BOXES and (sets.boxes is None or not sets.val):
-        raise SettingsError(
-            f"train.best: {train.best} needs boxes of the validation images, which the data lack"
+            f"{found.source.path}: of several classes, which train.loss {name} cannot learn: take"
+            " {name: logistic}"
         )
 
 

@@ -70,7 +70,8 @@ class TrainingRecord:
         metrics: those of the validation of just these weights; None where there was none.
         best: what the rule says of the best epoch so far, and what decides among equals; more is
             better. None before the first validation.
-        best_epoch: that epoch, counted from 1; 0 for none.
+        best_epoch: that epoch, counted from 1; 0 for none, or for the fitted layer that training
+            began with.
     """
 
     history: list[dict[str, Any]]

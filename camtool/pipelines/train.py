@@ -19,6 +19,7 @@ from camtool.images.sources import FileSource
 from camtool.pipelines.assembly import assemble, check_fit
 from camtool.pipelines.checkpoint import Checkpoints, TrainingRecord, build_onward
 from camtool.pipelines.localize import StoppedError
+from camtool.pipelines.probe import fit_probe
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
 from camtool.settings import dump_settings
@@ -37,13 +38,15 @@ from camtool.training.loop import EpochEnd, EpochSums, Position
 from camtool.training.seeds import kernels, own_random_state, seed_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
 
 
 _MOST_WARNINGS: Final = 20
+_FEW: Final = 5000
+_EPOCHS_OF_MANY: Final = 5
 _log = logging.getLogger("camtool")
 
 
@@ -60,7 +63,8 @@ class TrainResult:
     Attributes:
         folder: the run folder.
         history: a row an epoch, as in `history.jsonl`.
-        best_epoch: the epoch of the best checkpoint, counted from 1.
+        best_epoch: the epoch of the best checkpoint, counted from 1; 0 is the fitted layer that
+            training began with.
         best_rule: what it is best in.
         uses_boxes: whether this rule looks at boxes of the validation set.
         is_first: whether this process is the one of several that speaks.
@@ -81,7 +85,11 @@ class TrainResult:
 
 
 def train(
-    experiment: Experiment, *, resume: bool = False, stop: Callable[[], bool] = lambda: False
+    experiment: Experiment,
+    *,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    choose_epochs: bool = False,
 ) -> TrainResult:
     """Train a network from class labels, and write a run folder with its checkpoints.
 
@@ -111,6 +119,9 @@ def train(
         experiment: all settings; the run folder is `experiment.run.dir`.
         resume: go on with the run that is in the folder; starts anew where there is none.
         stop: asked after every step; True ends the call with everything saved.
+        choose_epochs: let the number of images decide `train.epochs`: of a few thousand a layer is
+            fitted only (`train.start: probe`), since the maps of a network trained on them as a
+            whole are the worse for it.
 
     Raises:
         SettingsError: settings that do not fit together, or the data.
@@ -129,6 +140,8 @@ def train(
         kernels(deterministic=experiment.train.deterministic),
     ):
         sets = experiment.data.load(experiment.run.seed)
+        if choose_epochs:
+            experiment = _with_epochs(experiment, len(sets.train), tell=peers.is_first)
         checkpoints = Checkpoints(experiment, sets)
         if any((experiment.run.dir / name).exists() for name in ("manifest.json", "parts")):
             raise RunError(
@@ -140,6 +153,21 @@ def train(
                 " another --out"
             )
         return Training(experiment, sets, checkpoints, peers, stop).run()
+
+
+def _with_epochs(experiment: Experiment, images: int, *, tell: bool) -> Experiment:
+    """Return the experiment with as many epochs as suit a number of images, and say which."""
+    epochs = 0 if images < _FEW else _EPOCHS_OF_MANY
+    why = (
+        f"{images:,} images are few: the network stays as it is, and a last layer is fitted on it;"
+        f" --set train.epochs={_EPOCHS_OF_MANY} trains all of it"
+        if epochs == 0
+        else f"{images:,} images: {epochs} epochs from a fitted last layer on (train.epochs)"
+    )
+    if tell:
+        _log.info("%s", why)
+    train = experiment.train.model_copy(update={"epochs": epochs})
+    return experiment.model_copy(update={"train": train})
 
 
 @final
@@ -177,6 +205,9 @@ class Training:
             else build_onward(model, model.checkpoint, seed, classes)
         )
         classifier.scores = experiment.train.loss.scores
+        self._probed: dict[str, float] | None = None
+        if experiment.train.start == "probe" and not checkpoints.store.exists():
+            self._probed = fit_probe(experiment, sets, classifier, peers.device, self._warn)
         self.loop = assemble(
             experiment, sets, classifier, peers, stop=stop, warn=self._warn,
             save=lambda: self.checkpoints.save(self.loop, self._between()),
@@ -196,6 +227,8 @@ class Training:
 
     def _run(self) -> TrainResult:
         self._begin()
+        if self._probed is not None and not self.done.history:
+            self._judge_probe(self._probed)
         epochs = self.experiment.train.epochs
         while self.loop.position.epoch < epochs:
             if self.loop.epoch() is EpochEnd.STOPPED:
@@ -222,6 +255,22 @@ class Training:
         write_atomically(
             self.experiment.run.dir / "experiment.yaml", dump_settings(self.experiment)
         )
+
+    def _judge_probe(self, fitted: Mapping[str, float]) -> None:
+        """Validate, tell and save the fitted layer, as epoch 0."""
+        row = {
+            "epoch": 0, "step": 0, "learning_rate": 0.0, "val": None, "seconds": 0.0,
+            "images_per_second": 0.0,
+            "train": {"loss": fitted["loss"], "top1": fitted["top1"], "unreadable": 0},
+        }  # fmt: skip
+        if self.validator is not None:
+            row["val"] = self.validator(self.loop.module.classifier.state_dict(), self.stop)
+            if row["val"] is None:
+                raise StoppedError("stopped early, before anything was trained: start again")
+        best = self._note(row)
+        self.checkpoints.save(self.loop, self.done, best=best)
+        if self.peers.is_first:
+            write_history(self.experiment.run.dir, self.done.history)
 
     def _end_epoch(self) -> None:
         """Validate, tell, and save the epoch that was just trained."""
@@ -300,15 +349,32 @@ class Training:
         if self.peers.is_first:
             write_history(self.experiment.run.dir, self.done.history)
             draw_curves(self.experiment.run.dir, self.done.history)
-            if self.done.best_epoch and (
-                doubt := map_doubt_of(self.done.history[self.done.best_epoch - 1])
-            ):
-                _log.warning("%s", doubt)
+            self._doubt_best()
         return TrainResult(
             self.experiment.run.dir, tuple(self.done.history), self.done.best_epoch, rule,
             rule in train.USES_BOXES, self.peers.is_first, self.sets.held, self.sets.on_test,
             next_command(self.experiment.run.dir, self.sets) if self.peers.is_first else "",
         )  # fmt: skip
+
+    def _doubt_best(self) -> None:
+        """Say what tells that the best epoch's maps are poor, or worse than those it began with."""
+        rows = {row["epoch"]: row for row in self.done.history}
+        best, probe = rows.get(self.done.best_epoch), rows.get(0)
+        if best is None or self.done.best is None:
+            return
+        if doubt := map_doubt_of(best):
+            _log.warning("%s", doubt)
+        if probe is None or len(rows) == 1:
+            return
+        if best is probe:
+            _log.info("no epoch was better than the fitted layer: that is the best checkpoint")
+            return
+        before, after = ((row["val"] or {}).get("gt_known") for row in (probe, best))
+        if before is not None and after is not None and after < before:
+            _log.warning(
+                "GT-known fell from %.2f %% of the fitted layer to %.2f %%: its maps were better;"
+                " train.epochs: 0 keeps it", before, after,
+            )  # fmt: skip
 
     def _between(self) -> TrainingRecord:
         """What to store within an epoch: no metrics are of these very weights."""

@@ -131,6 +131,8 @@ def sentence_of(row: Row) -> str:
     parts = [
         f"epoch {row['epoch']}: training loss {train['loss']:.4f}, top-1 {train['top1']:.1f} %,"
         f" {row['images_per_second']:.1f} images a second"
+        if row["epoch"]
+        else f"fitted layer: training loss {train['loss']:.4f}, top-1 {train['top1']:.1f} %"
     ]
     if train["unreadable"]:
         parts.append(f"{train['unreadable']:,} images could not be read")

@@ -19,8 +19,12 @@ BestRule = Literal["top1", "loss", "top1_localization", "gt_known", "last"]
 class TrainSettings(Settings):
     """How a network is trained. Images fit the input as `localize.preprocess` sizes it."""
 
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """Passes over the training set."""
+    start: Literal["weights", "probe"] = "weights"
+    """Where training begins: with a new last layer on the weights, or with one that is fitted on
+    the network's features as they are (seconds to minutes), which is validated as epoch 0."""
+
+    epochs: Annotated[int, Field(ge=0, le=100_000)] = 10
+    """Passes over the training set; 0, with `start: probe`: the network stays as it is."""
 
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 32
     """Images a step of the optimizer, over all processes: their number changes no step."""
