@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 
 _INVERSE = {6: 8, 8: 6}
+
+
+UNSURE: Final = 0.3
+"""Probability of the best class below which it may be none of the image: of 134 photos of raccoons,
+which ImageNet lacks, 85 % are below, and 3 % of the right answers on 867 ImageNet photos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,12 @@ class ClassPrediction:
     title: str | None = None
     target: bool = False
     map: int | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it is the best class of a network that may know none that the image shows."""
+        best = self.rank == 1 and not self.target
+        return best and self.score is not None and self.score < UNSURE
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from camtool.cli.options import PATH, format_rows, load_experiment, settings_opt
 from camtool.cli.short_forms import short_forms, short_overrides
 from camtool.cli.terminal import say
 from camtool.errors import DataError, SettingsError, shorten
+from camtool.structures import UNSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +130,13 @@ def _show(folder: Path, images: int) -> None:
         say(f"… and {images - _ROWS:,} more")
     counts = read_manifest(folder).get("counts") or {}
     localized, skipped = counts.get("localized", images), counts.get("skipped", 0)
-    say(f"{localized:,} images localized, {skipped:,} skipped: {folder}/")
+    without = f", {n:,} without a class" if (n := counts.get("without_class", 0)) else ""
+    if unsure := counts.get("unsure", 0):
+        say(
+            f"{unsure:,} unsure: no class reaches {UNSURE:g}, so what they show may be none that"
+            f" the network knows; --min-score {UNSURE:g} leaves such classes out"
+        )
+    say(f"{localized:,} images localized{without}, {skipped:,} skipped: {folder}/")
 
 
 def _truth(prediction: Prediction | None) -> str:
@@ -157,4 +164,5 @@ def _row(prediction: Prediction) -> tuple[str, str, str, str]:
     if (more := len(first.boxes) - 1) > 0:
         box += f" and {more} more"
     title = shorten((first.title or first.name).split(",")[0], 30)
+    title += " (unsure)" if first.unsure else ""
     return name, title, "" if first.score is None else f"{first.score:.3f}", box

@@ -208,8 +208,8 @@ class PictureSource(ImageSource):
         raise ImageReadError(self.path, self.reason)
 
 
-SCHEMES: Final = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "file": ""}
-"""Schemes of URLs that are opened, and the package that each needs beside fsspec."""
+SCHEMES: Final = {"http": "http", "https": "http", "s3": "s3", "gs": "gs", "file": ""}
+"""Schemes of URLs that are opened, and the extra of camtool that each needs."""
 _SECONDS: Final = 60.0
 T = TypeVar("T")
 
@@ -259,8 +259,11 @@ def fetched(url: str, read: Callable[[], T]) -> T:
         if isinstance(error, DataError):
             raise error
         if isinstance(error, ImportError):
-            package = SCHEMES.get(url.partition("://")[0].lower(), "")
-            raise ImageReadError(url, f"cannot be fetched: pip install {package}") from error
+            extra = SCHEMES.get(url.partition("://")[0].lower(), "")
+            needed = f"cannot be fetched: pip install 'camtool[{extra}]'"
+            raise ImageReadError(url, needed) from error
+        if isinstance(error, FileNotFoundError):
+            raise ImageReadError(url, "cannot be fetched (no such file there)") from error
         lines = str(error).strip().splitlines()
         reason = shorten(lines[0] if lines else "", 200) or type(error).__name__
         raise ImageReadError(url, f"cannot be fetched ({reason})") from error

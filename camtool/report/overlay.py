@@ -161,6 +161,7 @@ def _blend(photo: Image.Image, score_map: ScoreMap, settings: OverlaySettings) -
 def _caption(found: ClassPrediction) -> str:
     name = (found.title or found.name).split(",")[0]
     text = name if found.score is None else f"{name}  {100 * found.score:.0f} %"
+    text = f"unsure: {text}" if found.unsure else text
     if found.target:
         text += "  (true class)" if found.rank == 1 else f"  (true class, rank {found.rank})"
     return text if found.boxes else f"{text}, no box"

@@ -27,7 +27,7 @@ from camtool.errors import RunError, shorten
 from camtool.runs.locks import FileLock
 from camtool.runs.maps import pack
 from camtool.runs.parts import Parts, damaged, run_mark
-from camtool.runs.predictions import to_line
+from camtool.runs.predictions import is_unsure, to_line
 from camtool.runs.writing import atomic_file, make_folder, run_errors, umask, write_atomically
 
 if TYPE_CHECKING:
@@ -303,6 +303,7 @@ class RunFolder:
     def _assemble(self, manifest: Mapping[str, Any], ids: Iterable[str] | None) -> None:
         make_folder(self.path / "maps")
         skipped: list[dict[str, Any]] = []
+        classless = unsure = 0
         pending: list[ScoreMap] = []
         with atomic_file(self.path / "predictions.jsonl") as file:
             number = 0
@@ -310,6 +311,9 @@ class RunFolder:
                 if "error" in record:
                     skipped.append({k: record[k] for k in ("image_id", "path", "error")})
                 else:
+                    first = next(iter(record["classes"]), None)
+                    classless += first is None
+                    unsure += first is not None and is_unsure(first)
                     self._place_maps(record, maps, number - 1, pending)
                 file.write(to_line(record))
                 if number % _MAP_FILE_IMAGES == 0:
@@ -318,7 +322,9 @@ class RunFolder:
                 self._write_maps(number - 1, pending)
         counts = {
             "images": self.images,
-            "localized": self.images - len(skipped),
+            "localized": self.images - len(skipped) - classless,
+            "without_class": classless,
+            "unsure": unsure,
             "skipped": len(skipped),
         }
         whole = {**manifest, "identity": self.identity, "counts": counts, "skipped": skipped}

@@ -25,6 +25,8 @@ class _Part(BaseModel):
 class _Counts(_Part):
     images: int = Field(ge=0, lt=1 << 60)
     localized: int = Field(default=0, ge=0, lt=1 << 60)
+    without_class: int = Field(default=0, ge=0, lt=1 << 60)
+    unsure: int = Field(default=0, ge=0, lt=1 << 60)
     skipped: int = Field(default=0, ge=0, lt=1 << 60)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from camtool.errors import DataError, RunError, os_reason, shorten
 from camtool.paths import is_folder, is_there
-from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox
+from camtool.structures import UNSURE, Box, ClassPrediction, Prediction, ScoredBox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,6 +137,13 @@ def from_json(record: Mapping[str, Any]) -> Prediction:
     if type(orientation) is not int or not 1 <= orientation <= 8 or type(upright) is not bool:
         raise ValueError("exif must be {orientation: 1 to 8, upright: true or false}")
     return Prediction(image_id, path, size, classes, error, maps, orientation, upright)
+
+
+def is_unsure(record: Mapping[str, Any]) -> bool:
+    """Return whether a class, as a record has it, is `ClassPrediction.unsure`."""
+    best = record.get("rank") == 1 and not record.get("target")
+    score = record.get("score")
+    return best and score is not None and score < UNSURE
 
 
 def _class_from(record: Mapping[str, Any], place: int) -> ClassPrediction:

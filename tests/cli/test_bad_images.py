@@ -99,11 +99,9 @@ def test_the_run_over_the_folder_ends_well(run):
     skipped = [n for n, r in run.records.items() if "error" in r]
     assert sorted(skipped) == sorted(set(SKIPPED) - LEFT_OUT)
     manifest = json.loads((run.path / "manifest.json").read_text())
-    assert manifest["counts"] == {
-        "images": run.count,
-        "localized": run.count - len(skipped),
-        "skipped": len(skipped),
-    }
+    counts = manifest["counts"]
+    assert (counts["images"], counts["skipped"]) == (run.count, len(skipped))
+    assert counts["localized"] == run.count - len(skipped)
     assert f"{run.count - len(skipped)} images localized, {len(skipped)} skipped" in run.ran.out
 
 

@@ -46,7 +46,9 @@ def test_what_a_run_holds(run, pictures):
     assert scores == sorted(scores, reverse=True)
     assert {"index", "name", "score", "boxes"} <= set(first["classes"][0])
     manifest = json.loads((run / "manifest.json").read_text())
-    assert manifest["counts"] == {"images": 24, "localized": 23, "skipped": 1}
+    assert manifest["counts"] == {
+        "images": 24, "localized": 23, "without_class": 0, "unsure": 23, "skipped": 1,
+    }  # fmt: skip
     assert manifest["skipped"] == [records[5]]
     assert len(manifest["model"]["sha256"]) == 64
     prediction = next(iter(read_predictions(run)))
@@ -60,8 +62,10 @@ def test_what_is_printed(pictures, tmp_path):
     lines = ran.out.splitlines()
     assert lines[0].split() == ["image", "class", "score", "box", "x0", "y0", "x1", "y1"]
     assert lines[7].startswith("00005  (not an image: it holds text)")
-    assert lines[-2:] == [
+    assert lines[-3:] == [
         "… and 4 more",
+        "23 unsure: no class reaches 0.3, so what they show may be none that the network knows;"
+        " --min-score 0.3 leaves such classes out",
         f"23 images localized, 1 skipped: {tmp_path}/run/",
     ]
     unreadable = pictures / "00005.png"

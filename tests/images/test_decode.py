@@ -222,7 +222,7 @@ def test_a_tar_that_went_away(tmp_path):
     ("url", "reason"),
     [
         ("file:///none/a.png", "cannot be fetched (No such file or directory"),
-        ("s3://bucket/a.png", "cannot be fetched: pip install s3fs"),
+        ("s3://bucket/a.png", "cannot be fetched: pip install 'camtool[s3]'"),
     ],
 )
 def test_a_url_that_cannot_be_fetched(url, reason):

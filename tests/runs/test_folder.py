@@ -11,6 +11,7 @@ import pytest
 from camtool.errors import RunError
 from camtool.runs import MapFiles, RunFolder, Shard, read_manifest, read_predictions
 from camtool.runs.folder import last_run, remember
+from camtool.structures import Box, ClassPrediction, Prediction, ScoredBox, ScoreMap
 from tests.runs.sample_run import IDENTITY, append, contents, different, prediction, write_run
 
 
@@ -24,7 +25,9 @@ def test_a_finished_run(tmp_path):
     manifest = read_manifest(run)
     assert manifest["schema_version"] == 1
     assert manifest["identity"] == IDENTITY
-    assert manifest["counts"] == {"images": 11, "localized": 9, "skipped": 2}
+    counts = manifest["counts"]
+    assert (counts["images"], counts["skipped"]) == (11, 2)
+    assert counts["localized"] + counts["without_class"] == 9
     assert manifest["skipped"] == [
         {"image_id": n, "path": f"{n}.jpg", "error": "empty file (0 bytes)"}
         for n in ("image0004", "image0009")
@@ -58,7 +61,8 @@ def test_a_run_of_unreadable_images_only(tmp_path):
         append(folder, [4])
         folder.assemble({})
     assert [p.error for p in read_predictions(tmp_path / "run")] == ["empty file (0 bytes)"]
-    assert read_manifest(tmp_path / "run")["counts"] == {"images": 1, "localized": 0, "skipped": 1}
+    counts = read_manifest(tmp_path / "run")["counts"]
+    assert (counts["images"], counts["localized"], counts["skipped"]) == (1, 0, 1)
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):
@@ -225,3 +229,26 @@ def test_a_home_that_cannot_be_written_costs_nothing(tmp_path):
     (tmp_path / "state").write_text("a file")
     remember(finish(tmp_path / "a"))
     assert last_run() is None
+
+
+def test_images_without_a_class_and_unsure_ones_are_counted_apart(tmp_path):
+    """Unsure is the network's best class below the limit, not a true one, nor a later one."""
+    box = (ScoredBox(Box(0, 0, 4, 4), 1.0),)
+    found = {
+        "sure": ClassPrediction("n1", 0.9, box, rank=1),
+        "unsure": ClassPrediction("n1", 0.29, box, rank=1),
+        "true": ClassPrediction("n1", 0.1, box, rank=1, target=True),
+        "asked": ClassPrediction("n1", 0.1, box, rank=7),
+        "unscored": ClassPrediction("n1", None, box, rank=1),
+    }
+    records = [Prediction(name, name, (9, 9), (one,)) for name, one in found.items()]
+    records.append(Prediction("none", "none", (9, 9)))
+    folder = RunFolder(tmp_path / "run", Shard(), len(records), IDENTITY)
+    with folder.open("a: 1\n", different):
+        maps = [ScoreMap(np.ones((2, 2), np.float32), (0, 0, 9, 9), (9, 9))]
+        folder.append(records, [maps * len(record.classes) for record in records])
+        folder.assemble({"schema_version": 1})
+    assert read_manifest(tmp_path / "run")["counts"] == {
+        "images": 6, "localized": 5, "without_class": 1, "unsure": 1, "skipped": 0,
+    }  # fmt: skip
+    assert [one.unsure for one in found.values()] == [False, True, False, False, False]
