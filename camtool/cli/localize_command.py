@@ -15,7 +15,6 @@ from camtool.cli.options import PATH, format_rows, load_experiment, settings_opt
 from camtool.cli.short_forms import short_forms, short_overrides
 from camtool.cli.terminal import say
 from camtool.errors import DataError, SettingsError, shorten
-from camtool.structures import UNSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +73,9 @@ def command(
     free folder: runs/localize-2 and so on.
     """
     show_messages()
+    from camtool.images.find import refuse_missing
+
+    refuse_missing(images)
     if class_names is not None:
         overrides = (f"model.class_names={json.dumps(str(class_names))}", *overrides)
     overrides = (*short_overrides(short), *overrides)
@@ -119,6 +121,7 @@ def _on_signal() -> Callable[[], bool]:
 
 def _show(folder: Path, images: int) -> None:
     from camtool.runs import read_manifest, read_predictions
+    from camtool.structures import UNSURE
 
     shown = list(islice(read_predictions(folder), _ROWS))
     rows: list[tuple[str, ...]] = [("image", "class", "score", "box x0 y0 x1 y1")]

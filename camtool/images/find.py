@@ -93,6 +93,18 @@ def find_images(arguments: str | Path | Sequence[str | Path]) -> FoundImages:
     return found
 
 
+def refuse_missing(arguments: Sequence[str | Path]) -> None:
+    """Refuse names that are not there at once, before a network is loaded to look at them.
+
+    Raises:
+        DataError: an argument is not there.
+    """
+    for name in map(str, arguments):
+        foreign = name == "-" or "::" in name or "://" in name or set(name) & set("*?[")
+        if not foreign and not is_there(name):
+            raise DataError(f"{shorten(name)}: no such file or folder")
+
+
 def _spread(argument: str) -> list[str]:
     """Return the names on stdin for `-`, and what a pattern stands for that no shell has replaced.
 

@@ -23,10 +23,10 @@ main()
 """
 
 
-def imported(*arguments: object) -> set[str]:
+def imported(*arguments: object, code: int = 0) -> set[str]:
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return set(json.loads(done.stdout.rsplit("\nMODULES", 1)[1]))
 
 
@@ -43,6 +43,11 @@ def test_help_imports_nothing_heavy(arguments):
 def test_settings_and_formats_without_torch(arguments):
     modules = imported(*arguments)
     assert "pydantic" in modules
+    assert modules.isdisjoint(TORCH)
+
+
+def test_an_input_that_is_not_there_is_refused_without_torch(tmp_path):
+    modules = imported("localize", tmp_path / "none.jpg", code=3)
     assert modules.isdisjoint(TORCH)
 
 
