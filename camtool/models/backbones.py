@@ -10,7 +10,7 @@ import torchvision
 from timm.data.config import resolve_data_config
 from timm.models import _features_fx
 
-from camtool.errors import ModelError
+from camtool.errors import ModelError, shorten
 from camtool.models import paper_networks
 from camtool.structures import InputSpec
 
@@ -68,6 +68,24 @@ def create(backbone: str, num_classes: int | None, output_stride: int | None) ->
         if output_stride is None:
             raise ModelError(f"{backbone}: {error}") from error
         raise ModelError(f"{backbone} has no output stride {output_stride}; {_STRIDES}") from error
+
+
+def set_input_size(backbone: str, network: Any, side: int) -> None:  # noqa: ANN401 (timm adds it)
+    """Resample the positions of a transformer of timm's to another size of its input.
+
+    Raises:
+        ModelError: the network has no such positions, or takes no input of this size.
+    """
+    if not hasattr(network, "set_input_size"):
+        raise ModelError(
+            f"{backbone}: model.input_size is for transformers of timm's whose positions can be"
+            " resampled; leave it out, localize.preprocess.size says what the input is"
+        )
+    try:
+        network.set_input_size(img_size=(side, side))
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        reason = shorten(str(error), 200) or type(error).__name__
+        raise ModelError(f"{backbone} takes no input of {side}×{side} ({reason})") from error
 
 
 def spec_of(backbone: str, network: nn.Module) -> InputSpec:

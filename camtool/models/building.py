@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from camtool.errors import ModelError, shorten
 from camtool.models import paper_networks
-from camtool.models.backbones import check_classifier, create, leaves, spec_of
+from camtool.models.backbones import check_classifier, create, leaves, set_input_size, spec_of
 from camtool.models.classifier import Classifier, modules_with_weights
 from camtool.models.heads import ClassMapHead, Head, LinearHead, PerClassHead
 from camtool.models.layers import WithConv, convolution, published_start, replace_dilated
@@ -59,7 +59,7 @@ def build(
         torch.manual_seed(seed)
         if known is not None:
             check_can_keep(settings, known)
-        network = _network(settings, num_classes, known)
+        network = _at_size(_network(settings, num_classes, known), settings)
         network.module.eval()
         if num_classes is None and settings.linear_weights is None:
             check_classifier(settings.backbone, network.module)
@@ -210,6 +210,17 @@ def _classes_held(settings: ModelSettings, state: dict[str, Tensor], own: nn.Mod
     return held if held != published else None
 
 
+def _at_size(network: _Network, settings: ModelSettings) -> _Network:
+    """The network with positions for the size that is asked for; what weights gave stays theirs."""
+    if settings.input_size is None:
+        return network
+    state = network.module.state_dict()
+    names = [key for key, value in state.items() if value.data_ptr() in network.pretrained]
+    set_input_size(settings.backbone, network.module, settings.input_size)
+    state = network.module.state_dict()
+    return _Network(network.module, frozenset(state[n].data_ptr() for n in names if n in state))
+
+
 def _paper_network(settings: ModelSettings, num_classes: int | None) -> _Network:
     """A network of the paper: weights of the network it begins with, or all of its own."""
     backbone, weights = settings.backbone, settings.weights
@@ -310,6 +321,8 @@ def _with_end(settings: ModelSettings, parts: NetworkParts, spec: InputSpec) -> 
 def _with_given(settings: ModelSettings, spec: InputSpec) -> InputSpec:
     """The preprocessing of a backbone, with what the settings say otherwise."""
     given = {key: getattr(settings, key) for key in ("mean", "std", "interpolation")}
+    if settings.input_size is not None:
+        given["size"] = (settings.input_size, settings.input_size)
     return replace(spec, **{key: value for key, value in given.items() if value is not None})
 
 

@@ -104,6 +104,11 @@ class ModelSettings(Settings):
     interpolation: Literal["bilinear", "bicubic", "lanczos", "nearest"] | None = None
     """How pictures are brought to the input's size. Null: the backbone's own."""
 
+    input_size: Annotated[int, Field(ge=16, le=4096)] | None = None
+    """Side of the input of a transformer of timm's that has a fixed one: its positions are
+    resampled from those of its weights. Null: its own. Convolutional networks take any size that
+    `localize.preprocess.size` says."""
+
     keep_known_classes: bool = False
     """For `train`: classes whose name is a wnid of ImageNet's 1,000 start from the weights' own
     row of the last layer, not at random. It counts as new only if some class is unknown."""

@@ -12,7 +12,7 @@ import collections
 import json
 import logging
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -86,6 +86,9 @@ class Fitted:
     left_out: list[str] = field(default_factory=list)
 
 
+_AGAIN = "copy or download it again"
+
+
 def read_state_file(path: Path) -> StateFile:
     """Read a file of weights: safetensors, or what `torch.save` wrote, whatever its ending.
 
@@ -111,7 +114,9 @@ def read_state_file(path: Path) -> StateFile:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"{path}: cannot be read: {reason}") from error
     if not head:
-        raise ModelError(f"{path}: empty: no weights in it")
+        raise ModelError(f"{path}: empty: no weights in it; {_AGAIN}")
+    if head.lstrip().startswith(b"<"):
+        raise ModelError(f"{path}: a web page, not a file of weights; fetch the file itself")
     if len(head) == 9 and head[8:9] == b"{":
         return _safetensors(path)
     if not head.startswith((b"PK", b"\x80")):
@@ -126,9 +131,12 @@ def _safetensors(path: Path) -> StateFile:
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-        return _found_in(path, {**metadata, "state_dict": safetensors.torch.load_file(path)})
+        found = _found_in(path, {**metadata, "state_dict": safetensors.torch.load_file(path)})
     except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged: {shorten(str(error), 200)}") from error
+        reason = shorten(str(error), 200)
+        raise ModelError(f"{path}: damaged or cut short: {reason}; {_AGAIN}") from error
+    # There is one state in such a file, under no name.
+    return replace(found, told="")
 
 
 def _unpickled(path: Path) -> object:
@@ -141,12 +149,13 @@ def _unpickled(path: Path) -> object:
             f"{path}: holds Python objects beside tensors, and to read these would run code of the"
             " file. If you trust it, write its state with\n"
             f'    m = torch.load("{path.name}", weights_only=False, map_location="cpu")\n'
-            '    torch.save(getattr(m, "state_dict", lambda: m["state_dict"])(), "state.pth")\n'
-            "where its classes can be imported, and give state.pth"
+            '    torch.save(m.state_dict(), "state.pth")\n'
+            "where its classes can be imported (m may be a dictionary: then that of the network in"
+            " it), and give state.pth"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError) as error:
         reason = shorten(str(error).splitlines()[0] if str(error) else type(error).__name__, 200)
-        raise ModelError(f"{path}: damaged or cut short: {reason}") from error
+        raise ModelError(f"{path}: damaged or cut short: {reason}; {_AGAIN}") from error
 
 
 def _found_in(path: Path, content: object) -> StateFile:
@@ -157,7 +166,10 @@ def _found_in(path: Path, content: object) -> StateFile:
     place, tensors = _state_in(content, (), _LEVELS)
     if not tensors:
         held = shorten(", ".join(map(str, content)), 200)
-        raise ModelError(f"{path}: no state of a network in it; it holds: {held or 'nothing'}")
+        raise ModelError(
+            f"{path}: no state of a network in it; it holds: {held or 'nothing'}; write one with"
+            ' torch.save(network.state_dict(), "state.pth")'
+        )
     others = [key for key in _NESTED if place and key in content and key != place[0]]
     also = [key for key in others if _state_in(content[key], (), 1)[1]]
     more = f" (not the one under {', '.join(map(repr, also))})" if also else ""

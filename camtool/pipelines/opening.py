@@ -351,7 +351,8 @@ def check_input_sizes(
                 f"{classifier.name} takes no input of {width}×{height}, which size, or"
                 f" localize.preprocess.size and localize.views, lead to ({shorten(str(error))});"
                 f" its own size is {own[0]}×{own[1]}: leave sizes out, and use views"
-                " without other scales"
+                " without other scales; of most transformers of timm's model.input_size resamples"
+                " the positions"
             ) from error
 
 

@@ -123,7 +123,7 @@ class Module(torch.nn.Module):
 REFUSED = {
     "absent": (None, "no such file; model.weights is 'imagenet', 'none', a checkpoint"),
     "empty": (b"", "empty: no weights in it"),
-    "page": (b"<!DOCTYPE html><html>", "not a file of weights: it begins with b'<!DOCTYP'"),
+    "page": (b"<!DOCTYPE html><html>", "a web page, not a file of weights"),
     "module": (Module(), "holds Python objects beside tensors, and to read these would run code"),
     "optimizer": (
         {"state": {0: {"step": torch.ones(1)}}, "param_groups": []},
