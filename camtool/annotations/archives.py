@@ -209,6 +209,7 @@ def _unreadable(path: Path, error: Exception) -> AnnotationError:
 
 
 def _zip(path: Path, suffixes: tuple[str, ...], collector: Collector) -> Iterator[Member]:
+    packed, unpacked = path.stat().st_size, 0
     with _zip_file(path) as archive:
         for info in archive.infolist():
             if not _wanted(info.filename, suffixes) or info.is_dir():
@@ -221,5 +222,7 @@ def _zip(path: Path, suffixes: tuple[str, ...], collector: Collector) -> Iterato
             except (*_DAMAGE, RuntimeError) as error:
                 collector.problem(place, f"cannot be unpacked ({shorten(str(error))})")
             else:
+                unpacked += len(data)
+                _refuse_bomb(path, packed, unpacked)
                 if _right_size(len(data), place, collector):
                     yield Member(info.filename, place, data)

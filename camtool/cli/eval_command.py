@@ -126,6 +126,13 @@ def _settings(
     """Return the settings of a file, of the run, or the defaults."""
     if config is None and run is not None and is_file(run / "experiment.yaml"):
         config = run / "experiment.yaml"
+    if protocol == "all":
+        for key in (text.partition("=")[0].strip() for text in overrides):
+            if key.startswith("eval.protocol"):
+                raise SettingsError(
+                    f"{key}: --protocol all scores by every protocol with its own settings; name"
+                    " the one that this is for, e.g. --protocol maxboxacc"
+                )
     if protocol is not None:
         # Before the others, so that --set can give the named protocol its options.
         overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)

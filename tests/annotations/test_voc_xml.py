@@ -285,3 +285,13 @@ def test_real_folders(shared):
     odd = read_annotations(data / "real-odd")
     assert odd.annotations["banana_35"].size is None
     assert odd.annotations["banana_35"].objects[0].box.xyxy == (73, 82, 243, 191)
+
+
+def test_a_zip_whose_members_are_nothing_but_zeros_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("camtool.annotations.archives._BOMB_BYTES", 1 << 20)
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(50):
+            archive.writestr(f"{number}.xml", bytes(1 << 18))
+    with pytest.raises(AnnotationError, match=r"unpacks to over 1,\d\d\d,\d\d\d bytes from"):
+        VocXml().read(bomb)

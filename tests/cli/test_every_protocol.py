@@ -248,3 +248,14 @@ def test_real_run(shared, tmp_path):
     # TS-CAM squashes as the run's network does, and its GT-known rule is the official one: only
     # truncation to 224 pixels is between them.
     assert abs(known["ts-cam"] - known["ilsvrc"]) < 10
+
+
+def test_a_setting_of_one_protocol_is_for_that_one(guesses, boxes):
+    ran = run_here(
+        "eval", "--protocol", "all", "--predictions", guesses, "--boxes", boxes,
+        "--set", "eval.protocol.fixed=0.3",
+    )  # fmt: skip
+    assert ran.code == 2
+    assert ran.err.startswith(
+        "camtool: eval.protocol.fixed: --protocol all scores by every protocol"
+    )
