@@ -293,5 +293,5 @@ def test_a_zip_whose_members_are_nothing_but_zeros_is_given_up(tmp_path, monkeyp
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(50):
             archive.writestr(f"{number}.xml", bytes(1 << 18))
-    with pytest.raises(AnnotationError, match=r"unpacks to over 1,\d\d\d,\d\d\d bytes from"):
+    with pytest.raises(AnnotationError, match=r"unpacks to over [\d,]+ bytes from"):
         VocXml().read(bomb)
