@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from camtool.cam import Cam
     from camtool.errors import CamtoolError
     from camtool.evaluation import EvalSettings, Evaluation, evaluate, evaluate_files
+    from camtool.exports import ExportResult, Selection, export
     from camtool.images import CenterCrop, Squeeze
     from camtool.models import ModelSettings
     from camtool.pipelines.experiment import Experiment, LocalizeSettings
@@ -46,6 +47,7 @@ _HOMES = {
     "camtool.boxes": ("PaperBoxes",),
     "camtool.cam": ("Cam",),
     "camtool.errors": ("CamtoolError",),
+    "camtool.exports": ("ExportResult", "Selection", "export"),
     "camtool.images": ("CenterCrop", "Squeeze"),
     "camtool.models": ("ModelSettings",),
     "camtool.evaluation": ("EvalSettings", "Evaluation", "evaluate", "evaluate_files"),
@@ -80,6 +82,7 @@ __all__ = [
     "EvalSettings",
     "Evaluation",
     "Experiment",
+    "ExportResult",
     "Localization",
     "LocalizeSettings",
     "Localizer",
@@ -89,11 +92,13 @@ __all__ = [
     "Prediction",
     "ScoreMap",
     "ScoredBox",
+    "Selection",
     "Squeeze",
     "TrainResult",
     "__version__",
     "evaluate",
     "evaluate_files",
+    "export",
     "load_settings",
     "localize",
     "read_annotations",

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "localize": "Class activation maps and boxes of images.",
     "train": "Train a network from class labels, and validate its boxes.",
     "eval": "Score a run, or other predictions, against annotations.",
+    "export": "Write the boxes of a run for other programs: COCO, VOC, YOLO, Label Studio, …",
     "compare": "Compare runs on the same images: paired differences, images that changed side.",
     "models": "List the backbones, or look into one.",
     "methods": "List the ways from a network to maps and boxes.",
