@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from camtool.errors import DataError, EvaluationError, SettingsError, os_reason, shorten
 from camtool.tables import SPLITS, image_stem
@@ -31,6 +31,8 @@ _ILSVRC_ID = re.compile(r"ILSVRC\d{4}_(?:val|test|train)_(\d{8})\Z", re.ASCII)
 _MOST_ENTRIES = 10_000_000
 _LONGEST_ENTRY = 4096
 
+
+K = TypeVar("K", str, tuple[str, str])
 
 WAYS = ("exact", "without_extension", "base_name")
 """The ways in which ids are compared, the first that fits counts."""
@@ -70,6 +72,7 @@ class Joiner:
         self._kind = kind
         self._exact = {image_id: image_id for image_id in annotated}
         self._claims: dict[str, _Claim] = {}
+        self._allowed: dict[tuple[str, str], list[str]] = {}
 
     # Made when first needed: mostly, all ids agree exactly.
     @functools.cached_property
@@ -89,8 +92,8 @@ class Joiner:
         ):
             if key in index:
                 found = index[key]
-                if way == len(WAYS) - 1 and not all(self._may_be(name, other) for other in found):
-                    found = [other for other in found if self._may_be(name, other)]
+                if way == len(WAYS) - 1:
+                    found = self._within(_folder(name), key, found)
                 return (way, found) if found else None
         return None
 
@@ -98,14 +101,29 @@ class Joiner:
     def _folders(self) -> frozenset[str]:
         return frozenset(_folder(image_id) for image_id in self._exact)
 
-    def _may_be(self, name: str, image_id: str) -> bool:
-        """Whether the folders of two names do not contradict that they are one image."""
-        one, other = _folder(name), _folder(image_id)
-        if not one or not other or one == other:
-            return True
-        parts = SPLITS.get(one.lower()), SPLITS.get(other.lower())
-        # The annotations have a folder of that name, and the image is not in it.
-        return None in parts and one not in self._folders
+    @functools.cached_property
+    def _by_folder(self) -> dict[tuple[str, str], list[str]]:
+        return _index(((_base(i), _folder(i)), i) for i in self._exact)
+
+    def _within(self, folder: str, base: str, found: list[str]) -> list[str]:
+        """Return those of the images of a base name whose folder does not contradict another.
+
+        Names of one base and folder share their list, so that many equal names cost little.
+        """
+        if not folder:
+            return found
+        place = (base, folder)
+        if place not in self._allowed:
+            if folder in self._folders:
+                # The annotations have a folder of that name: the image is in it, or in none.
+                alike = self._by_folder.get((base, ""), []) + self._by_folder.get(place, [])
+            elif folder.lower() in SPLITS:
+                # Another part of a data set has other images.
+                alike = [i for i in found if _folder(i).lower() not in SPLITS]
+            else:
+                alike = found
+            self._allowed[place] = found if len(alike) == len(found) else alike
+        return self._allowed[place]
 
     def add(self, predicted: str) -> str | None:
         """Note a prediction; return the one annotated id it may belong to, None where none does.
@@ -201,8 +219,8 @@ def _folder(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
 
 
-def _index(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    index: dict[str, list[str]] = {}
+def _index(pairs: Iterable[tuple[K, str]]) -> dict[K, list[str]]:
+    index: dict[K, list[str]] = {}
     for key, image_id in pairs:
         index.setdefault(key, []).append(image_id)
     return index
