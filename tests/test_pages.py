@@ -56,6 +56,13 @@ def test_python(desk):
     desk.run("python.md")
 
 
+def test_export(desk):
+    desk.bring("photos", "cat", "coffee", "jaguars", "macaw")
+    desk.run("export.md")
+    linked = sorted(p.name for p in (desk.folder / "detector" / "images").rglob("*.jpg"))
+    assert linked == ["cat.jpg", "coffee.jpg", "jaguars.jpg", "macaw.jpg"]
+
+
 def test_own_classes(desk):
     (desk.folder / "scripts").symlink_to(ROOT / "scripts")
     desk.run("own-classes.md")

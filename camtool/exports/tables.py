@@ -1,7 +1,9 @@
 """Tables: CSV, the guess file of the ILSVRC development kit, and Kaggle's submission.
 
-CSV has half-open boxes in pixels of the upright image. The other two have corners that both belong
-to the box, counted from 0, in the frame of the stored image, and at most five guesses an image.
+CSV has left, top, width and height in pixels of the upright image: widths leave no doubt about the
+last pixel, of which readers of corners think differently. The other two have corners that both
+belong to the box, counted from 0, in the frame of the stored image, and at most five guesses an
+image.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from camtool.annotations.classes import IMAGENET
 from camtool.errors import DataError, shorten
+from camtool.exports.coco import xywh
 from camtool.exports.target import new_file
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from camtool.exports.selection import Exported, ExportedImage, RunBoxes
 
 _GUESSES: Final = 5
-_HEAD: Final = ("image", "label", "score", "x0", "y0", "x1", "y1", "width", "height")
+_HEAD: Final = ("image", "label", "score", "x", "y", "w", "h", "image_width", "image_height")
 
 
 def write_csv(boxes: RunBoxes, out: Path) -> list[Path]:
@@ -36,8 +39,8 @@ def write_csv(boxes: RunBoxes, out: Path) -> list[Path]:
             part = "val" if boxes.selection.is_val(image.image_id) else "train"
             for one in image.boxes:
                 score = "" if one.score is None else repr(one.score)
-                corners = (f"{value:.10g}" for value in one.box.xyxy)
-                row = [str(image.file), boxes.names[one.label], score, *corners, *image.size]
+                sides = (f"{value:.10g}" for value in xywh(one))
+                row = [str(image.file), boxes.names[one.label], score, *sides, *image.size]
                 file.write(_row([*row, part] if split else row))
     return [out]
 

@@ -87,7 +87,7 @@ def export(
         >>> folder = localize("examples/images/cat.jpg").folder
         >>> result = export(folder, "boxes.csv", "csv")
         >>> print(Path("boxes.csv").read_text().splitlines()[0])
-        image,label,score,x0,y0,x1,y1,width,height
+        image,label,score,x,y,w,h,image_width,image_height
         >>> result.images, result.boxes
         (1, 1)
 
