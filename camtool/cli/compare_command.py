@@ -9,13 +9,12 @@ import click
 from camtool.cli.options import (
     PATH,
     check_out,
-    load_experiment,
+    eval_settings,
     report_options,
     settings_options,
     show_messages,
     show_report,
 )
-from camtool.paths import is_file
 
 
 @click.command("compare")
@@ -58,12 +57,7 @@ def command(
         "blacklist": blacklist,
         "allow_missing": allow_missing or None,
     }
-    if config is None and is_file(runs[0] / "experiment.yaml"):
-        config = runs[0] / "experiment.yaml"
-    if protocol is not None:
-        # Before the others, so that --set can give the named protocol its options.
-        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
-    settings = load_experiment(config, overrides).eval
+    settings = eval_settings(runs[0], config, protocol, overrides)
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     result = compare_runs(runs, settings)
     show_report(comparison_document(result, details=details), form, out)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from camtool.cli.terminal import encodable, safe, say
-from camtool.errors import RunError
+from camtool.errors import RunError, SettingsError
 from camtool.paths import is_file, is_folder
 from camtool.report.document import ENDINGS, RENDERERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from camtool.evaluation.settings import EvalSettings
     from camtool.pipelines.experiment import Experiment
     from camtool.report.document import Document
     from camtool.settings.describe import SettingRow
@@ -75,6 +76,37 @@ def load_experiment(
     given = {key: value for key, value in run.items() if value is not None}
     section = experiment.run.model_copy(update=given)
     return experiment.model_copy(update={"run": section})
+
+
+def eval_settings(
+    run: Path | None, config: Path | None, protocol: str | None, overrides: tuple[str, ...]
+) -> EvalSettings:
+    """Return the settings to score by: of a file, of the run, or the defaults."""
+    if config is None and run is not None and is_file(run / "experiment.yaml"):
+        config = run / "experiment.yaml"
+    if protocol is not None:
+        # Before the others, so that --set can give the named protocol its options.
+        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
+    return load_experiment(config, overrides).eval
+
+
+def run_written_last(doing: str, instead: str = "") -> Path:
+    """Return the run written last, and say so.
+
+    Args:
+        doing: what is done with it, such as `scoring`.
+        instead: what the user might name instead of a run.
+
+    Raises:
+        SettingsError: none was written from this folder yet.
+    """
+    from camtool.runs import last_run
+
+    run = last_run()
+    if run is None:
+        raise SettingsError(f"no run was written from this folder yet: name one{instead}")
+    say(f"{doing} the run written last: {run}", err=True)
+    return run
 
 
 class _StderrHandler(logging.Handler):

@@ -1,8 +1,8 @@
 """A report as a document: tables and paragraphs, which a renderer lays out.
 
 A report is built once (`camtool.report.evaluation`, `camtool.report.comparison`) and rendered as
-plain text, Markdown or JSON. Another form is one more function from a `Document` to text, entered
-in `RENDERERS`.
+plain text, Markdown, JSON or HTML. Another form is one more function from a `Document` to text,
+entered in `RENDERERS`.
 """
 
 from __future__ import annotations
@@ -175,11 +175,20 @@ def to_json(document: Document) -> str:
     return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
+def to_html(document: Document) -> str:
+    """Return a page of its own; see `camtool.report.markup`."""
+    # The templates are loaded only where a page is asked for.
+    from camtool.report import markup
+
+    return markup.to_html(document)
+
+
 RENDERERS: Final[dict[str, Callable[[Document], str]]] = {
     "table": to_text,
     "json": to_json,
     "markdown": to_markdown,
+    "html": to_html,
 }
 """Every form of a report, by the name that `--format` takes."""
-ENDINGS: Final = {".json": "json", ".md": "markdown"}
+ENDINGS: Final = {".json": "json", ".md": "markdown", ".html": "html"}
 """The form of a report by the ending of its file, where none is named."""

@@ -1,0 +1,88 @@
+"""The part of a page above its images: how a run was made, its figures, curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from camtool.evaluation.convention import box_rule_of
+from camtool.report.charts import Chart
+from camtool.report.comparison import comparison_document
+from camtool.report.document import Notes
+from camtool.report.evaluation import evaluation_document
+from camtool.report.markup import drawn_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from camtool.evaluation.result import Comparison, Evaluation
+    from camtool.report.document import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled part of the summary, for the template.
+
+    Attributes:
+        title: what it is of; empty for none.
+        blocks: tables and paragraphs, each with the name of its kind.
+        charts: curves.
+        folded: whether it is shown only when asked for.
+    """
+
+    title: str
+    blocks: Sequence[tuple[str, Block]] = ()
+    charts: Sequence[Chart] = ()
+    folded: bool = False
+
+
+def run_section(name: str, manifest: Mapping[str, Any]) -> Section:
+    """Return how a run was made, as its manifest says."""
+    return Section("", drawn_blocks([Notes("", [("run", name), *_made(manifest)])]))
+
+
+def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    localize = (manifest.get("experiment") or {}).get("localize") or {}
+    counts = manifest.get("counts") or {}
+    program = manifest.get("program")
+    found = {
+        "network": (manifest.get("model") or {}).get("backbone"),
+        "maps": (localize.get("cam") or {}).get("name"),
+        "boxes": box_rule_of(manifest),
+        "images": _counted(counts),
+        "made by": " ".join(map(str, program.values())) if isinstance(program, dict) else None,
+    }
+    return [(title, str(text)) for title, text in found.items() if text]
+
+
+def _counted(counts: Mapping[str, Any]) -> str | None:
+    if "localized" not in counts:
+        return None
+    return f"{counts['localized']:,} localized, {counts.get('skipped', 0):,} skipped"
+
+
+def scored_sections(evaluation: Evaluation) -> list[Section]:
+    """Return figures with their intervals and baselines, curves, and, folded, everything else."""
+    short, whole = (evaluation_document(evaluation, details=d) for d in (False, True))
+    # Its last paragraph names options of another command.
+    blocks = [block for block in short.blocks if not _is_advice(block)]
+    charts = [Chart.of(name, curve) for name, curve in evaluation.curves.items()]
+    return [
+        Section(f"Scores: {short.title}", drawn_blocks(blocks), charts),
+        Section("All tables and the convention", drawn_blocks(whole.blocks), folded=True),
+    ]
+
+
+def compared_sections(comparison: Comparison) -> list[Section]:
+    """Return the paired differences of two runs, and, folded, everything else."""
+    short, whole = (comparison_document(comparison, details=d) for d in (False, True))
+    blocks = [block for block in short.blocks if not _is_advice(block)]
+    return [
+        Section("The two runs compared", drawn_blocks(blocks)),
+        Section("Images that changed, kinds of errors, the convention",
+                drawn_blocks(whole.blocks), folded=True),
+    ]  # fmt: skip
+
+
+def _is_advice(block: Block) -> bool:
+    return isinstance(block, Notes) and [title for title, _ in block.rows] == ["more"]
