@@ -49,7 +49,7 @@ def command(
     show_messages()
     check_out(out)
     from camtool.evaluation.compare import compare_runs
-    from camtool.report.comparison import comparison_document
+    from camtool.reports.comparison import comparison_document
 
     given = {
         "annotations": boxes,

@@ -82,7 +82,7 @@ def command(
     check_out(out)
     from camtool.evaluation.evaluate import evaluate_all, evaluate_files
     from camtool.evaluation.per_image import check_table, write_per_image
-    from camtool.report.evaluation import document_of_all, evaluation_document
+    from camtool.reports.evaluation import document_of_all, evaluation_document
 
     check_table(per_image)
     check_out(per_image)
@@ -120,7 +120,7 @@ def command(
 
 
 def _write_plots(result: Evaluation, folder: Path) -> None:
-    from camtool.report.plots import write_plots
+    from camtool.reports.plots import write_plots
 
     written = write_plots(result, folder)
     if not written:

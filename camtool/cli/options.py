@@ -16,14 +16,14 @@ import click
 from camtool.cli.terminal import encodable, safe, say
 from camtool.errors import RunError, SettingsError
 from camtool.paths import is_file, is_folder
-from camtool.report.document import ENDINGS, RENDERERS
+from camtool.reports.document import ENDINGS, RENDERERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from camtool.evaluation.settings import EvalSettings
     from camtool.pipelines.experiment import Experiment
-    from camtool.report.document import Document
+    from camtool.reports.document import Document
     from camtool.settings.describe import SettingRow
 
 

@@ -50,7 +50,7 @@ def command(
     moves to any threshold; with --boxes also all scores, and what is right, wrong, and why.
     """
     show_messages()
-    from camtool.report.page import report
+    from camtool.reports.page import report
 
     run = run or run_written_last("reporting", " (camtool report RUN)")
     given = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from camtool.errors import shorten
-from camtool.report.document import Table
-from camtool.report.titles import interval, metric_title
+from camtool.reports.document import Table
+from camtool.reports.titles import interval, metric_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from camtool.evaluation.convention import box_rule_of
-from camtool.report.charts import Chart
-from camtool.report.comparison import comparison_document
-from camtool.report.document import Notes
-from camtool.report.evaluation import evaluation_document
-from camtool.report.markup import drawn_blocks
+from camtool.reports.charts import Chart
+from camtool.reports.comparison import comparison_document
+from camtool.reports.document import Notes
+from camtool.reports.evaluation import evaluation_document
+from camtool.reports.markup import drawn_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from camtool.evaluation.result import Comparison, Evaluation
-    from camtool.report.document import Block
+    from camtool.reports.document import Block
 
 
 @dataclass(frozen=True, slots=True)

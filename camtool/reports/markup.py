@@ -15,12 +15,12 @@ import jinja2
 from markupsafe import Markup
 
 from camtool.errors import shorten
-from camtool.report.document import Heading, Items, Notes, Table
+from camtool.reports.document import Heading, Items, Notes, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from camtool.report.document import Block, Document
+    from camtool.reports.document import Block, Document
 
 _FOLDER: Final = Path(__file__).parent / "html"
 _ESCAPES: Final = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}

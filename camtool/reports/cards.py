@@ -11,7 +11,7 @@ import numpy as np
 from camtool.boxes import MultiBoxes, PaperBoxes
 from camtool.errors import RunError
 from camtool.metrics.protocol import matches
-from camtool.report.markup import shown
+from camtool.reports.markup import shown
 from camtool.runs import MapFiles
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from camtool.boxes import SweptRule
-    from camtool.report.marks import Mark
+    from camtool.reports.marks import Mark
     from camtool.structures import Box, ClassPrediction, Prediction, ScoreMap
 
 _CLASSES: Final = 5

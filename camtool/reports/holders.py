@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from camtool.errors import RunError, shorten
 from camtool.paths import is_file, is_folder, is_there
-from camtool.report.markup import embedded
+from camtool.reports.markup import embedded
 from camtool.runs.writing import make_folder, run_errors, umask, write_atomically
 
 if TYPE_CHECKING:

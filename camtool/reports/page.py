@@ -21,20 +21,20 @@ from camtool.evaluation.convention import swept_rule_of
 from camtool.evaluation.settings import EvalSettings
 from camtool.metrics.thresholds import Sweep
 from camtool.progress import progress
-from camtool.report.cards import Cards
-from camtool.report.gallery import BLOCK, Gallery, Side
-from camtool.report.holders import AssetsFolder, Inline, checked_target
-from camtool.report.marks import marked
-from camtool.report.markup import embedded, shown, templates
-from camtool.report.summary import compared_sections, run_section, scored_sections
+from camtool.reports.cards import Cards
+from camtool.reports.gallery import BLOCK, Gallery, Side
+from camtool.reports.holders import AssetsFolder, Inline, checked_target
+from camtool.reports.marks import marked
+from camtool.reports.markup import embedded, shown, templates
+from camtool.reports.summary import compared_sections, run_section, scored_sections
 from camtool.runs import read_manifest
 from camtool.runs.writing import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from camtool.report.marks import Marked
-    from camtool.report.summary import Section
+    from camtool.reports.marks import Marked
+    from camtool.reports.summary import Section
 
 MOST_INLINE: Final = 1000
 """Images that a page carries in itself at most: some tens of megabytes."""

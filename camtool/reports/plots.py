@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from camtool.errors import SettingsError
-from camtool.report.lettering import readable
+from camtool.reports.lettering import readable
 from camtool.runs.writing import make_folder, write_atomically
 
 if TYPE_CHECKING:

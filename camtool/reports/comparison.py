@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from camtool.errors import shorten
-from camtool.report.diagnosis import change_tables
-from camtool.report.document import Block, Document, Heading, Notes, Table
-from camtool.report.evaluation import warning_block
-from camtool.report.records import comparison_record
-from camtool.report.titles import convention_rows, joined_reasons, metric_title
+from camtool.reports.diagnosis import change_tables
+from camtool.reports.document import Block, Document, Heading, Notes, Table
+from camtool.reports.evaluation import warning_block
+from camtool.reports.records import comparison_record
+from camtool.reports.titles import convention_rows, joined_reasons, metric_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

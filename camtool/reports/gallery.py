@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 
 from camtool.metrics.diagnosis import KINDS
-from camtool.report.cards import Cards, corners, true_boxes
-from camtool.report.markup import shown
-from camtool.report.thumbnails import Thumbnails
+from camtool.reports.cards import Cards, corners, true_boxes
+from camtool.reports.markup import shown
+from camtool.reports.thumbnails import Thumbnails
 from camtool.runs import read_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from camtool.report.marks import Mark, Marked
-    from camtool.report.thumbnails import Thumbnail
+    from camtool.reports.marks import Mark, Marked
+    from camtool.reports.thumbnails import Thumbnail
     from camtool.structures import Prediction
 
 BLOCK: Final = 48
@@ -28,7 +28,7 @@ BLOCK: Final = 48
 
 
 class Holder(Protocol):
-    """Carries the pictures of a page; see `camtool.report.holders`."""
+    """Carries the pictures of a page; see `camtool.reports.holders`."""
 
     def picture(self, number: int, jpeg: bytes) -> str:
         """Return the address of a picture."""

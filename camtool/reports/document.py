@@ -1,6 +1,6 @@
 """A report as a document: tables and paragraphs, which a renderer lays out.
 
-A report is built once (`camtool.report.evaluation`, `camtool.report.comparison`) and rendered as
+A report is built once (`camtool.reports.evaluation`, `camtool.reports.comparison`) and rendered as
 plain text, Markdown, JSON or HTML. Another form is one more function from a `Document` to text,
 entered in `RENDERERS`.
 """
@@ -176,9 +176,9 @@ def to_json(document: Document) -> str:
 
 
 def to_html(document: Document) -> str:
-    """Return a page of its own; see `camtool.report.markup`."""
+    """Return a page of its own; see `camtool.reports.markup`."""
     # The templates are loaded only where a page is asked for.
-    from camtool.report import markup
+    from camtool.reports import markup
 
     return markup.to_html(document)
 
