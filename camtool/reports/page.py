@@ -106,6 +106,7 @@ def report(
     with AssetsFolder(page) if assets else Inline() as holder, atomic_file(page) as file:
         pieces = templates().get_template("page.html.jinja").generate(
             title=" and ".join(shown(one.path.name or str(one.path)) for one in runs),
+            made=[run_section(str(one.path), one.manifest) for one in runs],
             sections=sections,
             data=embedded({**data, "assets": holder.name}),
             sides=sides,
@@ -137,7 +138,7 @@ def _read(run: Path, settings: EvalSettings) -> _Read:
 
 
 def _sections(runs: Sequence[_Read], settings: EvalSettings) -> list[Section]:
-    sections = [run_section(str(one.path), one.manifest) for one in runs]
+    sections: list[Section] = []
     scored = [one.scored for one in runs if one.scored is not None]
     if len(scored) > 1:
         compared = compare_runs([one.path for one in runs], settings)

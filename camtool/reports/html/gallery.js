@@ -10,7 +10,7 @@
   const GT_KNOWN = 0, TOP1 = 1, OWN = -1;
   const TITLES = ["GT-known localization", "top-1 localization"];
   const at = (id) => document.getElementById(id);
-  const state = { position: OWN, list: [], page: 0, selected: -1, open: -1, classOf: -1 };
+  const state = { position: OWN, list: [], page: 0, selected: -1, open: -1, className: null };
 
   // ── data ──────────────────────────────────────────────────────────────────────────────────
   const blocks = new Map();
@@ -55,7 +55,7 @@
   function shownClass(record, run) {
     const classes = record.runs[run];
     if (!classes || !classes.length) return null;
-    if (state.classOf >= 0 && state.open >= 0) return classes[state.classOf] || null;
+    if (state.className !== null && state.open >= 0) return classes.find((one) => one[NAME] === state.className) || null;
     const best = classes.reduce((a, b) => (b[RANK] < a[RANK] ? b : a));
     return at("which").value === "true" ? classes.find((one) => one[TRUE]) || best : best;
   }
@@ -139,7 +139,7 @@
     };
     if (images) images.forEach(count);
     else for (let i = 0; i < index.ids.length; i++) count(i);
-    return all ? { right, all, error: (100 * (all - right)) / all } : null;
+    return all ? { right, all, error: (100 * (all - right)) / all, accuracy: (100 * right) / all } : null;
   }
 
   function kindOf(image, run) {
@@ -167,6 +167,14 @@
     return node;
   }
 
+  // What all names begin with, up to a folder, is left out of the cards.
+  const common = (() => {
+    let folder = index.ids.length ? index.ids[0].replace(/[^/]*$/, "") : "";
+    for (const id of index.ids) while (!id.startsWith(folder)) folder = folder.replace(/[^/]*\/$/, "");
+    return folder.length;
+  })();
+  const briefly = (image) => index.ids[image].slice(common);
+
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
   // ── one picture with its heat map and boxes ───────────────────────────────────────────────
@@ -176,8 +184,9 @@
     node.style.aspectRatio = `${width} / ${height}`;
     node.style[width >= height ? "width" : "height"] = "100%";
     const found = shownClass(record, run);
-    const said = found ? `${found[NAME]}` : "no class";
-    if (record.img) node.append(made("img", { src: record.img, alt: `${index.ids[image]}: ${said}`, decoding: "async" }));
+    const right = rightOf(image, run);
+    const said = [index.ids[image], found ? found[NAME] : "no class", right === null ? "" : right ? "right" : "wrong"].filter(Boolean).join(", ");
+    if (record.img) node.append(made("img", { src: record.img, alt: said, decoding: "async" }));
     else node.append(made("span", { className: "missing", textContent: record.error || record.why || "not in this run" }));
     const canvas = made("canvas", { className: "heat" });
     canvas.setAttribute("aria-hidden", "true");
@@ -245,7 +254,7 @@
     const what = record.error ? record.error : found ? `${found[NAME]}${found[SCORE] === null ? "" : `, ${percent(found[SCORE])}`}` : "no class";
     const tags = made("span", { className: "tags" }, ...tagsOf(image, record));
     const caption = made("figcaption", {},
-      made("span", { className: "name", textContent: index.ids[image], title: index.ids[image] }),
+      made("span", { className: "name", textContent: briefly(image), title: index.ids[image] }),
       made("span", { className: "what", textContent: what }), tags);
     const node = made("figure", { className: "card" }, open, caption);
     node.dataset.image = image;
@@ -319,8 +328,8 @@
       for (const figure of [GT_KNOWN, TOP1]) {
         const found = counted(r, figure, state.position);
         if (!found) continue;
-        const node = made("span", {}, `${name}${TITLES[figure]} `, made("b", { textContent: `${(100 - found.error).toFixed(2)} % right` }), ` (error ${found.error.toFixed(2)} %, n ${found.all})`);
-        Object.assign(node.dataset, { run: r, figure: figure === TOP1 ? "top1_localization_error" : "gt_known_error", error: found.error });
+        const node = made("span", {}, `${name}${TITLES[figure]} `, made("b", { textContent: `${(100 - found.error).toFixed(2)} % right` }), made("span", { className: "more", textContent: ` (error ${found.error.toFixed(2)} %, n ${found.all})` }));
+        Object.assign(node.dataset, { run: r, figure: figure === TOP1 ? "top1_localization_error" : "gt_known_error", error: found.error, accuracy: (100 * found.right) / found.all });
         parts.push(node);
       }
     });
@@ -407,9 +416,10 @@
   async function look(image) {
     const [record] = await records([image]);
     state.open = state.selected = image;
-    state.classOf = -1;
+    state.className = null;
     markSelected();
-    at("viewer-name").textContent = index.ids[image];
+    at("viewer-name").textContent = briefly(image);
+    at("viewer-name").title = index.ids[image];
     at("stage").replaceChildren(...runs.map((_, r) => made("span", { className: "side" }, frame(image, record, r))));
     at("stage").record = record;
     tellOpen();
@@ -422,7 +432,7 @@
   function tellOpen() {
     const record = at("stage").record, image = state.open;
     const parts = [made("p", {}, ...tagsOf(image, record))];
-    const facts = [["size", record.size ? `${record.size[0]} × ${record.size[1]}` : "unknown"]];
+    const facts = [["image", index.ids[image]], ["size", record.size ? `${record.size[0]} × ${record.size[1]}` : "unknown"]];
     for (const [name, own] of record.truth) facts.push(["true class", `${name}, ${own.length} ${own.length === 1 ? "box" : "boxes"}`]);
     runs.forEach((run, r) => {
       const found = shownClass(record, r);
@@ -440,13 +450,13 @@
     const classes = record.runs[0] || [];
     if (!classes.length) return [];
     const list = made("div", { className: "classes" }, made("h3", { textContent: "classes: choose whose map and boxes" }));
-    classes.forEach((found, i) => {
+    classes.forEach((found) => {
       const score = found[SCORE] === null ? "" : percent(found[SCORE]);
       const button = made("button", { type: "button" },
         made("span", { textContent: `${found[RANK]}. ${found[NAME]}${found[TRUE] ? " (true)" : ""}` }), made("span", { textContent: score }));
       button.setAttribute("aria-pressed", String(found === shownClass(record, 0)));
       button.addEventListener("click", () => {
-        state.classOf = i;
+        state.className = found[NAME];
         for (const node of at("stage").querySelectorAll(".frame")) {
           drawHeat(node);
           drawBoxes(node);
@@ -507,7 +517,8 @@
     at("next").addEventListener("click", () => step(1));
     at("close").addEventListener("click", () => at("viewer").close());
     at("viewer").addEventListener("close", () => {
-      state.open = state.classOf = -1;
+      state.open = -1;
+      state.className = null;
       at("stage").replaceChildren();
       const node = document.querySelector(`.card[data-image="${state.selected}"] button`);
       if (node) node.focus();

@@ -1,0 +1,386 @@
+"""The page in a real browser: what it shows is what the program says, whatever it is asked."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from camtool.boxes import MultiBoxes, PaperBoxes
+from camtool.evaluation import EvalSettings, evaluate_files
+from camtool.metrics.diagnosis import KINDS
+from camtool.reports.markup import shown
+from camtool.reports.page import report
+from tests.browser import chromium, complaints, opened, requests, run_script
+from tests.reports.awkward_run import AWKWARD, awkward_run
+from tests.reports.drawn_run import drawn_run, names
+
+RULES = {
+    "largest": PaperBoxes(),
+    "all": PaperBoxes(components="all", min_area=0.02, threshold=0.35),
+    "min-max": PaperBoxes(scale="min-max", threshold=0.5),
+    "bicubic": PaperBoxes(interpolation="bicubic"),
+    "several": MultiBoxes(thresholds=(0.3,), nms=0.4, max_boxes=3),
+}
+THRESHOLDS = (0.0, 0.07, 0.2, 0.35, 0.5, 0.9)
+BOXES = """
+const R = camtoolReport, images = [...R.data.index.ids.keys()];
+const every = await R.records(images);
+const at = given[0].map((t) => t === null ? -1 : R.data.positions.indexOf(t));
+return every.map((r) => r.runs[0].map((c) => at.map((p) => R.boxesOf(r, 0, c, p))));
+"""
+FIGURES = """
+const R = camtoolReport;
+return given[0].map((t) => [0, 1].map((figure) => {
+  const found = R.counted(0, figure, t === null ? -1 : R.data.positions.indexOf(t));
+  return found && [found.error, found.accuracy];
+}));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A run of 60 drawn images, and its page."""
+    folder = tmp_path_factory.mktemp("drawn")
+    made = drawn_run(folder, names(60))
+    return made, report(made.run, boxes=made.boxes, out=folder / "page.html")
+
+
+def press(browser, *keys):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(browser).send_keys(*keys).perform()
+
+
+def shown_figures(browser):
+    """Return the figures that stand beside the slider."""
+    script = """
+        await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame);
+        return [...document.querySelectorAll("#figures [data-figure]")]
+            .map((n) => [n.dataset.figure, n.dataset, n.textContent]);
+    """
+    return {
+        name: (float(data["error"]), float(data["accuracy"]), text)
+        for name, data, text in run_script(browser, script)
+    }
+
+
+def slide(browser, threshold):
+    """Move the slider as a hand does."""
+    run_script(
+        browser,
+        """
+        const slider = document.getElementById("threshold");
+        slider.value = camtoolReport.data.positions.indexOf(given[0]);
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        """,
+        threshold,
+    )
+
+
+def accuracies(run, boxes, threshold, **settings):
+    """Return GT-known and top-1 localization accuracy at a threshold, as `eval` says."""
+    found = evaluate_files(EvalSettings(annotations=boxes, **settings), run)
+    at = found.curves["gt_known"].x.index(threshold)
+    return [found.curves[name].y["IoU ≥ 0.5"][at] for name in ("gt_known", "top1_localization")]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_boxes_at_every_threshold_are_those_of_the_rule(name, browser, tmp_path):
+    rule = RULES[name]
+    made = drawn_run(tmp_path, names(16), rule)
+    opened(browser, report(made.run, boxes=made.boxes, out=tmp_path / "page.html"))
+    found = run_script(browser, BOXES, THRESHOLDS)
+    number = 0
+    for maps, of_image in zip(made.maps, found, strict=True):
+        for score_map, of_class in zip(maps, of_image, strict=True):
+            for threshold, boxes in zip(THRESHOLDS, of_class, strict=True):
+                expected = [[*b.box.xyxy, b.score] for b in rule.at(threshold).boxes(score_map)]
+                if name == "bicubic":  # made beforehand: the first box, without its score
+                    boxes, expected = ([box[:4] for box in some[:1]] for some in (boxes, expected))
+                assert boxes == expected
+                number += len(boxes)
+    assert number > 200
+    assert complaints(browser) == []
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "bicubic"])
+def test_boxes_at_the_runs_own_threshold_are_those_of_the_run(name, browser, tmp_path):
+    made = drawn_run(tmp_path, names(12), RULES[name])
+    opened(browser, report(made.run, out=tmp_path / "page.html"))
+    own = run_script(browser, "return camtoolReport.data.runs[0].own")
+    assert own >= 0
+    at = run_script(browser, "return camtoolReport.data.positions[given[0]]", own)
+    for of_image in run_script(browser, BOXES, [None, at]):
+        for stored, followed in of_image:
+            assert [box[:4] for box in stored] == [box[:4] for box in followed]
+
+
+def test_a_large_photo_and_a_map_with_no_positive_value(browser, tmp_path):
+    from camtool.structures import ClassPrediction, Prediction
+    from tests.builders import random_map, score_map, write_run
+
+    maps = [
+        random_map(1, (14, 14), (4000, 3000), mean=0.2),
+        score_map(-np.ones((3, 3)), (4000, 3000)),
+        score_map(np.full((3, 3), np.nan), (4000, 3000)),
+        score_map(np.ones((1, 1)), (4000, 3000)),
+    ]
+    rule = PaperBoxes()
+    classes = [ClassPrediction(f"c{k}", 0.1, rule.boxes(m), k + 1, k) for k, m in enumerate(maps)]
+    one = Prediction("a", "absent.jpg", (4000, 3000), tuple(classes))
+    experiment = {"localize": {"boxes": rule.model_dump(mode="json")}}
+    run = write_run(
+        tmp_path / "run", [(one, maps)], ["c0", "c1", "c2", "c3"], experiment=experiment
+    )
+    opened(browser, report(run, out=tmp_path / "page.html"))
+    (found,) = run_script(browser, BOXES, [0.2, 0.5])
+    for m, of_class in zip(maps, found, strict=True):
+        for threshold, boxes in zip((0.2, 0.5), of_class, strict=True):
+            expected = rule.at(threshold).boxes(m)
+            assert [box[:4] for box in boxes] == [list(b.box.xyxy) for b in expected]
+
+
+def test_figures_beside_the_slider_are_those_of_eval(browser, drawn):
+    made, page = drawn
+    opened(browser, page)
+    for threshold in (0.1, 0.3, 0.62):
+        slide(browser, threshold)
+        figures = shown_figures(browser)
+        known, top1 = accuracies(made.run, made.boxes, threshold)
+        assert figures["gt_known_error"][1] == known
+        assert figures["top1_localization_error"][1] == top1
+        assert f"{known:.2f} % right" in figures["gt_known_error"][2]
+    press(browser, "o")
+    result = evaluate_files(EvalSettings(annotations=made.boxes), made.run)
+    for name in ("gt_known_error", "top1_localization_error"):
+        assert shown_figures(browser)[name][0] == result.metrics[name].value
+    assert complaints(browser) == []
+
+
+@pytest.mark.parametrize("protocol", ["ts-cam", "adl-first-box"])
+def test_figures_of_other_protocols(protocol, browser, drawn, tmp_path):
+    made, _ = drawn
+    settings = EvalSettings(annotations=made.boxes, protocol=protocol)
+    opened(browser, report(made.run, out=tmp_path / "page.html", settings=settings))
+    choices = evaluate_files(settings, made.run).thresholds
+    for k, name in enumerate(("gt_known_error", "top1_localization_error")):
+        at = choices[name].rules["fixed"]
+        (figures,) = run_script(browser, FIGURES, [at.threshold])
+        assert figures[k][0] == at.value
+
+
+def test_filter_to_one_kind_of_error(browser, drawn):
+    made, page = drawn
+    opened(browser, page)
+    result = evaluate_files(EvalSettings(annotations=made.boxes), made.run)
+    kinds = result.details.diagnoses["gt_known"].counts
+    seen = 0
+    for number, kind in enumerate(KINDS):
+        script = """
+            const kind = document.getElementById("kind");
+            kind.value = given[0];
+            kind.dispatchEvent(new Event("input", { bubbles: true }));
+            await new Promise((done) => setTimeout(done, 100));
+            return [camtoolReport.state.list.length, document.querySelectorAll(".card").length];
+        """
+        listed, cards = run_script(browser, script, str(number))
+        assert listed == kinds[kind] == cards
+        seen += listed
+    assert seen == 60
+    assert complaints(browser) == []
+
+
+def test_right_and_wrong_follow_the_threshold(browser, drawn):
+    made, page = drawn
+    opened(browser, page)
+    script = """
+        const outcome = document.getElementById("outcome");
+        outcome.value = "wrong";
+        outcome.dispatchEvent(new Event("input", { bubbles: true }));
+        await new Promise((done) => setTimeout(done, 100));
+        return camtoolReport.state.list.length;
+    """
+    run_script(browser, script)
+    for threshold in (0.1, 0.8):
+        slide(browser, threshold)
+        time.sleep(0.2)
+        listed = run_script(browser, "return camtoolReport.state.list.length")
+        assert 100 * (60 - listed) / 60 == accuracies(made.run, made.boxes, threshold)[0]
+
+
+def test_boxes_and_heat_maps_are_switched_off_and_on(browser, drawn):
+    _, page = drawn
+    opened(browser, page)
+    count = """
+        const all = (q) => [...document.querySelectorAll(`.card ${q}`)];
+        const heat = all("canvas").filter((c) => !c.hidden);
+        return [all("rect.pred").length, all("rect.true").length, heat.length];
+    """
+    before = run_script(browser, count)
+    assert min(before) >= 40
+    for place, key in enumerate("pth"):
+        press(browser, key)
+        off = run_script(browser, count)
+        assert off[place] == 0
+        assert [n for k, n in enumerate(off) if k != place] == [
+            n for k, n in enumerate(before) if k != place
+        ]
+        press(browser, key)
+        assert run_script(browser, count) == before
+
+
+def test_keys_go_from_image_to_image(browser, drawn):
+    from selenium.webdriver.common.keys import Keys
+
+    _, page = drawn
+    opened(browser, page)
+    name = """
+        await new Promise((done) => setTimeout(done, 80));
+        const [viewer, name] = ["viewer", "viewer-name"].map((id) => document.getElementById(id));
+        return [viewer.open, name.textContent, camtoolReport.state.selected];
+    """
+    press(browser, Keys.ARROW_RIGHT)
+    assert run_script(browser, name)[2] == 0
+    press(browser, Keys.ENTER)
+    assert run_script(browser, name) == [True, "i000", 0]
+    press(browser, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert run_script(browser, name) == [True, "i002", 2]
+    press(browser, Keys.ARROW_LEFT)
+    assert run_script(browser, name) == [True, "i001", 1]
+    press(browser, Keys.ESCAPE)
+    assert run_script(browser, name)[0] is False
+    # Beyond the last image of a page lies the next page.
+    for _ in range(47):
+        press(browser, "j")
+    assert run_script(browser, name)[2] == 48
+    assert (
+        run_script(browser, "return document.getElementById('page').textContent") == "page 2 of 2"
+    )
+    assert complaints(browser) == []
+
+
+def test_every_picture_says_what_it_is(browser, drawn):
+    _, page = drawn
+    opened(browser, page)
+    script = "return [...document.querySelectorAll('.card img')].map((i) => i.alt)"
+    texts = run_script(browser, script)
+    assert len(texts) == 48
+    assert texts[1] == "val/i001, dog, right"
+    unlabelled = """
+        return [...document.querySelectorAll("button, input, select")]
+            .filter((n) => !(n.textContent.trim() || n.ariaLabel || (n.labels && n.labels.length)))
+            .map((n) => n.outerHTML)
+    """
+    assert run_script(browser, unlabelled) == []
+
+
+def test_nothing_is_fetched(browser, drawn):
+    _, page = drawn
+    opened(browser, page)
+    assert requests(browser) == [page.resolve().as_uri()]
+
+
+def test_two_runs_and_the_images_that_changed(browser, tmp_path):
+    first = drawn_run(tmp_path / "1", names(24))
+    second = drawn_run(tmp_path / "2", names(24), PaperBoxes(threshold=0.45))
+    page = report(first.run, second.run, boxes=first.boxes, out=tmp_path / "page.html")
+    opened(browser, page)
+    right = [
+        evaluate_files(EvalSettings(annotations=first.boxes), one.run).trials.located.right(
+            EvalSettings().protocol.known, "run"
+        )
+        for one in (first, second)
+    ]
+    script = """
+        const changed = document.getElementById("changed");
+        changed.value = given[0];
+        changed.dispatchEvent(new Event("input", { bubbles: true }));
+        await new Promise((done) => setTimeout(done, 100));
+        return camtoolReport.state.list;
+    """
+    side = np.flatnonzero(right[0] != right[1]).tolist()
+    assert 0 < len(side) < 24
+    assert run_script(browser, script, "side") == side
+    assert run_script(browser, script, "worse") == np.flatnonzero(right[0] & ~right[1]).tolist()
+    assert run_script(
+        browser, "return document.querySelectorAll('.card .frame').length"
+    ) == 2 * len(np.flatnonzero(right[0] & ~right[1]))
+    assert complaints(browser) == []
+
+
+def test_a_page_with_assets_loads_them_from_beside_it(browser, drawn, tmp_path):
+    made, _ = drawn
+    page = report(made.run, boxes=made.boxes, out=tmp_path / "a b#.html", assets=True)
+    opened(browser, page)
+    script = """
+        await Promise.all([...document.images].map((i) => i.decode()));
+        return [...document.images].filter((i) => i.naturalWidth > 0).length;
+    """
+    assert run_script(browser, script) == 48
+    press(browser, "o")
+    run_script(browser, "document.getElementById('on').click()")
+    time.sleep(0.3)
+    assert run_script(browser, script) == 12
+    (figures,) = run_script(browser, FIGURES, [0.3])
+    assert [figure[1] for figure in figures] == accuracies(made.run, made.boxes, 0.3)
+    assert complaints(browser) == []
+
+
+def test_names_with_markup_are_shown_as_they_are(browser, tmp_path):
+    out = report(awkward_run(tmp_path / "<b>run</b>"), out=tmp_path / "a'\"<b>&#.html")
+    opened(browser, out)
+    script = """
+        const names = [...document.querySelectorAll(".card .name")].map((n) => n.textContent);
+        const classes = [...document.querySelectorAll(".card .what")].map((n) => n.textContent);
+        const odd = document.querySelectorAll("main b:not(#figures b), main img, #cards script");
+        return [names, classes, odd.length, window.pwned === undefined];
+    """
+    ids, classes, odd, safe = run_script(browser, script)
+    assert ids == [shown(name) for name in AWKWARD]
+    assert classes == [f"{shown(name)}, 50.0 %" for name in AWKWARD]
+    assert (odd, safe) == (0, True)
+    assert complaints(browser) == []
+
+
+@pytest.mark.slow
+def test_two_hundred_images_of_imagenet(browser, shared, tmp_path):
+    from camtool import Experiment, localize
+    from camtool.reports.overlay import OverlaySettings
+
+    data = shared / "data" / "ilsvrc-val-227"
+    images = sorted((data / "Data" / "CLS-LOC" / "val").iterdir())[:200]
+    experiment = Experiment()
+    quiet = experiment.localize.model_copy(update={"overlays": OverlaySettings(enabled=False)})
+    experiment = experiment.model_copy(
+        update={
+            "localize": quiet,
+            "run": experiment.run.model_copy(update={"dir": tmp_path / "run"}),
+        }
+    )
+    run = localize(images, experiment, labels=data / "labels.csv").folder
+    boxes = data / "Annotations" / "CLS-LOC" / "val"
+    settings = EvalSettings(annotations=boxes, images="1-200")
+    page = report(run, out=tmp_path / "page.html", settings=settings)
+    assert page.stat().st_size < 15e6
+    began = time.monotonic()
+    opened(browser, page)
+    assert time.monotonic() - began < 2
+    for threshold in (0.1, 0.25, 0.6):
+        slide(browser, threshold)
+        figures = shown_figures(browser)
+        known, top1 = accuracies(run, boxes, threshold, images="1-200")
+        assert figures["gt_known_error"][1] == known
+        assert figures["top1_localization_error"][1] == top1
+    own = run_script(browser, "return camtoolReport.data.positions[camtoolReport.data.runs[0].own]")
+    for of_image in run_script(browser, BOXES, [None, own]):
+        for stored, followed in of_image:
+            assert [box[:4] for box in stored] == [box[:4] for box in followed]
+    assert complaints(browser) == []
