@@ -143,8 +143,9 @@ def _sections(runs: Sequence[_Read], settings: EvalSettings) -> list[Section]:
     if len(scored) > 1:
         compared = compare_runs([one.path for one in runs], settings)
         sections += compared_sections(compared)
-    for one in scored[:1]:
-        sections += scored_sections(one.evaluation)
+    for number, one in enumerate(scored):
+        name = str(runs[number].path) if len(runs) > 1 else ""
+        sections += scored_sections(one.evaluation, name, number)
     return sections
 
 

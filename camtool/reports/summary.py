@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from camtool.evaluation.convention import box_rule_of
 from camtool.reports.charts import Chart
 from camtool.reports.comparison import comparison_document
+from camtool.reports.diagnosis import KIND_OWNERS
 from camtool.reports.document import Notes
 from camtool.reports.evaluation import evaluation_document
 from camtool.reports.markup import drawn_blocks
@@ -16,7 +17,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from camtool.evaluation.result import Comparison, Evaluation
+    from camtool.metrics.diagnosis import Diagnosis
     from camtool.reports.document import Block
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How many images are of each kind of error, for the template.
+
+    Attributes:
+        title: whose kinds.
+        rows: kind, share in percent, and both share and number as text.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, float, str]]
+
+    @classmethod
+    def of(cls, name: str, diagnosis: Diagnosis) -> Shares:
+        """Return the shares of `top1` or `gt_known`."""
+        rows = [
+            (
+                kind.replace("_", " "),
+                rate.value,
+                f"{rate.value:.1f} % ({diagnosis.counts[kind]:,})",
+            )
+            for kind, rate in diagnosis.kinds.items()
+        ]
+        return cls(f"Kinds of errors: {KIND_OWNERS[name]}", rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +55,16 @@ class Section:
         title: what it is of; empty for none.
         blocks: tables and paragraphs, each with the name of its kind.
         charts: curves.
+        shares: kinds of errors.
+        run: which run it is of, counted from 0.
         folded: whether it is shown only when asked for.
     """
 
     title: str
     blocks: Sequence[tuple[str, Block]] = ()
     charts: Sequence[Chart] = ()
+    shares: Sequence[Shares] = ()
+    run: int = 0
     folded: bool = False
 
 
@@ -61,15 +93,29 @@ def _counted(counts: Mapping[str, Any]) -> str | None:
     return f"{counts['localized']:,} localized, {counts.get('skipped', 0):,} skipped"
 
 
-def scored_sections(evaluation: Evaluation) -> list[Section]:
-    """Return figures with their intervals and baselines, curves, and, folded, everything else."""
+def scored_sections(evaluation: Evaluation, name: str = "", run: int = 0) -> list[Section]:
+    """Return figures with their intervals and baselines, curves, and, folded, everything else.
+
+    Args:
+        evaluation: the scores.
+        name: of the run, where the page shows two.
+        run: which of them it is, counted from 0.
+    """
+    of = f" of {name}" if name else ""
+    kinds = evaluation.details.diagnoses if evaluation.details else {}
     short, whole = (evaluation_document(evaluation, details=d) for d in (False, True))
     # Its last paragraph names options of another command.
     blocks = [block for block in short.blocks if not _is_advice(block)]
     charts = [Chart.of(name, curve) for name, curve in evaluation.curves.items()]
     return [
-        Section(f"Scores: {short.title}", drawn_blocks(blocks), charts),
-        Section("All tables and the convention", drawn_blocks(whole.blocks), folded=True),
+        Section(
+            f"Scores{of}: {short.title}",
+            drawn_blocks(blocks),
+            charts=charts,
+            shares=[Shares.of(owner, diagnosis) for owner, diagnosis in kinds.items()],
+            run=run,
+        ),
+        Section(f"All tables and the convention{of}", drawn_blocks(whole.blocks), folded=True),
     ]
 
 

@@ -223,16 +223,16 @@
 
   // ── cards ─────────────────────────────────────────────────────────────────────────────────
   function tagsOf(image, record) {
-    const tags = [];
-    runs.forEach((run, r) => {
+    return runs.map((run, r) => {
+      const tags = [];
       const right = rightOf(image, r), kind = kindOf(image, r);
       const name = runs.length > 1 ? `${r + 1}: ` : "";
       if (right !== null) tags.push(made("span", { className: `tag ${right ? "right" : "wrong"}`, textContent: `${name}${right ? "✓ right" : "✗ wrong"}` }));
-      if (state.position === OWN && kind) tags.push(made("span", { className: "tag", textContent: `${name}${data.kinds[kind]}` }));
+      if (state.position === OWN && kind) tags.push(made("span", { className: "tag", textContent: data.kinds[kind] }));
       const overlap = overlapOf(record, r);
-      if (overlap !== null) tags.push(made("span", { className: "tag", textContent: `${name}IoU ${overlap.toFixed(2)}` }));
+      if (overlap !== null) tags.push(made("span", { className: "tag", textContent: `IoU ${overlap.toFixed(2)}` }));
+      return made("span", { className: "tags" }, ...tags);
     });
-    return tags;
   }
 
   // The best overlap of the first box with a true box, in the frame of the picture.
@@ -252,7 +252,7 @@
     open.setAttribute("aria-label", `look closer at ${index.ids[image]}`);
     open.addEventListener("click", () => look(image));
     const what = record.error ? record.error : found ? `${found[NAME]}${found[SCORE] === null ? "" : `, ${percent(found[SCORE])}`}` : "no class";
-    const tags = made("span", { className: "tags" }, ...tagsOf(image, record));
+    const tags = made("span", {}, ...tagsOf(image, record));
     const caption = made("figcaption", {},
       made("span", { className: "name", textContent: briefly(image), title: index.ids[image] }),
       made("span", { className: "what", textContent: what }), tags);
@@ -311,9 +311,10 @@
     at("own").setAttribute("aria-pressed", String(position === OWN));
     at("own").disabled = position === OWN;
     for (const line of document.querySelectorAll(".cursor")) {
-      line.setAttribute("visibility", shown === undefined ? "hidden" : "visible");
-      if (shown === undefined) continue;
-      const x = Number(line.dataset.left) + positions[shown] * Number(line.dataset.width);
+      const place = position === OWN ? runs[line.dataset.run].own : position;
+      line.setAttribute("visibility", place < 0 ? "hidden" : "visible");
+      if (place < 0) continue;
+      const x = Number(line.dataset.left) + positions[place] * Number(line.dataset.width);
       line.setAttribute("x1", x);
       line.setAttribute("x2", x);
     }
