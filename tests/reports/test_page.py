@@ -81,8 +81,8 @@ def test_names_with_markup_stay_names(tmp_path):
     assert "\x1b" not in out.read_text("utf-8")
     assert "b" not in found.tags
     assert "img" not in found.tags
-    # Data, one block, and the two scripts of the program's own.
-    assert found.tags.count("script") == 4
+    # Data, one block, and the scripts of the program's own.
+    assert found.tags.count("script") == 2 + 4
     assert all(r["why"] == "no such file" for r in blocks_of(out))
 
 

@@ -5,12 +5,17 @@
 (() => {
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const { index, runs, positions } = data;
-  const palette = camtoolBoxes.unpacked(data.palette, Uint8Array);
   const scored = index.marks.some((marks) => marks[0]);
-  const GT_KNOWN = 0, TOP1 = 1, OWN = -1;
+  const marks = camtoolMarks(data);
+  const { GT_KNOWN, TOP1, OWN, counted, iouOf } = marks;
   const TITLES = ["GT-known localization", "top-1 localization"];
   const at = (id) => document.getElementById(id);
   const state = { position: OWN, list: [], page: 0, selected: -1, open: -1, className: null };
+  const figureShown = () => (at("which").value === "true" ? GT_KNOWN : TOP1);
+  const rightOf = (image, run) => marks.rightOf(image, run, figureShown(), state.position);
+  const kindOf = (image, run) => marks.kindOf(image, run, figureShown());
+  const pictures = camtoolPictures(data, state, rightOf);
+  const { NAME, SCORE, RANK, TRUE, made, frame, drawHeat, drawBoxes, shownClass, boxesOf, overlapOf } = pictures;
 
   // ── data ──────────────────────────────────────────────────────────────────────────────────
   const blocks = new Map();
@@ -49,124 +54,6 @@
     return images.map((i) => (blocks.get(Math.floor(i / data.block)) || [])[i % data.block] || MISSING);
   }
 
-  // A class of a record is [name, score, rank, true or not, boxes, map].
-  const NAME = 0, SCORE = 1, RANK = 2, TRUE = 3, BOXES = 4, MAP = 5;
-
-  function shownClass(record, run) {
-    const classes = record.runs[run];
-    if (!classes || !classes.length) return null;
-    if (state.className !== null && state.open >= 0) return classes.find((one) => one[NAME] === state.className) || null;
-    const best = classes.reduce((a, b) => (b[RANK] < a[RANK] ? b : a));
-    return at("which").value === "true" ? classes.find((one) => one[TRUE]) || best : best;
-  }
-
-  function mapOf(record, found) {
-    if (found.laid === undefined) {
-      found.laid = record.size ? camtoolBoxes.read(found[MAP], ...record.size) : null;
-    }
-    return found.laid;
-  }
-
-  // Boxes at the position of the slider; those of the run where no map can be followed.
-  function boxesOf(record, run, found, position = state.position) {
-    const rule = runs[run].rule, stored = found[MAP];
-    if (position === OWN || !rule || !stored) return found[BOXES];
-    if (stored.at) {
-      found.swept = found.swept || camtoolBoxes.unpacked(stored.at, Uint16Array);
-      const box = [...found.swept.subarray(4 * position, 4 * position + 4)];
-      return box[2] > box[0] ? [[...box, 1]] : [];
-    }
-    const map = mapOf(record, found);
-    return map ? camtoolBoxes.boxesAt(map, rule, positions[position]) : found[BOXES];
-  }
-
-  // ── marks: what the evaluation said ───────────────────────────────────────────────────────
-  // A row is [label, rank, place, right, kind, IoU, bits of GT-known, bits of guesses].
-  const ROW_RANK = 1, ROW_PLACE = 2, ROW_RIGHT = 3, ROW_KIND = 4, ROW_IOU = 5, ROW_BITS = 6;
-
-  function bitAt(row, column, bit) {
-    const bits = (row.bits = row.bits || {});
-    const which = Math.min(column, row.length - 1);
-    if (!bits[which]) bits[which] = camtoolBoxes.unpacked(row[which], Uint8Array);
-    return (bits[which][bit >> 3] >> (7 - (bit & 7))) & 1;
-  }
-
-  // Which bit a position is read from; OWN for the boxes as stored, null where nothing is known.
-  function bitOf(run, position) {
-    if (position === OWN) return OWN;
-    const bit = runs[run].bits[position];
-    if (bit >= 0) return bit;
-    return position === runs[run].own ? OWN : null;
-  }
-
-  function known(row, bit) {
-    return bit === OWN ? row[ROW_RIGHT] : bitAt(row, ROW_BITS, bit);
-  }
-
-  function top1(rows, bit) {
-    if (bit === OWN) return rows.some((row) => row[ROW_PLACE] === 1);
-    return rows.some((row) => row[ROW_RANK] === 1 && bitAt(row, ROW_BITS + 1, bit));
-  }
-
-  function given(run, figure, bit) {
-    return bit !== null && runs[run].figures[bit === OWN ? 0 : 1][figure];
-  }
-
-  // Right, wrong or null of one image, by the figure that is looked at.
-  function rightOf(image, run, figure = figureShown(), position = state.position) {
-    const mark = index.marks[image][run], bit = bitOf(run, position);
-    if (!mark || !mark[1].length || !given(run, figure, bit)) return null;
-    return figure === TOP1 ? top1(mark[1], bit) : mark[1].every((row) => known(row, bit));
-  }
-
-  const figureShown = () => (at("which").value === "true" ? GT_KNOWN : TOP1);
-
-  // Number right and number of all: rows for GT-known, images for top-1.
-  function counted(run, figure, position, images) {
-    const bit = bitOf(run, position);
-    if (!given(run, figure, bit)) return null;
-    let right = 0, all = 0;
-    const count = (image) => {
-      const mark = index.marks[image][run];
-      if (!mark || !mark[1].length) return;
-      if (figure === TOP1) {
-        all += 1;
-        right += top1(mark[1], bit) ? 1 : 0;
-      } else {
-        all += mark[1].length;
-        for (const row of mark[1]) right += known(row, bit);
-      }
-    };
-    if (images) images.forEach(count);
-    else for (let i = 0; i < index.ids.length; i++) count(i);
-    return all ? { right, all, error: (100 * (all - right)) / all, accuracy: (100 * right) / all } : null;
-  }
-
-  function kindOf(image, run) {
-    const mark = index.marks[image][run];
-    if (!mark) return null;
-    if (figureShown() === TOP1) return mark[0];
-    return mark[1].length ? mark[1][0][ROW_KIND] : null;
-  }
-
-  const iouOf = (image) => {
-    const mark = index.marks[image][0];
-    return mark && mark[1].length ? mark[1][0][ROW_IOU] : null;
-  };
-
-  // ── small builders ────────────────────────────────────────────────────────────────────────
-  function made(tag, properties = {}, ...children) {
-    const node = Object.assign(document.createElement(tag), properties);
-    node.append(...children.filter((child) => child !== null));
-    return node;
-  }
-
-  function svg(tag, attributes) {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    return node;
-  }
-
   // What all names begin with, up to a folder, is left out of the cards.
   const common = (() => {
     let folder = index.ids.length ? index.ids[0].replace(/[^/]*$/, "") : "";
@@ -176,50 +63,6 @@
   const briefly = (image) => index.ids[image].slice(common);
 
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
-
-  // ── one picture with its heat map and boxes ───────────────────────────────────────────────
-  function frame(image, record, run) {
-    const [width, height] = record.size || [4, 3];
-    const node = made("span", { className: "frame" });
-    node.style.aspectRatio = `${width} / ${height}`;
-    node.style[width >= height ? "width" : "height"] = "100%";
-    const found = shownClass(record, run);
-    const right = rightOf(image, run);
-    const said = [index.ids[image], found ? found[NAME] : "no class", right === null ? "" : right ? "right" : "wrong"].filter(Boolean).join(", ");
-    if (record.img) node.append(made("img", { src: record.img, alt: said, decoding: "async" }));
-    else node.append(made("span", { className: "missing", textContent: record.error || record.why || "not in this run" }));
-    const canvas = made("canvas", { className: "heat" });
-    canvas.setAttribute("aria-hidden", "true");
-    const boxes = svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img" });
-    node.append(canvas, boxes);
-    Object.assign(node, { image, record, run, canvas, boxes });
-    drawHeat(node);
-    drawBoxes(node);
-    return node;
-  }
-
-  function drawHeat(node) {
-    const found = shownClass(node.record, node.run);
-    const map = found && at("show-heat").checked ? mapOf(node.record, found) : null;
-    node.canvas.hidden = !map;
-    if (map) camtoolBoxes.paint(node.canvas, map, palette, (runs[node.run].rule || {}).of_range);
-  }
-
-  function drawBoxes(node) {
-    const { record, run, boxes } = node;
-    const found = shownClass(record, run);
-    const parts = [];
-    const add = (box, kind) => {
-      const place = { x: box[0], y: box[1], width: box[2] - box[0], height: box[3] - box[1] };
-      parts.push(svg("rect", { class: "back", ...place }), svg("rect", { class: kind, ...place }));
-    };
-    if (at("show-true").checked) for (const [, own] of record.truth) for (const box of own) add(box, "true");
-    const predicted = found ? boxesOf(record, run, found) : [];
-    node.predicted = predicted;
-    if (at("show-pred").checked) predicted.forEach((box, i) => add(box, i ? "pred weak" : "pred"));
-    boxes.replaceChildren(...parts);
-    boxes.setAttribute("aria-label", `${predicted.length} predicted boxes: ${predicted.slice(0, 3).map((b) => b.slice(0, 4).join(" ")).join("; ")}`);
-  }
 
   // ── cards ─────────────────────────────────────────────────────────────────────────────────
   function tagsOf(image, record) {
@@ -233,16 +76,6 @@
       if (overlap !== null) tags.push(made("span", { className: "tag", textContent: `IoU ${overlap.toFixed(2)}` }));
       return made("span", { className: "tags" }, ...tags);
     });
-  }
-
-  // The best overlap of the first box with a true box, in the frame of the picture.
-  function overlapOf(record, run) {
-    const found = shownClass(record, run);
-    if (!found || !record.truth.length || !found[TRUE]) return null;
-    const first = boxesOf(record, run, found)[0];
-    const every = record.truth.flatMap(([, own]) => own);
-    if (!every.length) return null;
-    return first ? Math.max(...every.map((box) => camtoolBoxes.overlap(first, box))) : 0;
   }
 
   function card(image, record) {
