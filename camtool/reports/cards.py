@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
+import cv2
 import numpy as np
 
 from camtool.boxes import MultiBoxes, PaperBoxes
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 _CLASSES: Final = 5
 _MOST_CELLS: Final = 64 * 64
 """Larger maps would make a page of hundreds of megabytes."""
+_SMALL_SIDE: Final = 48
 _LARGEST_SIDE: Final = 0xFFFF
+"""Of an image whose boxes follow the slider, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Cards:
 
     Attributes:
         slider: how boxes follow the threshold.
+        lacking: how many maps are not stored, or cannot be used.
     """
 
     def __init__(self, run: Path, rule: SweptRule | None, thresholds: Sequence[float]) -> None:
@@ -104,7 +108,7 @@ class Cards:
     def _map(self, prediction: Prediction, found: ClassPrediction) -> dict[str, Any] | None:
         """Return a map: its cells as float32 in base64, their shape, and where they lie.
 
-        A map that the scripts cannot follow has the boxes at all positions instead.
+        A map that the scripts cannot follow has the boxes at all positions beside it.
         """
         if found.map is None or prediction.maps is None:
             self.lacking += 1
@@ -114,26 +118,30 @@ class Cards:
         except RunError:
             self.lacking += 1
             return None
+        if max(score_map.size) > _LARGEST_SIDE or not np.isfinite(score_map.region).all():
+            self.lacking += 1
+            return None
         small = score_map.values.size <= _MOST_CELLS
-        record: dict[str, Any] = {"region": score_map.region}
-        if small:
-            record |= _cells(score_map)
+        record = {"region": score_map.region} | _cells(score_map.values)
         if self._rule is not None and not (small and self.slider.exact):
-            record |= {"at": self._boxes_at(score_map)}
+            record["at"] = self._boxes_at(score_map)
         return record
 
-    def _boxes_at(self, score_map: ScoreMap) -> str | None:
+    def _boxes_at(self, score_map: ScoreMap) -> str:
         """Return the first box at each threshold, as uint16 in base64."""
-        if self._rule is None or max(score_map.size) > _LARGEST_SIDE:
-            return None
-        if not np.isfinite(score_map.values).all():
-            return _packed(np.zeros((len(self._thresholds), 4), "<u2"))
-        return _packed(self._rule.boxes_at(score_map, self._thresholds).astype("<u2"))
+        boxes = np.zeros((len(self._thresholds), 4), np.int64)
+        if self._rule is not None and np.isfinite(score_map.values).all():
+            boxes = self._rule.boxes_at(score_map, self._thresholds)
+        return _packed(boxes.astype("<u2"))
 
 
-def _cells(score_map: ScoreMap) -> dict[str, Any]:
-    height, width = score_map.values.shape
-    return {"h": height, "w": width, "cells": _packed(score_map.values.astype("<f4"))}
+def _cells(values: NDArray[np.float32]) -> dict[str, Any]:
+    """Return the cells of a map; of one that is too large those of a smaller one, to look at."""
+    if values.size > _MOST_CELLS:
+        size = (min(values.shape[1], _SMALL_SIDE), min(values.shape[0], _SMALL_SIDE))
+        values = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
+    height, width = values.shape
+    return {"h": height, "w": width, "cells": _packed(values.astype("<f4"))}
 
 
 def _packed(array: NDArray[Any]) -> str:

@@ -82,6 +82,7 @@ class Gallery:
         images: how many there are; known when the index is made.
         unread: how many pictures could not be shown, and the first reason.
         only_second: images that only the second run has.
+        other_size: images of another size in the second run.
     """
 
     def __init__(self, sides: Sequence[Side], positions: Sequence[float]) -> None:
@@ -92,6 +93,7 @@ class Gallery:
         self.unread = 0
         self.why_unread = ""
         self.only_second = 0
+        self.other_size = 0
 
     def data(self) -> dict[str, Any]:
         """Return what the scripts need to know of the whole."""
@@ -168,6 +170,9 @@ class Gallery:
             record["why"] = shown(thumbnail.reason)
             self.unread += 1
             self.why_unread = self.why_unread or f"{shown(one.path)}: {record['why']}"
+        if other is not None and other.size != one.size and other.error is None:
+            other = None
+            self.other_size += 1
         found = zip(self._sides, (one, other), strict=False)
         record["runs"] = [
             None if p is None else side.cards.record(p, side.mark(p.image_id)) for side, p in found

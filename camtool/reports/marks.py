@@ -21,6 +21,7 @@ from camtool.metrics.outcome import ABSENT, NEVER
 from camtool.runs import read_predictions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -65,7 +66,8 @@ class Marked:
     Attributes:
         evaluation: all figures.
         marks: by the id that the run gives the image.
-        thresholds: what the bits of the rows stand for; none where maps were not scored.
+        thresholds: what the bits of the rows stand for; none where maps were not scored. Protocols
+            on maps have neither rows nor thresholds.
     """
 
     evaluation: Evaluation
@@ -83,28 +85,33 @@ def marked(run: Path, annotations: AnnotationSet, settings: EvalSettings) -> Mar
     loaded = load_predictions(settings, run, annotations)
     evaluation = evaluate_loaded(loaded, annotations, settings, stored_calibration(settings, run))
     trials, protocol = evaluation.trials, settings.protocol
-    if trials is None or not isinstance(protocol, BoxProtocol):
+    if trials is None:
         return Marked(evaluation, {}, ())
     joiner = Joiner(annotations.annotations)
     for prediction in read_predictions(run):
         joiner.add(prediction.image_id)
     owners = joiner.resolve().pairs
-    criteria = protocol.known, protocol.guess
-    marks = {owners[image_id]: mark for image_id, mark in _marks(trials, criteria).items()}
-    return Marked(evaluation, marks, tuple(trials.layout.columns.thresholds.tolist()))
-
-
-def _marks(trials: Trials, criteria: tuple[Criterion, Criterion]) -> dict[str, Mark]:
     found = {
-        truth.image_id: Mark(truth, _told(top1))
+        owners[truth.image_id]: Mark(truth, _told(top1))
         for truth, top1 in zip(trials.truths, trials.images["top1"].tolist(), strict=True)
     }
-    located = trials.located
+    if not isinstance(protocol, BoxProtocol):
+        return Marked(evaluation, found, ())
+    for truth, row in _rows(trials.located, (protocol.known, protocol.guess)):
+        found[owners[truth.image_id]].rows.append(row)
+    return Marked(evaluation, found, tuple(trials.layout.columns.thresholds.tolist()))
+
+
+def _rows(
+    located: Trials, criteria: tuple[Criterion, Criterion]
+) -> Iterator[tuple[Annotation, list[Any]]]:
+    """Yield the rows that count for localization, as `Mark` has them, with their annotation."""
     table, right = located.table, located.right(criteria[0], "run").tolist()
     bits = [_bits(located, criterion) for criterion in dict.fromkeys(criteria)]
     for row, image in enumerate(located.image.tolist()):
         one = table[row]
-        found[located.truths[image].image_id].rows.append(
+        yield (
+            located.truths[image],
             [
                 str(located.labels[row]),
                 _told(int(one["rank"]), NEVER),
@@ -113,9 +120,8 @@ def _marks(trials: Trials, criteria: tuple[Criterion, Criterion]) -> dict[str, M
                 _told(int(one["kind"])),
                 None if np.isnan(one["iou"]) else round(float(one["iou"]), 4),
                 *(packed[row] for packed in bits),
-            ]
+            ],
         )
-    return found
 
 
 def _bits(located: Trials, criterion: Criterion) -> list[str]:

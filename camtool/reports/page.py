@@ -89,7 +89,7 @@ def report(
     """
     page = checked_target(Path(out), assets=assets, overwrite=overwrite)
     settings = _settings(settings, boxes)
-    runs = [_read(Path(path), settings) for path in (run, second) if path is not None]
+    runs = _read([Path(path) for path in (run, second) if path is not None], settings)
     sections = _sections(runs, settings)
     positions = _positions(runs, settings)
     sides = [
@@ -129,12 +129,13 @@ def _settings(settings: EvalSettings | None, boxes: str | Path | None) -> EvalSe
     return settings
 
 
-def _read(run: Path, settings: EvalSettings) -> _Read:
-    manifest = read_manifest(run)
-    if settings.annotations is None:
-        return _Read(run, manifest, None)
-    annotations = read_annotations(settings.annotations, settings.format)
-    return _Read(run, manifest, marked(run, annotations, settings))
+def _read(runs: Sequence[Path], settings: EvalSettings) -> list[_Read]:
+    manifests = [read_manifest(run) for run in runs]
+    scored: list[Marked | None] = [None] * len(runs)
+    if settings.annotations is not None:
+        annotations = read_annotations(settings.annotations, settings.format)
+        scored = [marked(run, annotations, settings) for run in runs]
+    return [_Read(*one) for one in zip(runs, manifests, scored, strict=True)]
 
 
 def _sections(runs: Sequence[_Read], settings: EvalSettings) -> list[Section]:

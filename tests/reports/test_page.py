@@ -217,7 +217,7 @@ def test_large_maps_have_their_boxes_made_beforehand(tmp_path):
     run = write_run(tmp_path / "run", [(one, [score_map])], ["c"], experiment=experiment)
     out = report(run, out=tmp_path / "page.html")
     stored = blocks_of(out)[0]["runs"][0][0][5]
-    assert "cells" not in stored
+    assert max(stored["h"], stored["w"]) < 64
     found = np.frombuffer(base64.b64decode(stored["at"]), "<u2").reshape(-1, 4)
     positions = np.array(data_of(out)["positions"])
     assert (found == rule.boxes_at(score_map, positions)).all()
@@ -240,6 +240,14 @@ def test_images_of_one_run_only(tmp_path):
         report(first.run, second.run, boxes=first.boxes, out=tmp_path / "scored.html")
 
 
+def test_images_of_another_size_are_not_put_beside_each_other(tmp_path):
+    first = drawn_run(tmp_path / "1", names(4))
+    second = drawn_run(tmp_path / "2", names(4), seed=1)
+    out = report(first.run, second.run, out=tmp_path / "page.html")
+    assert [r["runs"][1] for r in blocks_of(out)] == [None] * 4
+    assert "4 images have another size in the second run" in out.read_text("utf-8")
+
+
 def test_one_protocol_marks_the_images(drawn, tmp_path):
     settings = EvalSettings(annotations=drawn.boxes, protocol="all")
     with pytest.raises(SettingsError, match="images are marked by one protocol; name it"):
@@ -249,6 +257,8 @@ def test_one_protocol_marks_the_images(drawn, tmp_path):
     settings = EvalSettings(annotations=whole.boxes, protocol="maxboxacc")
     out = report(whole.run, settings=settings, out=tmp_path / "page.html")
     assert "MaxBoxAcc" in out.read_text("utf-8")
+    assert data_of(out)["index"]["marks"] == [[[None, []]]] * 3
+    assert all(record["truth"] for record in blocks_of(out))
 
 
 def test_the_same_run_gives_the_same_page(drawn, tmp_path):

@@ -5,7 +5,8 @@
 (() => {
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const { index, runs, positions } = data;
-  const scored = index.marks.some((marks) => marks[0]);
+  const hasTruth = index.marks.some((marks) => marks[0]);
+  const scored = index.marks.some((marks) => marks[0] && marks[0][1].length);
   const marks = camtoolMarks(data);
   const { GT_KNOWN, TOP1, OWN, counted, iouOf } = marks;
   const TITLES = ["GT-known localization", "top-1 localization"];
@@ -372,10 +373,10 @@
     at("slider-label").hidden = at("own").hidden = !runs.some((run) => run.rule);
     for (const node of document.querySelectorAll(".needs-marks")) node.hidden = !scored;
     for (const node of document.querySelectorAll(".needs-two")) node.hidden = runs.length < 2;
-    at("show-true").closest("label").hidden = !scored;
+    at("show-true").closest("label").hidden = !hasTruth;
     options("kind", data.kinds.map((kind, k) => [k, kind]));
     options("changed", [...(scored ? [["side", "right in one only"], ["better", "right in the second only"], ["worse", "right in the first only"]] : []), ["class", "another top-1 class"], ["box", "another top-1 class or box"]]);
-    at("classes").append(...[...index.classes].sort().map((value) => made("option", { value })));
+    at("classes").append(...index.classes.filter(Boolean).sort().map((value) => made("option", { value })));
     at("cards").classList.toggle("two", runs.length > 1);
     at("tools").hidden = false;
     listen();

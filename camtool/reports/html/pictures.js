@@ -68,7 +68,7 @@ const camtoolPictures = (data, state, rightOf) => {
     const found = shownClass(record, run);
     const right = rightOf(image, run);
     const said = [index.ids[image], found ? found[NAME] : "no class", right === null ? "" : right ? "right" : "wrong"].filter(Boolean).join(", ");
-    if (record.img) node.append(made("img", { src: record.img, alt: said, decoding: "async" }));
+    if (record.img && record.runs[run]) node.append(made("img", { src: record.img, alt: said, decoding: "async" }));
     else node.append(made("span", { className: "missing", textContent: record.error || record.why || "not in this run" }));
     const canvas = made("canvas", { className: "heat" });
     canvas.setAttribute("aria-hidden", "true");
