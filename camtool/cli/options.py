@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from camtool.cli.terminal import encodable, safe, say
-from camtool.errors import RunError, SettingsError
-from camtool.paths import is_file, is_folder
+from camtool.errors import SettingsError
+from camtool.paths import is_file
 from camtool.reports.document import ENDINGS, RENDERERS
 
 if TYPE_CHECKING:
@@ -196,20 +196,12 @@ def check_out(out: Path | None) -> None:
     """Refuse what a report cannot be written to, before the work that it would be the end of.
 
     Raises:
-        RunError: a folder has its name, or there is no folder to write it into.
+        RunError: a folder or device has its name, or there is no folder to write it into.
     """
-    if out is None:
-        return
-    if is_folder(out):
-        raise RunError(f"{out}: cannot be written: it is a folder; --out takes a file")
-    if any(map(is_file, out.parents)):
-        raise RunError(
-            f"{out}: cannot be written: a part of the path is a file; choose another --out"
-        )
-    if not is_folder(out.parent):
-        raise RunError(f"{out}: cannot be written: no such folder as {out.parent}")
-    if not os.access(out.parent, os.W_OK):
-        raise RunError(f"{out}: cannot be written: no permission to write into {out.parent}")
+    if out is not None:
+        from camtool.runs.writing import check_writable
+
+        check_writable(out)
 
 
 def show_report(document: Document, form: str | None, out: Path | None) -> None:

@@ -114,6 +114,7 @@ class Gallery:
         `shift` compares the best guesses of two runs: 1 for another class, 2 for another box.
         """
         numbers: dict[str, int] = {}
+        labelled = False
         columns: dict[str, list[Any]] = {
             name: [] for name in ("ids", "class", "score", "error", "marks", "shift")
         }
@@ -126,8 +127,9 @@ class Gallery:
             marks = [side.mark(one.image_id) for side in self._sides]
             columns["marks"].append([[m.top1, m.rows] if m else None for m in marks])
             columns["shift"].append(_shift(one, other))
+            labelled |= any(marks) or any(found.target for found in one.classes)
         self.images = len(columns["ids"])
-        return {**columns, "classes": list(numbers)}
+        return {**columns, "classes": list(numbers), "labelled": labelled}
 
     def _class(self, prediction: Prediction) -> str:
         """Return the true class of an image where it is known, else the most probable one."""

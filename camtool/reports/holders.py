@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
 
-from camtool.errors import RunError, shorten
-from camtool.paths import is_file, is_folder, is_there
+from camtool.errors import RunError
+from camtool.paths import is_file, is_there
 from camtool.reports.markup import embedded
-from camtool.runs.writing import make_folder, run_errors, umask, write_atomically
+from camtool.runs.writing import (
+    check_writable,
+    make_folder,
+    run_errors,
+    umask,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,24 +41,16 @@ def checked_target(page: Path, *, assets: bool, overwrite: bool) -> Path:
         RunError: it is there already, is a folder, or has no folder to lie in; or what is at the
             place of its assets is not such a folder.
     """
-    name = shorten(str(page), 200)
-    if is_folder(page):
-        raise RunError(f"{name}: cannot be written: it is a folder; --out takes a file")
-    if any(map(is_file, page.parents)):
-        raise RunError(f"{name}: cannot be written: a part of the path is a file; choose another"
-                       " --out")  # fmt: skip
-    if is_there(page) and not is_file(page):
-        raise RunError(f"{name}: cannot be written: not a regular file; choose another --out")
+    check_writable(page)
     if is_there(page) and not overwrite:
-        raise RunError(f"{name}: is there already; choose another --out or --overwrite")
-    if assets and is_there(folder := assets_folder(page)):
-        if not is_file(folder / _MARK):
-            raise RunError(f"{shorten(str(folder), 200)}: is there, and no report made it; move it"
-                           " away, or choose another --out")  # fmt: skip
-        if not overwrite:
-            raise RunError(f"{shorten(str(folder), 200)}: is there already; choose another --out or"
-                           " --overwrite")  # fmt: skip
-    make_folder(page.parent)
+        raise RunError(f"{page}: is there already; choose another --out or --overwrite")
+    folder = assets_folder(page)
+    if assets and is_there(folder) and not is_file(folder / _MARK):
+        raise RunError(
+            f"{folder}: is there, and no report made it; move it away, or choose another --out"
+        )
+    if assets and is_there(folder) and not overwrite:
+        raise RunError(f"{folder}: is there already; choose another --out or --overwrite")
     return page
 
 

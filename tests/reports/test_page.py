@@ -146,6 +146,7 @@ def test_nothing_is_left_of_a_page_that_fails(drawn, tmp_path, monkeypatch):
 
     monkeypatch.setattr(AssetsFolder, "place", fail)
     out = tmp_path / "out" / "page.html"
+    out.parent.mkdir()
     with pytest.raises(RunError, match="the disk is full"):
         report(drawn.run, out=out, assets=True)
     assert list(out.parent.iterdir()) == []

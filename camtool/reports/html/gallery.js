@@ -373,6 +373,7 @@
     at("slider-label").hidden = at("own").hidden = !runs.some((run) => run.rule);
     for (const node of document.querySelectorAll(".needs-marks")) node.hidden = !scored;
     for (const node of document.querySelectorAll(".needs-two")) node.hidden = runs.length < 2;
+    at("which").closest("label").hidden = !index.labelled;
     at("show-true").closest("label").hidden = !hasTruth;
     options("kind", data.kinds.map((kind, k) => [k, kind]));
     options("changed", [...(scored ? [["side", "right in one only"], ["better", "right in the second only"], ["worse", "right in the first only"]] : []), ["class", "another top-1 class"], ["box", "another top-1 class or box"]]);
