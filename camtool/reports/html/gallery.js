@@ -139,9 +139,12 @@
     state.position = position;
     const own = runs.map((run) => run.own).find((p) => p >= 0);
     const shown = position === OWN ? own : position;
-    if (shown !== undefined) at("threshold").value = shown;
-    at("threshold-value").textContent = position === OWN ? "stored" : positions[position].toString();
-    at("threshold").setAttribute("aria-valuetext", position === OWN ? `boxes as stored, ${runs[0].text}` : positions[position].toString());
+    const text = position === OWN ? "stored" : positions[position].toString();
+    for (const [slider, value] of [["threshold", "threshold-value"], ["viewer-threshold", "viewer-value"]]) {
+      if (shown !== undefined) at(slider).value = shown;
+      at(value).textContent = text;
+      at(slider).setAttribute("aria-valuetext", position === OWN ? `boxes as stored, ${runs[0].text}` : text);
+    }
     at("own").setAttribute("aria-pressed", String(position === OWN));
     at("own").disabled = position === OWN;
     for (const line of document.querySelectorAll(".cursor")) {
@@ -153,7 +156,9 @@
       line.setAttribute("x2", x);
     }
     cancelAnimationFrame(asked);
-    asked = requestAnimationFrame(() => (at("outcome").value || at("changed").value ? choose(true) : redraw()));
+    // The list stays as it is while one of its images is looked at.
+    const filtered = state.open < 0 && (at("outcome").value || at("changed").value);
+    asked = requestAnimationFrame(() => (filtered ? choose(true) : redraw()));
   }
 
   function tell() {
@@ -333,7 +338,9 @@
 
   function listen() {
     document.addEventListener("keydown", onKey);
-    at("threshold").addEventListener("input", () => setPosition(Number(at("threshold").value)));
+    for (const id of ["threshold", "viewer-threshold"]) {
+      at(id).addEventListener("input", () => setPosition(Number(at(id).value)));
+    }
     at("own").addEventListener("click", () => setPosition(OWN));
     at("show-heat").addEventListener("change", () => redraw({ heat: true }));
     at("show-pred").addEventListener("change", () => redraw());
@@ -355,6 +362,7 @@
       state.open = -1;
       state.className = null;
       at("stage").replaceChildren();
+      if (at("outcome").value || at("changed").value) choose(true);
       const node = document.querySelector(`.card[data-image="${state.selected}"] button`);
       if (node) node.focus();
     });
@@ -369,8 +377,8 @@
       note.hidden = false;
       at("tools").before(note);
     }
-    at("threshold").max = positions.length - 1;
-    at("slider-label").hidden = at("own").hidden = !runs.some((run) => run.rule);
+    at("threshold").max = at("viewer-threshold").max = positions.length - 1;
+    at("slider-label").hidden = at("viewer-slider").hidden = at("own").hidden = !runs.some((run) => run.rule);
     for (const node of document.querySelectorAll(".needs-marks")) node.hidden = !scored;
     for (const node of document.querySelectorAll(".needs-two")) node.hidden = runs.length < 2;
     at("which").closest("label").hidden = !index.labelled;
@@ -378,7 +386,7 @@
     options("kind", data.kinds.map((kind, k) => [k, kind]));
     options("changed", [...(scored ? [["side", "right in one only"], ["better", "right in the second only"], ["worse", "right in the first only"]] : []), ["class", "another top-1 class"], ["box", "another top-1 class or box"]]);
     at("classes").append(...index.classes.filter(Boolean).sort().map((value) => made("option", { value })));
-    at("cards").classList.toggle("two", runs.length > 1);
+    for (const id of ["cards", "stage"]) at(id).classList.toggle("two", runs.length > 1);
     at("tools").hidden = false;
     listen();
     setPosition(OWN);
