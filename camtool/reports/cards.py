@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, final
 
 import cv2
@@ -12,8 +13,9 @@ import numpy as np
 from camtool.boxes import MultiBoxes, PaperBoxes
 from camtool.errors import RunError
 from camtool.metrics.protocol import matches
+from camtool.paths import is_folder
 from camtool.reports.markup import shown
-from camtool.runs import MapFiles
+from camtool.runs import MapFiles, read_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from camtool.structures import Box, ClassPrediction, Prediction, ScoreMap
 
 _CLASSES: Final = 5
+_FIRST: Final = 1000
+_NO_MAPS: Final = (
+    "its maps are not stored; `camtool localize` writes them into the folder maps/ of the run,"
+    " which must lie beside its predictions.jsonl"
+)
 _MOST_CELLS: Final = 64 * 64
 """Larger maps would make a page of hundreds of megabytes."""
 _SMALL_SIDE: Final = 48
@@ -53,10 +60,12 @@ class Slider:
     exact: bool = True
 
     @classmethod
-    def of(cls, rule: SweptRule | None) -> Slider:
-        """Describe a box rule; None is one without a threshold."""
+    def of(cls, rule: SweptRule | None, *, mapped: bool) -> Slider:
+        """Describe a box rule, None being one without a threshold; `mapped`: maps are stored."""
         if rule is None:
             return cls(None, why="its box rule has no threshold to change, or is unknown")
+        if not mapped:
+            return cls(None, why=_NO_MAPS)
         own = rule.own_threshold
         number = own if isinstance(own, float) else None
         text = f"threshold {own:g}" if isinstance(own, float) else f"threshold: {own}"
@@ -65,6 +74,14 @@ class Slider:
         told = {k: settings[k] for k in kept if k in settings} | {"of_range": rule.of_range}
         exact = isinstance(rule, PaperBoxes | MultiBoxes) and rule.interpolation == "bilinear"
         return cls(told, number, text, exact=exact)
+
+
+def has_maps(run: Path) -> bool:
+    """Tell whether a run has its maps, by its first records."""
+    if not is_folder(run / "maps"):
+        return False
+    first = islice(read_predictions(run), _FIRST)
+    return any(p.maps and any(c.map is not None for c in p.classes) for p in first)
 
 
 @final
@@ -78,7 +95,7 @@ class Cards:
 
     def __init__(self, run: Path, rule: SweptRule | None, thresholds: Sequence[float]) -> None:
         """Read the maps of `run`; boxes that the scripts cannot find are made at `thresholds`."""
-        self.slider = Slider.of(rule)
+        self.slider = Slider.of(rule, mapped=has_maps(run))
         self._rule = rule
         self._thresholds = np.array(thresholds, np.float64)
         self._maps = MapFiles(run)

@@ -62,6 +62,7 @@ class Side:
         slider, scored = self.cards.slider, self.scored
         at = {} if scored is None else {t: k for k, t in enumerate(scored.thresholds)}
         given = (scored.evaluation.metrics, scored.evaluation.thresholds) if scored else ((), ())
+        absent = scored.evaluation.all_absent if scored else {}
         names = ("gt_known_error", "top1_localization_error")
         return {
             "name": shown(str(self.path)),
@@ -70,6 +71,7 @@ class Side:
             "text": slider.text,
             "why": slider.why,
             "bits": [at.get(position, -1) for position in positions],
+            "lacking": shown(absent.get("other_thresholds", "not scored there")),
             "figures": [[name in some for name in names] for some in given],
         }
 

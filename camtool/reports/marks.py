@@ -18,6 +18,7 @@ from camtool.evaluation.sources import load_predictions
 from camtool.geometry import SIDEWAYS, scale, turn_box
 from camtool.metrics.box_protocol import BoxProtocol
 from camtool.metrics.outcome import ABSENT, NEVER
+from camtool.paths import is_folder
 from camtool.runs import read_predictions
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def marked(run: Path, annotations: AnnotationSet, settings: EvalSettings) -> Mar
         EvaluationError: run and annotations do not fit together.
         RunError: the run folder cannot be used.
     """
+    if not is_folder(run / "maps") and not settings.protocol.needs_maps:
+        settings = _without_maps(settings)
     loaded = load_predictions(settings, run, annotations)
     evaluation = evaluate_loaded(loaded, annotations, settings, stored_calibration(settings, run))
     trials, protocol = evaluation.trials, settings.protocol
@@ -100,6 +103,12 @@ def marked(run: Path, annotations: AnnotationSet, settings: EvalSettings) -> Mar
     for truth, row in _rows(trials.located, (protocol.known, protocol.guess)):
         found[owners[truth.image_id]].rows.append(row)
     return Marked(evaluation, found, tuple(trials.layout.columns.thresholds.tolist()))
+
+
+def _without_maps(settings: EvalSettings) -> EvalSettings:
+    """Return settings that score the boxes as stored, and look at no map."""
+    diagnosis = settings.diagnosis.model_copy(update={"pointing": False})
+    return settings.model_copy(update={"sweep": None, "diagnosis": diagnosis})
 
 
 def _rows(

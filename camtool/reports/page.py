@@ -124,9 +124,11 @@ def _settings(settings: EvalSettings | None, boxes: str | Path | None) -> EvalSe
     settings = settings or EvalSettings()
     if settings.every_protocol:
         raise SettingsError("--protocol all: images are marked by one protocol; name it")
+    # What is scored are the runs, whatever the settings of one of them say.
+    update: dict[str, Any] = {"predictions": None, "baselines_only": False}
     if boxes is not None:
-        settings = settings.model_copy(update={"annotations": Path(boxes)})
-    return settings
+        update["annotations"] = Path(boxes)
+    return settings.model_copy(update=update)
 
 
 def _read(runs: Sequence[Path], settings: EvalSettings) -> list[_Read]:

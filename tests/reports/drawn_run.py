@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,6 @@ def drawn_run(
     run = write_run(folder / "run", found, CLASSES, experiment=experiment)
     (run / "experiment.yaml").write_text("run: {seed: 0}\n")
     if not maps:
-        for path in (run / "maps").iterdir():
-            path.unlink()
+        shutil.rmtree(run / "maps")
     boxes = write_boxes_csv(folder / "boxes.csv", truths)
     return DrawnRun(run, boxes, pictures, [every for _, every in found])

@@ -188,10 +188,26 @@ def test_another_picture_of_the_same_name_is_not_shown(drawn, tmp_path):
 
 
 def test_a_run_without_maps_says_where_they_are_stored(tmp_path):
-    drawn = drawn_run(tmp_path / "drawn", names(4), maps=False)
-    text = report(drawn.run, out=tmp_path / "page.html").read_text("utf-8")
-    assert "12 maps are not stored, or cannot be read" in text
-    assert "`camtool localize` stores maps in the folder maps/" in text
+    drawn = drawn_run(tmp_path / "drawn", names(8), maps=False)
+    out = report(drawn.run, boxes=drawn.boxes, out=tmp_path / "page.html")
+    text = out.read_text("utf-8")
+    assert "no threshold slider: its maps are not stored; `camtool localize` writes them" in text
+    assert "24 maps are not stored, or cannot be read" in text
+    (run,) = data_of(out)["runs"]
+    assert (run["rule"], run["figures"]) == (None, [[True, True], [False, False]])
+
+
+def test_a_run_with_some_damaged_maps(drawn, tmp_path):
+    (path,) = (drawn.run / "maps").iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    out = report(drawn.run, out=tmp_path / "page.html")
+    assert "24 maps are not stored, or cannot be read" in out.read_text("utf-8")
+    assert all(r["runs"][0][0][5] is None for r in blocks_of(out))
+
+
+def test_what_is_scored_is_the_run_whatever_its_settings_say(drawn, tmp_path):
+    settings = EvalSettings(annotations=drawn.boxes, predictions=tmp_path / "absent.jsonl")
+    assert report(drawn.run, settings=settings, out=tmp_path / "page.html").is_file()
 
 
 def test_a_rule_without_a_threshold_has_no_slider(tmp_path):

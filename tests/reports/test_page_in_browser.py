@@ -9,10 +9,12 @@ import pytest
 
 from camtool.boxes import MultiBoxes, PaperBoxes
 from camtool.evaluation import EvalSettings, evaluate_files
-from camtool.metrics.diagnosis import KINDS
+from camtool.metrics.diagnosis import KINDS, DiagnosisSettings
 from camtool.reports.markup import shown
 from camtool.reports.page import report
 from tests.browser import chromium, complaints, opened, requests, run_script
+from tests.builders import draw_pictures, write_voc
+from tests.commands import TINY, run_here
 from tests.reports.awkward_run import AWKWARD, awkward_run
 from tests.reports.drawn_run import drawn_run, names
 
@@ -347,6 +349,47 @@ def test_names_with_markup_are_shown_as_they_are(browser, tmp_path):
     assert ids == [shown(name) for name in AWKWARD]
     assert classes == [f"{shown(name)}, 50.0 %" for name in AWKWARD]
     assert (odd, safe) == (0, True)
+    assert complaints(browser) == []
+
+
+def test_a_run_of_localize_over_drawn_pictures(browser, tmp_path, monkeypatch):
+    """The whole way, as a user goes it: localize, report, and the page."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    pictures = draw_pictures(tmp_path / "pictures", 9, broken=(4,))
+    boxes = write_voc(tmp_path / "boxes.xml", {f"{k:05d}": [(4, 3, 30, 20)] for k in range(9)})
+    assert run_here("localize", pictures, *TINY, "--labels", boxes).code == 0
+    done = run_here("report", "--boxes", boxes)
+    run = tmp_path / "runs" / "localize"
+    assert (done.code, done.err) == (0, f"reporting the run written last: {run}\n")
+    opened(browser, tmp_path / "report.html")
+    own = run_script(browser, "return camtoolReport.data.positions[camtoolReport.data.runs[0].own]")
+    for of_image in run_script(browser, BOXES, [None, own]):
+        for stored, followed in of_image:
+            assert [box[:4] for box in stored] == [box[:4] for box in followed]
+    missing = "return [...document.querySelectorAll('.missing')].map((n) => n.textContent)"
+    assert run_script(browser, missing) == ["not an image: it holds text"]
+    accuracy = accuracies(run, boxes, 0.5)
+    (figures,) = run_script(browser, FIGURES, [0.5])
+    assert figures[0][1] == accuracy[0]
+    assert complaints(browser) == []
+
+
+def test_a_page_without_maps_has_no_slider(browser, tmp_path):
+    drawn = drawn_run(tmp_path / "drawn", names(8), maps=False)
+    opened(browser, report(drawn.run, boxes=drawn.boxes, out=tmp_path / "page.html"))
+    hidden = """
+        const at = (id) => document.getElementById(id);
+        return ["slider-label", "viewer-slider", "own"].map((id) => at(id).hidden);
+    """
+    assert run_script(browser, hidden) == [True, True, True]
+    press(browser, ".")
+    assert run_script(browser, "return camtoolReport.state.position") == -1
+    diagnosis = DiagnosisSettings(pointing=False)
+    settings = EvalSettings(annotations=drawn.boxes, sweep=None, diagnosis=diagnosis)
+    result = evaluate_files(settings, drawn.run)
+    for name in ("gt_known_error", "top1_localization_error"):
+        assert shown_figures(browser)[name][0] == result.metrics[name].value
     assert complaints(browser) == []
 
 

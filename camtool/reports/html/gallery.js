@@ -173,7 +173,7 @@
         parts.push(node);
       }
     });
-    if (scored && !parts.length) parts.push(made("span", { textContent: "no figures at this threshold: not every true class's map is stored" }));
+    if (scored && !parts.length) parts.push(made("span", { textContent: `no figures at this threshold: ${runs[0].lacking}` }));
     if (scored && state.list.length < index.ids.length) {
       const found = counted(0, figureShown(), state.position, state.list);
       if (found) parts.push(made("span", { className: "note", textContent: `of the images shown ${found.right} of ${found.all} right` }));
@@ -184,6 +184,8 @@
   }
 
   // ── filters ───────────────────────────────────────────────────────────────────────────────
+  const OUTCOMES = { right: true, wrong: false, none: null };
+
   function passes() {
     const name = at("name").value.toLowerCase(), wanted = at("class").value.toLowerCase();
     const least = at("least").value === "" ? -1 : Number(at("least").value);
@@ -196,7 +198,7 @@
       const score = index.score[i] === null ? 0 : index.score[i];
       if (score < least || score > most) return false;
       if (kind !== "" && kindOf(i, 0) !== Number(kind)) return false;
-      if (outcome && rightOf(i, 0) !== (outcome === "right")) return false;
+      if (outcome && rightOf(i, 0) !== OUTCOMES[outcome]) return false;
       return !changed || changes(i, changed);
     };
   }
