@@ -200,6 +200,31 @@ def test_filter_to_one_kind_of_error(browser, drawn):
     assert complaints(browser) == []
 
 
+def test_filter_by_class_name_and_score(browser, drawn):
+    _, page = drawn
+    opened(browser, page)
+    script = """
+        const fill = (id, value) => {
+          const node = document.getElementById(id);
+          node.value = value;
+          node.dispatchEvent(new Event("input", { bubbles: true }));
+        };
+        for (const [id, value] of given[0]) fill(id, value);
+        const found = [...camtoolReport.state.list];
+        document.getElementById("reset").click();
+        return [found, camtoolReport.state.list.length];
+    """
+    for asked, expected in (
+        ([("class", "dog")], list(range(1, 60, 3))),
+        ([("class", "o")], [k for k in range(60) if k % 3]),
+        ([("name", "I00"), ("class", "owl")], [2, 5, 8]),
+        ([("least", "0.95")], []),
+        ([("most", "0.9"), ("name", "01")], [1, *range(10, 20)]),
+    ):
+        assert run_script(browser, script, asked) == [expected, 60]
+    assert complaints(browser) == []
+
+
 def test_right_and_wrong_follow_the_threshold(browser, drawn):
     made, page = drawn
     opened(browser, page)

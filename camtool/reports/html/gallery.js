@@ -191,7 +191,9 @@
     const least = at("least").value === "" ? -1 : Number(at("least").value);
     const most = at("most").value === "" ? 2 : Number(at("most").value);
     const kind = at("kind").value, outcome = at("outcome").value, changed = at("changed").value;
-    const classes = index.classes.map((title) => title.toLowerCase().includes(wanted));
+    // A whole name stands for itself alone, also where others hold it.
+    const titles = index.classes.map((title) => title.toLowerCase()), whole = titles.includes(wanted);
+    const classes = titles.map((title) => (whole ? title === wanted : title.includes(wanted)));
     return (i) => {
       if (wanted && !classes[index.class[i]]) return false;
       if (name && !index.ids[i].toLowerCase().includes(name)) return false;
