@@ -74,17 +74,22 @@ def run_section(name: str, manifest: Mapping[str, Any]) -> Section:
 
 
 def _made(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    localize = (manifest.get("experiment") or {}).get("localize") or {}
-    counts = manifest.get("counts") or {}
     program = manifest.get("program")
     found = {
-        "network": (manifest.get("model") or {}).get("backbone"),
-        "maps": (localize.get("cam") or {}).get("name"),
+        "network": _entry(manifest, "model", "backbone"),
+        "maps": _entry(manifest, "experiment", "localize", "cam", "name"),
         "boxes": box_rule_of(manifest),
-        "images": _counted(counts),
+        "images": _counted(manifest.get("counts") or {}),
         "made by": " ".join(map(str, program.values())) if isinstance(program, dict) else None,
     }
     return [(title, str(text)) for title, text in found.items() if text]
+
+
+def _entry(manifest: object, *keys: str) -> object:
+    """Return an entry of a manifest, whose deeper parts may be anything; None where it is not."""
+    for key in keys:
+        manifest = manifest.get(key) if isinstance(manifest, dict) else None
+    return manifest
 
 
 def _counted(counts: Mapping[str, Any]) -> str | None:

@@ -240,6 +240,23 @@ def test_large_maps_have_their_boxes_made_beforehand(tmp_path):
     assert (found == rule.boxes_at(score_map, positions)).all()
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"experiment": {"localize": {"cam": "cam", "boxes": {"name": "of another program"}}}},
+        {"experiment": {}, "program": "another", "model": {}},
+        {"experiment": None, "counts": {"images": 1}},
+    ],
+)
+def test_a_manifest_of_another_program(manifest, tmp_path):
+    score_map = random_map(1)
+    found = ClassPrediction("c", None, PaperBoxes().boxes(score_map), 1, 0)
+    one = Prediction("a", "absent.png", score_map.size, (found,))
+    run = write_run(tmp_path / "run", [(one, [score_map])], ["c"], **manifest)
+    out = report(run, out=tmp_path / "page.html")
+    assert "no threshold slider: its box rule has no threshold" in out.read_text("utf-8")
+
+
 def test_too_many_images_for_one_file(drawn, tmp_path, monkeypatch):
     monkeypatch.setattr(page_module, "MOST_INLINE", 7)
     with pytest.raises(SettingsError, match="8 images are too many for one file, at most 7: --ass"):
