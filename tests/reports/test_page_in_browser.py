@@ -7,44 +7,25 @@ import time
 import numpy as np
 import pytest
 
-from camtool.boxes import MultiBoxes, PaperBoxes
+from camtool.boxes import PaperBoxes
 from camtool.evaluation import EvalSettings, evaluate_files
 from camtool.metrics.diagnosis import KINDS, DiagnosisSettings
 from camtool.reports.markup import shown
 from camtool.reports.page import report
-from tests.browser import chromium, complaints, opened, requests, run_script
+from tests.browser import complaints, opened, requests, run_script
 from tests.builders import draw_pictures, write_voc
 from tests.commands import TINY, run_here
 from tests.reports.awkward_run import AWKWARD, awkward_run
 from tests.reports.drawn_run import drawn_run, names
-
-RULES = {
-    "largest": PaperBoxes(),
-    "all": PaperBoxes(components="all", min_area=0.02, threshold=0.35),
-    "min-max": PaperBoxes(scale="min-max", threshold=0.5),
-    "bicubic": PaperBoxes(interpolation="bicubic"),
-    "several": MultiBoxes(thresholds=(0.3,), nms=0.4, max_boxes=3),
-}
-THRESHOLDS = (0.0, 0.07, 0.2, 0.35, 0.5, 0.9)
-BOXES = """
-const R = camtoolReport, images = [...R.data.index.ids.keys()];
-const every = await R.records(images);
-const at = given[0].map((t) => t === null ? -1 : R.data.positions.indexOf(t));
-return every.map((r) => r.runs[0].map((c) => at.map((p) => R.boxesOf(r, 0, c, p))));
-"""
-FIGURES = """
-const R = camtoolReport;
-return given[0].map((t) => [0, 1].map((figure) => {
-  const found = R.counted(0, figure, t === null ? -1 : R.data.positions.indexOf(t));
-  return found && [found.error, found.accuracy];
-}));
-"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
+from tests.reports.in_browser import (
+    BOXES,
+    FIGURES,
+    accuracies,
+    press,
+    seconds_to_open,
+    shown_figures,
+    slide,
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,107 +34,6 @@ def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
     made = drawn_run(folder, names(60))
     return made, report(made.run, boxes=made.boxes, out=folder / "page.html")
-
-
-def press(browser, *keys):
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    ActionChains(browser).send_keys(*keys).perform()
-
-
-def shown_figures(browser):
-    """Return the figures that stand beside the slider."""
-    script = """
-        await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame);
-        return [...document.querySelectorAll("#figures [data-figure]")]
-            .map((n) => [n.dataset.figure, n.dataset, n.textContent]);
-    """
-    return {
-        name: (float(data["error"]), float(data["accuracy"]), text)
-        for name, data, text in run_script(browser, script)
-    }
-
-
-def slide(browser, threshold):
-    """Move the slider as a hand does."""
-    run_script(
-        browser,
-        """
-        const slider = document.getElementById("threshold");
-        slider.value = camtoolReport.data.positions.indexOf(given[0]);
-        slider.dispatchEvent(new Event("input", { bubbles: true }));
-        """,
-        threshold,
-    )
-
-
-def seconds_to_open(browser, page):
-    began = time.monotonic()
-    opened(browser, page)
-    return time.monotonic() - began
-
-
-def accuracies(run, boxes, threshold, **settings):
-    """Return GT-known and top-1 localization accuracy at a threshold, as `eval` says."""
-    found = evaluate_files(EvalSettings(annotations=boxes, **settings), run)
-    at = found.curves["gt_known"].x.index(threshold)
-    return [found.curves[name].y["IoU ≥ 0.5"][at] for name in ("gt_known", "top1_localization")]
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_boxes_at_every_threshold_are_those_of_the_rule(name, browser, tmp_path):
-    rule = RULES[name]
-    made = drawn_run(tmp_path, names(16), rule)
-    opened(browser, report(made.run, boxes=made.boxes, out=tmp_path / "page.html"))
-    found = run_script(browser, BOXES, THRESHOLDS)
-    number = 0
-    for maps, of_image in zip(made.maps, found, strict=True):
-        for score_map, of_class in zip(maps, of_image, strict=True):
-            for threshold, boxes in zip(THRESHOLDS, of_class, strict=True):
-                expected = [[*b.box.xyxy, b.score] for b in rule.at(threshold).boxes(score_map)]
-                if name == "bicubic":  # made beforehand: the first box, without its score
-                    boxes, expected = ([box[:4] for box in some[:1]] for some in (boxes, expected))
-                assert boxes == expected
-                number += len(boxes)
-    assert number > 200
-    assert complaints(browser) == []
-
-
-@pytest.mark.parametrize("name", [name for name in RULES if name != "bicubic"])
-def test_boxes_at_the_runs_own_threshold_are_those_of_the_run(name, browser, tmp_path):
-    made = drawn_run(tmp_path, names(12), RULES[name])
-    opened(browser, report(made.run, out=tmp_path / "page.html"))
-    own = run_script(browser, "return camtoolReport.data.runs[0].own")
-    assert own >= 0
-    at = run_script(browser, "return camtoolReport.data.positions[given[0]]", own)
-    for of_image in run_script(browser, BOXES, [None, at]):
-        for stored, followed in of_image:
-            assert [box[:4] for box in stored] == [box[:4] for box in followed]
-
-
-def test_a_large_photo_and_a_map_with_no_positive_value(browser, tmp_path):
-    from camtool.structures import ClassPrediction, Prediction
-    from tests.builders import random_map, score_map, write_run
-
-    maps = [
-        random_map(1, (14, 14), (4000, 3000), mean=0.2),
-        score_map(-np.ones((3, 3)), (4000, 3000)),
-        score_map(np.full((3, 3), np.nan), (4000, 3000)),
-        score_map(np.ones((1, 1)), (4000, 3000)),
-    ]
-    rule = PaperBoxes()
-    classes = [ClassPrediction(f"c{k}", 0.1, rule.boxes(m), k + 1, k) for k, m in enumerate(maps)]
-    one = Prediction("a", "absent.jpg", (4000, 3000), tuple(classes))
-    experiment = {"localize": {"boxes": rule.model_dump(mode="json")}}
-    run = write_run(
-        tmp_path / "run", [(one, maps)], ["c0", "c1", "c2", "c3"], experiment=experiment
-    )
-    opened(browser, report(run, out=tmp_path / "page.html"))
-    (found,) = run_script(browser, BOXES, [0.2, 0.5])
-    for m, of_class in zip(maps, found, strict=True):
-        for threshold, boxes in zip((0.2, 0.5), of_class, strict=True):
-            expected = rule.at(threshold).boxes(m)
-            assert [box[:4] for box in boxes] == [list(b.box.xyxy) for b in expected]
 
 
 def test_figures_beside_the_slider_are_those_of_eval(browser, drawn):
