@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from camtool.pipelines.localize import localize
     from camtool.pipelines.localizer import Localizer
     from camtool.pipelines.train import TrainResult, train
+    from camtool.reports.page import report
     from camtool.runs import MapFiles, read_manifest, read_predictions
     from camtool.settings import load_settings
     from camtool.structures import (
@@ -56,6 +57,7 @@ _HOMES = {
     "camtool.pipelines.localization": ("Localization",),
     "camtool.pipelines.localizer": ("Localizer",),
     "camtool.pipelines.train": ("TrainResult", "train"),
+    "camtool.reports.page": ("report",),
     "camtool.runs": ("MapFiles", "read_manifest", "read_predictions"),
     "camtool.settings": ("load_settings",),
     "camtool.structures": (
@@ -105,6 +107,7 @@ __all__ = [
     "read_labels",
     "read_manifest",
     "read_predictions",
+    "report",
     "train",
 ]
 

@@ -10,13 +10,12 @@ import click
 from camtool.cli.options import (
     PATH,
     check_out,
-    load_experiment,
+    eval_settings,
     report_options,
     settings_options,
     show_messages,
     show_report,
 )
-from camtool.paths import is_file
 
 
 @click.command("compare")
@@ -54,7 +53,7 @@ def command(
     show_messages()
     check_out(out)
     from camtool.evaluation.compare import compare_runs
-    from camtool.report.comparison import comparison_document
+    from camtool.reports.comparison import comparison_document
 
     given = {
         "annotations": boxes,
@@ -63,12 +62,7 @@ def command(
         "allow_missing": allow_missing or None,
     }
     groups = _groups(runs)
-    if config is None and is_file(runs[0] / "experiment.yaml"):
-        config = runs[0] / "experiment.yaml"
-    if protocol is not None:
-        # Before the others, so that --set can give the named protocol its options.
-        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
-    settings = load_experiment(config, overrides).eval
+    settings = eval_settings(runs[0], config, protocol, overrides)
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     result = compare_runs(groups, settings)
     show_report(comparison_document(result, details=details), form, out)

@@ -10,19 +10,18 @@ import click
 from camtool.cli.options import (
     PATH,
     check_out,
-    load_experiment,
+    eval_settings,
     report_options,
+    run_written_last,
     settings_options,
     show_messages,
     show_report,
 )
 from camtool.cli.terminal import say
-from camtool.errors import DataError, SettingsError
-from camtool.paths import is_file
+from camtool.errors import DataError
 
 if TYPE_CHECKING:
     from camtool.evaluation.result import Evaluation
-    from camtool.evaluation.settings import EvalSettings
 
 
 @click.command("eval")
@@ -83,7 +82,7 @@ def command(
     check_out(out)
     from camtool.evaluation.evaluate import evaluate_all, evaluate_files
     from camtool.evaluation.per_image import check_table, write_per_image
-    from camtool.report.evaluation import document_of_all, evaluation_document
+    from camtool.reports.evaluation import document_of_all, evaluation_document
 
     check_table(per_image)
     check_out(per_image)
@@ -99,8 +98,8 @@ def command(
         "baselines_only": baselines_only or None,
     }
     if run is None and predictions is None and not baselines_only:
-        run = _last_run()
-    settings = _settings(run, config, protocol, overrides)
+        run = run_written_last("scoring", " (camtool eval RUN), or --predictions")
+    settings = eval_settings(run, config, protocol, overrides)
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     if settings.every_protocol:
         every = evaluate_all(settings, run)
@@ -120,27 +119,8 @@ def command(
         raise DataError(f"{unusable} annotations could not be used (--strict)")
 
 
-def _settings(
-    run: Path | None, config: Path | None, protocol: str | None, overrides: tuple[str, ...]
-) -> EvalSettings:
-    """Return the settings of a file, of the run, or the defaults."""
-    if config is None and run is not None and is_file(run / "experiment.yaml"):
-        config = run / "experiment.yaml"
-    if protocol == "all":
-        for key in (text.partition("=")[0].strip() for text in overrides):
-            if key.startswith("eval.protocol"):
-                raise SettingsError(
-                    f"{key}: --protocol all scores by every protocol with its own settings; name"
-                    " the one that this is for, e.g. --protocol maxboxacc"
-                )
-    if protocol is not None:
-        # Before the others, so that --set can give the named protocol its options.
-        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
-    return load_experiment(config, overrides).eval
-
-
 def _write_plots(result: Evaluation, folder: Path) -> None:
-    from camtool.report.plots import write_plots
+    from camtool.reports.plots import write_plots
 
     written = write_plots(result, folder)
     names = ", ".join(dict.fromkeys(path.stem for path in written))
@@ -148,15 +128,3 @@ def _write_plots(result: Evaluation, folder: Path) -> None:
         say(f"plots, each as PNG, SVG, PDF with its caption: {folder}/ ({names})", err=True)
     else:
         say(f"nothing to draw of the protocol {result.protocol}", err=True)
-
-
-def _last_run() -> Path:
-    from camtool.runs import last_run
-
-    run = last_run()
-    if run is None:
-        raise SettingsError(
-            "no run was written from this folder yet: name one (camtool eval RUN), or --predictions"
-        )
-    say(f"scoring the run written last: {run}", err=True)
-    return run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camtool.cli.options import PATH, show_messages
+from camtool.cli.options import PATH, run_written_last, show_messages
 from camtool.cli.terminal import say
 from camtool.errors import SettingsError
 
@@ -56,11 +56,8 @@ def command(
     """
     show_messages()
     from camtool.exports import Selection, export
-    from camtool.runs import last_run
 
-    run = run or last_run()
-    if run is None:
-        raise SettingsError("no run was written from this folder yet: name one: camtool export RUN")
+    run = run or run_written_last("exporting", ": camtool export RUN")
     form = form or _form_of(out)
     asked = {
         "classes": which or ("all" if form in ("ilsvrc", "kaggle") or top_k else "top-1"),

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "eval": "Score a run, or other predictions, against annotations.",
     "export": "Write the boxes of a run for other programs: COCO, VOC, YOLO, Label Studio, …",
     "compare": "Compare runs on the same images: paired differences, images that changed side.",
+    "report": "Show a run, or two, as a page for a browser: every image, map and box.",
     "models": "List the backbones, or look into one.",
     "methods": "List the ways from a network to maps and boxes.",
     "formats": "List the files that can be read.",

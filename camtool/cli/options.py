@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from camtool.cli.terminal import encodable, safe, say
-from camtool.errors import RunError
-from camtool.paths import is_file, is_folder
-from camtool.report.document import ENDINGS, RENDERERS, WIDTH, to_text
+from camtool.errors import SettingsError
+from camtool.paths import is_file
+from camtool.reports.document import ENDINGS, RENDERERS, WIDTH, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from camtool.evaluation.settings import EvalSettings
     from camtool.pipelines.experiment import Experiment
-    from camtool.report.document import Document
+    from camtool.reports.document import Document
     from camtool.settings.describe import SettingRow
 
 
@@ -75,6 +76,44 @@ def load_experiment(
     given = {key: value for key, value in run.items() if value is not None}
     section = experiment.run.model_copy(update=given)
     return experiment.model_copy(update={"run": section})
+
+
+def eval_settings(
+    run: Path | None, config: Path | None, protocol: str | None, overrides: tuple[str, ...]
+) -> EvalSettings:
+    """Return the settings to score by: of a file, of the run, or the defaults."""
+    if config is None and run is not None and is_file(run / "experiment.yaml"):
+        config = run / "experiment.yaml"
+    if protocol == "all":
+        for key in (text.partition("=")[0].strip() for text in overrides):
+            if key.startswith("eval.protocol"):
+                raise SettingsError(
+                    f"{key}: --protocol all scores by every protocol with its own settings; name"
+                    " the one that this is for, e.g. --protocol maxboxacc"
+                )
+    if protocol is not None:
+        # Before the others, so that --set can give the named protocol its options.
+        overrides = (f"eval.protocol={{name: {protocol}}}", *overrides)
+    return load_experiment(config, overrides).eval
+
+
+def run_written_last(doing: str, instead: str = "") -> Path:
+    """Return the run written last, and say so.
+
+    Args:
+        doing: what is done with it, such as `scoring`.
+        instead: what the user might name instead of a run.
+
+    Raises:
+        SettingsError: none was written from this folder yet.
+    """
+    from camtool.runs import last_run
+
+    run = last_run()
+    if run is None:
+        raise SettingsError(f"no run was written from this folder yet: name one{instead}")
+    say(f"{doing} the run written last: {run}", err=True)
+    return run
 
 
 class _StderrHandler(logging.Handler):
@@ -164,20 +203,12 @@ def check_out(out: Path | None) -> None:
     """Refuse what a report cannot be written to, before the work that it would be the end of.
 
     Raises:
-        RunError: a folder has its name, or there is no folder to write it into.
+        RunError: a folder or device has its name, or there is no folder to write it into.
     """
-    if out is None:
-        return
-    if is_folder(out):
-        raise RunError(f"{out}: cannot be written: it is a folder; --out takes a file")
-    if any(map(is_file, out.parents)):
-        raise RunError(
-            f"{out}: cannot be written: a part of the path is a file; choose another --out"
-        )
-    if not is_folder(out.parent):
-        raise RunError(f"{out}: cannot be written: no such folder as {out.parent}")
-    if not os.access(out.parent, os.W_OK):
-        raise RunError(f"{out}: cannot be written: no permission to write into {out.parent}")
+    if out is not None:
+        from camtool.runs.writing import check_writable
+
+        check_writable(out)
 
 
 def show_report(document: Document, form: str | None, out: Path | None) -> None:

@@ -15,7 +15,7 @@ from camtool.errors import SettingsError, shorten
 from camtool.evaluation.settings import EvalSettings
 from camtool.images import ImageSettings, One, Preprocess, Squeeze, Views
 from camtool.models import ModelSettings
-from camtool.report.overlay import OverlaySettings
+from camtool.reports.overlay import OverlaySettings
 from camtool.settings import FilePath, Settings
 from camtool.training.data import Data
 from camtool.training.settings import TrainSettings

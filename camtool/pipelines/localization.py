@@ -15,7 +15,7 @@ from camtool.boxes import PaperBoxes, SweptRule
 from camtool.errors import ImageReadError, SettingsError, shorten
 from camtool.images.decode import decode, quiet_pillow
 from camtool.pipelines.experiment import LocalizeSettings
-from camtool.report.overlay import draw_overlay, thumbnail
+from camtool.reports.overlay import draw_overlay, thumbnail
 from camtool.runs.predictions import to_json
 from camtool.structures import ClassPrediction, Prediction, ScoreMap
 

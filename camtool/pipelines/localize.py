@@ -29,7 +29,7 @@ from camtool.pipelines.labels import (
 from camtool.pipelines.localizer import Localizer
 from camtool.pipelines.manifest import changed_keys, identity_of, manifest_of
 from camtool.progress import progress
-from camtool.report.overlay import encode_heatmap, encode_overlay, overlay_name
+from camtool.reports.overlay import encode_heatmap, encode_overlay, overlay_name
 from camtool.runs import RunFolder, Shard, read_manifest, write_atomically
 from camtool.runs.folder import remember
 from camtool.runs.writing import make_folder

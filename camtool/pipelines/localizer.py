@@ -34,7 +34,7 @@ from camtool.pipelines.opening import (
     open_network,
 )
 from camtool.pipelines.pictures import source_of
-from camtool.report.overlay import thumbnail
+from camtool.reports.overlay import thumbnail
 from camtool.structures import ClassPrediction, Prediction, ScoredBox, ScoreMap
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from camtool.errors import RunError, shorten
+from camtool.paths import is_file, is_folder, is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,30 @@ def make_folder(path: Path) -> None:
     """
     with run_errors(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse what a file cannot be written to, before the work that it would be the end of.
+
+    Example:
+        >>> check_writable(Path("table.csv"))
+
+    Raises:
+        RunError: a folder or device has its name, or there is no folder to write it into.
+    """
+    if is_folder(path):
+        raise RunError(f"{path}: cannot be written: it is a folder; --out takes a file")
+    if is_there(path) and not is_file(path):
+        # It would be replaced by the file, also if it were /dev/null.
+        raise RunError(f"{path}: cannot be written: not a regular file; choose another --out")
+    if any(map(is_file, path.parents)):
+        raise RunError(
+            f"{path}: cannot be written: a part of the path is a file; choose another --out"
+        )
+    if not is_folder(path.parent):
+        raise RunError(f"{path}: cannot be written: no such folder as {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise RunError(f"{path}: cannot be written: no permission to write into {path.parent}")
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from camtool.pipelines.experiment import Experiment, LocalizeSettings, RunSettin
 from camtool.pipelines.inference import PreparedImage
 from camtool.pipelines.localize import localize
 from camtool.pipelines.localizer import Localizer
-from camtool.report.overlay import OverlaySettings
+from camtool.reports.overlay import OverlaySettings
 
 CORES = len(os.sched_getaffinity(0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -96,12 +97,14 @@ def test_localize_without_a_stored_threshold(desk):
     assert "no threshold is stored there" in ran.err
 
 
-@pytest.mark.parametrize("command", [("eval",), ("compare", "{}/run")])
+@pytest.mark.parametrize("command", [("eval",), ("compare", "{}/run"), ("report",)])
 def test_a_report_that_cannot_be_written_is_refused_before_the_work(desk, tmp_path, command):
     given = [argument.format(desk) for argument in command]
+    os.mkfifo(tmp_path / "pipe")
     for out, reason in (
         (tmp_path, "it is a folder; --out takes a file"),
         (tmp_path / "none" / "report.md", f"no such folder as {tmp_path / 'none'}"),
+        (tmp_path / "pipe", "not a regular file; choose another --out"),
     ):
         # The true boxes are not there either, which the work would find out.
         ran = run_here(*given, desk / "run", "--boxes", tmp_path / "boxes.xml", "-o", out)

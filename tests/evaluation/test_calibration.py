@@ -14,8 +14,8 @@ from camtool.evaluation.settings import EvalSettings
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.metrics.protocols import Ilsvrc, TsCam
 from camtool.metrics.pxap import PxAP
-from camtool.report.document import to_markdown, to_text
-from camtool.report.evaluation import document_of_all, evaluation_document
+from camtool.reports.document import to_markdown, to_text
+from camtool.reports.evaluation import document_of_all, evaluation_document
 from camtool.runs import read_threshold
 from camtool.runs.threshold import write_threshold
 from tests.evaluation.swept_run import CLASSES, truths, write_csv, write_run

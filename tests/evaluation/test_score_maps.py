@@ -14,10 +14,10 @@ from camtool.evaluation.settings import EvalSettings
 from camtool.metrics.intervals import Bootstrap
 from camtool.metrics.map_protocols import MaxBoxAcc, MaxBoxAccV2
 from camtool.pipelines.experiment import RunSettings
-from camtool.report.document import to_markdown, to_text
-from camtool.report.evaluation import evaluation_document
-from camtool.report.overlay import OverlaySettings
-from camtool.report.records import evaluation_record
+from camtool.reports.document import to_markdown, to_text
+from camtool.reports.evaluation import evaluation_document
+from camtool.reports.overlay import OverlaySettings
+from camtool.reports.records import evaluation_record
 from tests.builders import draw_pictures
 
 SHARED = Path(__file__).parents[2].parent / "shared"

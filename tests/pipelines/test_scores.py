@@ -5,7 +5,7 @@ import dataclasses
 from camtool import Experiment, LocalizeSettings, ModelSettings, Squeeze, localize, read_predictions
 from camtool.pipelines.experiment import RunSettings
 from camtool.pipelines.localizer import Localizer
-from camtool.report.overlay import OverlaySettings
+from camtool.reports.overlay import OverlaySettings
 from tests.builders import draw_pictures
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from camtool.errors import shorten
-from camtool.report.document import Table
-from camtool.report.titles import interval, metric_title
+from camtool.reports.document import Table
+from camtool.reports.titles import interval, metric_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from camtool.metrics.diagnosis import Diagnosis
 
 _SHOWN: Final = 10
-_TITLES: Final = {"top1": "top-1 guess", "gt_known": "true class's box"}
+KIND_OWNERS: Final = {"top1": "top-1 guess", "gt_known": "true class's box"}
+"""Whose kinds of errors a diagnosis tells, by its name."""
 _HEADS: Final = {
     "right": "right",
     "wrong_class": "class",
@@ -51,7 +52,11 @@ def change_tables(kinds: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[
     """
     return [
         Table(
-            (f"{_TITLES[name]}: first run, then", *(_HEADS[kind] for kind in _possible(name)), "n"),
+            (
+                f"{KIND_OWNERS[name]}: first run, then",
+                *(_HEADS[kind] for kind in _possible(name)),
+                "n",
+            ),
             [
                 (
                     before.replace("_", " "),
@@ -89,7 +94,7 @@ def _overall(name: str, diagnosis: Diagnosis) -> Table:
         for kind, rate in diagnosis.kinds.items()
         if kind in _possible(name)
     ]
-    return Table((f"{_TITLES[name]}: what it is", "share %", "95 % interval", "number"), rows)
+    return Table((f"{KIND_OWNERS[name]}: what it is", "share %", "95 % interval", "number"), rows)
 
 
 def _by_group(name: str, diagnosis: Diagnosis) -> Table:
@@ -98,7 +103,7 @@ def _by_group(name: str, diagnosis: Diagnosis) -> Table:
         for groups in (diagnosis.by_size, diagnosis.by_aspect, diagnosis.by_instances)
         for group in groups
     ]
-    return Table(_head(f"{_TITLES[name]}, by object, %", name), rows)
+    return Table(_head(f"{KIND_OWNERS[name]}, by object, %", name), rows)
 
 
 def _by_class(name: str, diagnosis: Diagnosis, titles: dict[str, str]) -> Table:
@@ -111,7 +116,7 @@ def _by_class(name: str, diagnosis: Diagnosis, titles: dict[str, str]) -> Table:
     if len(ordered) > 2 * _SHOWN:
         left_out = f"… {len(ordered) - 2 * _SHOWN:,} classes between"
         rows.insert(_SHOWN, (left_out, *[""] * (len(rows[0]) - 1)))
-    return Table(_head(f"{_TITLES[name]}, worst and best, %", name), rows)
+    return Table(_head(f"{KIND_OWNERS[name]}, worst and best, %", name), rows)
 
 
 def _rank(row: tuple[str, tuple[int, ...]]) -> tuple[float, int, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from camtool.errors import SettingsError
-from camtool.report.overlay import (
+from camtool.reports.overlay import (
     OverlaySettings,
     draw_overlay,
     encode_heatmap,

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from pydantic import Field
 
 from camtool.geometry import scale
-from camtool.report.lettering import font, readable
+from camtool.reports.lettering import font, readable
 from camtool.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from camtool.errors import SettingsError
 from camtool.metrics.curves import Level
-from camtool.report.lettering import readable
+from camtool.reports.lettering import readable
 from camtool.runs.writing import make_folder, write_atomically
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from camtool.report.diagnosis import detail_tables
-from camtool.report.document import Block, Document, Items, Notes, Table
-from camtool.report.records import evaluation_record, record_of_all
-from camtool.report.titles import (
+from camtool.reports.diagnosis import detail_tables
+from camtool.reports.document import Block, Document, Items, Notes, Table
+from camtool.reports.records import evaluation_record, record_of_all
+from camtool.reports.titles import (
     accuracy,
     baseline_title,
     convention_rows,

@@ -1,8 +1,8 @@
 """A report as a document: tables and paragraphs, which a renderer lays out.
 
-A report is built once (`camtool.report.evaluation`, `camtool.report.comparison`) and rendered as
-plain text, Markdown or JSON. Another form is one more function from a `Document` to text, entered
-in `RENDERERS`.
+A report is built once (`camtool.reports.evaluation`, `camtool.reports.comparison`) and rendered as
+plain text, Markdown, JSON or HTML. Another form is one more function from a `Document` to text,
+entered in `RENDERERS`.
 """
 
 from __future__ import annotations
@@ -219,13 +219,24 @@ def _tex(text: str) -> str:
     return "".join(_TEX.get(character, character) for character in text)
 
 
+def to_html(document: Document) -> str:
+    """Return a page of its own; see `camtool.reports.markup`."""
+    # The templates are loaded only where a page is asked for.
+    from camtool.reports import markup
+
+    return markup.to_html(document)
+
+
 RENDERERS: Final[dict[str, Callable[[Document], str]]] = {
     "table": to_text,
     "json": to_json,
     "markdown": to_markdown,
+    "html": to_html,
     "csv": to_csv,
     "latex": to_latex,
 }
 """Every form of a report, by the name that `--format` takes."""
-ENDINGS: Final = {".json": "json", ".md": "markdown", ".csv": "csv", ".tex": "latex"}
+ENDINGS: Final = {
+    ".json": "json", ".md": "markdown", ".html": "html", ".csv": "csv", ".tex": "latex",
+}  # fmt: skip
 """The form of a report by the ending of its file, where none is named."""

@@ -10,8 +10,8 @@ import pytest
 from camtool.evaluation.result import Comparison, PairedMetric, RunGroup, RunPair
 from camtool.metrics.diagnosis import KINDS
 from camtool.metrics.intervals import Difference, McNemar
-from camtool.report import document
-from camtool.report.comparison import comparison_document
+from camtool.reports import document
+from camtool.reports.comparison import comparison_document
 
 
 def to_table(comparison, *, details=True):

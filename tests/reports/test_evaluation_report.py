@@ -11,8 +11,8 @@ from camtool.metrics.baselines import Baseline
 from camtool.metrics.curves import Curve
 from camtool.metrics.intervals import Difference, Rate, Tally
 from camtool.metrics.thresholds import AtThreshold, ThresholdChoice
-from camtool.report import document
-from camtool.report.evaluation import evaluation_document
+from camtool.reports import document
+from camtool.reports.evaluation import evaluation_document
 
 OF_NO_NETWORK = {
     "centred_gaussian": 60.0,

@@ -17,7 +17,7 @@ from camtool.errors import RunError, SettingsError
 from camtool.evaluation.result import Counts, Evaluation
 from camtool.metrics.curves import Bars, Curve, Histogram, Level, Point
 from camtool.metrics.intervals import Rate
-from camtool.report.plots import (
+from camtool.reports.plots import (
     COLOURS,
     Heading,
     draw_accuracy,
@@ -233,8 +233,8 @@ def test_through_the_command_line(tmp_path):
 
 def test_matplotlib_is_imported_only_to_draw():
     code = (
-        "import sys; import camtool.evaluation.evaluate, camtool.report.evaluation;"
+        "import sys; import camtool.evaluation.evaluate, camtool.reports.evaluation;"
         "import camtool.cli.group;"
-        "import camtool.report.comparison; sys.exit('matplotlib' in sys.modules)"
+        "import camtool.reports.comparison; sys.exit('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

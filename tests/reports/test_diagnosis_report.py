@@ -6,8 +6,8 @@ from camtool.evaluation.details import Details
 from camtool.metrics.diagnosis import KINDS, Diagnosis, Group
 from camtool.metrics.intervals import Rate
 from camtool.metrics.pair_metrics import Figure
-from camtool.report.diagnosis import detail_tables
-from camtool.report.document import columns
+from camtool.reports.diagnosis import detail_tables
+from camtool.reports.document import columns
 
 COUNTS = (5, 1, 1, 1, 1, 1, 0)
 

@@ -10,11 +10,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from camtool.errors import shorten
-from camtool.report.diagnosis import change_tables
-from camtool.report.document import Block, Document, Heading, Notes, Table
-from camtool.report.evaluation import warning_block
-from camtool.report.records import comparison_record
-from camtool.report.titles import (
+from camtool.reports.diagnosis import change_tables
+from camtool.reports.document import Block, Document, Heading, Notes, Table
+from camtool.reports.evaluation import warning_block
+from camtool.reports.records import comparison_record
+from camtool.reports.titles import (
     accuracy,
     convention_rows,
     joined_reasons,
