@@ -15,10 +15,13 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from camtool.errors import shorten
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 WIDTH: Final = 96
+_LEAST_WIDTH: Final = 12
 _NUMBERS: Final = re.compile(r"\[\n([-+.\deE,\s]+)\]")
 
 
@@ -108,16 +111,22 @@ def _text(block: Block, width: int) -> str:
         return block.text
     if isinstance(block, Table):
         below = [wrapped(f"  {title}: ", text, width) for title, text in block.notes]
-        return "\n".join([columns(block.head, block.rows), *below])
+        return "\n".join([columns(block.head, block.rows, width), *below])
     if isinstance(block, Notes):
         lines = [wrapped(f"  {title}: ", text, width) for title, text in block.rows]
         return "\n".join([*([block.title] if block.title else []), *lines])
     return "\n".join([block.title, *(wrapped("  - ", text, width) for text in block.texts)])
 
 
-def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out rows in columns: the first to the left, the others to the right."""
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int = WIDTH) -> str:
+    """Lay out rows in columns: the first to the left, the others to the right.
+
+    On a terminal that is narrower than a report, the texts of the first column are cut.
+    """
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    if width < WIDTH and (beyond := sum(widths) + 2 * len(widths) - 2 - width) > 0:
+        widths[0] = max(widths[0] - beyond, _LEAST_WIDTH)
+        head, *rows = ((shorten(row[0], widths[0]), *row[1:]) for row in (head, *rows))
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(
         "  ".join(

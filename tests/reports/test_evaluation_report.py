@@ -102,10 +102,10 @@ def test_the_default_report_has_a_box_and_the_best_threshold_beside_each_figure(
     assert to_table(found, details=False).splitlines() == [
         "protocol ilsvrc",
         "",
-        "metric                 accuracy %   95 % interval      n  centred box         oracle",
-        "---------------------  ----------  --------------  -----  -----------  -------------",
-        "top-1 classification        56.23  55.25 to 57.20  1,198",
-        "GT-known localization       75.00  70.00 to 80.00  1,196        50.00  78.50 at 0.31",
+        "metric                 right %   95 % interval      n  centred         oracle",
+        "---------------------  -------  --------------  -----  -------  -------------",
+        "top-1 classification     56.23  55.25 to 57.20  1,198",
+        "GT-known localization    75.00  70.00 to 80.00  1,196    50.00  78.50 at 0.31",
         "",
         "not given",
         "  top-2 classification, top-2 localization: the predictions carry 1 guess an image, not 2",
@@ -126,6 +126,14 @@ def test_the_default_report_has_a_box_and_the_best_threshold_beside_each_figure(
         "",
         "  more: --details: all tables, the convention; --per-image FILE: the table of images",
     ]
+
+
+def test_a_narrow_terminal_cuts_the_first_column_only(evaluation):
+    text = document.to_text(evaluation_document(evaluation, details=True), 70)
+    assert max(map(len, text.splitlines())) <= 70
+    (line,) = (one for one in text.splitlines() if one.startswith("centred box"))
+    assert "…" in line
+    assert line.split()[-6:] == ["25.00", "299", "22.50", "to", "27.50", "1,196"]
 
 
 def test_long_sentences_are_wrapped(evaluation):
