@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 from camtool.runs import read_predictions
@@ -31,4 +32,5 @@ def test_networks_without_a_classifier(shared, tmp_path):
     assert ran.code == 4
     assert ran.err.startswith(f"camtool: {name} has no classifier: it was published for its")
     assert not (tmp_path / "run").exists()
-    assert "has no classifier" in run_alone("models", "--probe", name).out
+    own = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert "has no classifier" in run_alone("models", "--probe", name, env=own).out
