@@ -101,7 +101,7 @@ def refuse_missing(arguments: Sequence[str | Path]) -> None:
     """
     for name in map(str, arguments):
         foreign = name == "-" or "::" in name or "://" in name or set(name) & set("*?[")
-        if not foreign and not is_there(name):
+        if not foreign and not os.path.lexists(name):
             raise DataError(f"{shorten(name)}: no such file or folder")
 
 

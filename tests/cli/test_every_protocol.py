@@ -141,16 +141,15 @@ def test_a_run_by_every_protocol(run, boxes, masks):
 def test_table_and_markdown(run, boxes, masks, tmp_path):
     given = (run, "--protocol", "all", "--boxes", boxes, "--masks", masks, "--details")
     table = run_here("eval", *given).out
-    head = next(line for line in table.splitlines() if line.startswith("metric, %"))
-    assert head.split()[2:] == NAMES
+    head = next(line for line in table.splitlines() if line.startswith("more is better, %"))
+    assert head.split()[4:] == NAMES
     row = next(line for line in table.splitlines() if line.startswith("GT-known localization"))
-    assert row.split()[2] == "(error)"
-    assert [cell == "–" for cell in row.split()[3:]] == [False] * 3 + [True] * 3
+    assert [cell == "–" for cell in row.split()[2:]] == [False] * 3 + [True] * 3
     assert "ts-cam: hit: class right and IoU > 0.5 with any true box of the class" in table
     assert "adl-first-box: 4 of 4 annotated scored; left out: none" in table
     out = tmp_path / "report.md"
     assert run_here("eval", *given, "-o", out).code == 0
-    assert "| PxAP (average precision) | – | – | – | – | – |" in out.read_text()
+    assert "| PxAP | – | – | – | – | – |" in out.read_text()
 
 
 def test_maps_in_files_by_what_scores_maps(boxes, masks, tmp_path):
