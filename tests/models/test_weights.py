@@ -69,7 +69,7 @@ def test_a_missing_file(tmp_path):
         (b"PK\x03\x04 pickle", "damaged or cut short: "),
         (b"\xff" * 100, "not a file of weights: it begins with "),
         (b"\x08" + b"\0" * 7 + b"not json", "not a file of weights: it begins with "),
-        (b"\x08" + b"\0" * 7 + b"{ot json", "damaged: "),
+        (b"\x08" + b"\0" * 7 + b"{ot json", "damaged or cut short: "),
     ],
 )
 def test_a_foreign_file(content, message, tmp_path):
@@ -85,7 +85,7 @@ def test_a_damaged_file(state, tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ModelError) as raised:
         build(path)
-    assert str(raised.value).startswith(f"{path}: damaged: ")
+    assert str(raised.value).startswith(f"{path}: damaged or cut short: ")
 
 
 def test_a_folder_is_no_weights_file(tmp_path):
