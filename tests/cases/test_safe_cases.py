@@ -50,7 +50,7 @@ def test_pixels_that_are_warned_of_or_refused(shared):
 @pytest.mark.parametrize("name", ["t1_chain.tgz", "t2_big.tar", "t3_neg.tar", "t4_sparse.tar",
                                   "t5_loop.tar", "t6_bomb.tgz"])  # fmt: skip
 def test_hostile_archives(name, shared, tmp_path):
-    """Case 25: as images and as annotations, with a reason; a hang ends at the limit of two minutes."""
+    """Case 25: as images and as annotations, each with a reason; two minutes are a hang."""
     path = shared / "cases" / "25-hostile-files" / name
     runs = [run_alone("localize", path, *TINY, "-o", tmp_path / "run", **limits())]
     runs.append(
