@@ -104,11 +104,13 @@ def command(
 
 
 def _settings_of(photos: Path) -> tuple[str, ...]:
-    """Return the settings that stand for a folder, a table or CUB to train on."""
+    """Return the settings that stand for a folder, a table, CUB or Tiny ImageNet to train on."""
     place = json.dumps(str(photos))
     data = f"{{name: folder, root: {place}}}"
     if is_file(photos / "images.txt") and is_file(photos / "classes.txt"):
         data = f"{{name: cub, root: {place}}}"
+    elif is_file(photos / "val" / "val_annotations.txt"):
+        data = f"{{name: tiny-imagenet, root: {place}}}"
     elif photos.suffix.lower() in (".csv", ".tsv", ".txt"):
         data = f"{{name: csv, train: {place}}}"
     return f"data={data}", "train.start=probe"

@@ -148,3 +148,21 @@ def test_a_head_that_is_no_linear_layer(shapes, tmp_path):
     }  # fmt: skip
     with pytest.raises(SettingsError, match="fits a linear layer on pooled features"):
         train(Experiment.model_validate(settings))
+
+
+def test_what_photos_may_be(tmp_path):
+    """Published data sets are known by their files."""
+    from camtool.cli.train_command import _settings_of
+
+    (tmp_path / "tiny" / "val").mkdir(parents=True)
+    (tmp_path / "tiny" / "val" / "val_annotations.txt").touch()
+    (tmp_path / "cub").mkdir()
+    for name in ("images.txt", "classes.txt"):
+        (tmp_path / "cub" / name).touch()
+    for given, wanted in (
+        ("tiny", "tiny-imagenet, root"), ("cub", "cub, root"), ("other", "folder, root"),
+        ("table.csv", "csv, train"),
+    ):  # fmt: skip
+        data, start = _settings_of(tmp_path / given)
+        assert data == f'data={{name: {wanted}: "{tmp_path / given}"}}'
+        assert start == "train.start=probe"
