@@ -6,6 +6,8 @@ import runpy
 import shutil
 
 import pytest
+import safetensors.torch
+import timm
 import torch
 
 from camtool.models import ModelSettings
@@ -33,11 +35,14 @@ def written(shared, tmp_path_factory):
 def test_each_file_is_read(name, written, tmp_path):
     folder, network = written
     loaded = ModelSettings(backbone="timm/test_resnet", weights=str(folder / name)).build()
-    if not name.startswith("classes"):
-        images = torch.randn(1, 3, 96, 96)
-        with torch.inference_mode():
-            ours, theirs = loaded(images).logits, network(images)
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    if name.startswith("classes"):
+        count = int(name[len("classes_")])
+        network = timm.create_model("test_resnet", num_classes=count).eval()
+        network.load_state_dict(safetensors.torch.load_file(folder / name))
+    images = torch.randn(1, 3, 96, 96)
+    with torch.inference_mode():
+        ours, theirs = loaded(images).logits, network(images)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     given = ("--backbone", "timm/test_resnet", "-m", folder / name, "-o", tmp_path / "run")
     ran = run_here("localize", "examples/images/cat.jpg", *given)
     assert ran.code == 0, ran.err
