@@ -2,7 +2,7 @@
 
 To read: `sources` and `score_maps` (what is scored), `masks`, `matching` (which image is which),
 `truths` (what of it counts), `judging` (into the table of `Trials`), `calibration`, `details`,
-`convention`, `evaluate` and `compare` (the straight lines), `result`, `per_image`.
+`convention`, `evaluate` and `compare` (the straight lines), `comparable`, `result`, `per_image`.
 
 Importing this package loads nothing; its names do when they are used.
 """
