@@ -68,7 +68,7 @@ def load_experiment(
     from camtool.settings import load_settings
 
     if model is not None:
-        from camtool.pipelines.checkpoint import with_model
+        from camtool.pipelines.trained import with_model
 
         experiment = with_model(model, config, overrides)
     else:

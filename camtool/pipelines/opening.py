@@ -25,8 +25,8 @@ from camtool.models.backbones import timm_spec
 from camtool.models.building import classifier_of
 from camtool.models.classifier import Classifier
 from camtool.models.settings import is_backbone
-from camtool.pipelines.checkpoint import build_trained, read_classes, with_model
 from camtool.pipelines.experiment import BaseClassChoice, Listed, LocalizeSettings, TopK
+from camtool.pipelines.trained import build_trained, read_classes, with_model
 from camtool.settings.written import similar
 from camtool.structures import InputSpec
 

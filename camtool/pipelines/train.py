@@ -17,9 +17,10 @@ import torch
 from camtool.errors import RunError, SettingsError, shorten
 from camtool.images.sources import FileSource
 from camtool.pipelines.assembly import assemble, check_fit
-from camtool.pipelines.checkpoint import Checkpoints, TrainingRecord, build_onward
+from camtool.pipelines.checkpoint import Checkpoints, TrainingRecord
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.probe import fit_probe
+from camtool.pipelines.trained import build_onward
 from camtool.pipelines.validation import Validator
 from camtool.runs.writing import make_folder, write_atomically
 from camtool.settings import dump_settings

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from camtool.images.sources import FileSource
-from camtool.pipelines.checkpoint import with_model
 from camtool.pipelines.localizer import Localizer
+from camtool.pipelines.trained import with_model
 from camtool.runs import read_manifest, read_predictions
 from tests.builders import draw_shapes
 from tests.cli.test_train_command import history

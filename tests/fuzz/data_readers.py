@@ -16,7 +16,7 @@ from camtool.images.sources import FileSource
 from camtool.models.classifier import Classifier
 from camtool.models.heads import LinearHead
 from camtool.models.weights import with_linear_weights
-from camtool.pipelines.checkpoint import read_classes
+from camtool.pipelines.trained import read_classes
 from camtool.runs.checkpoint_store import read_checkpoint
 from camtool.structures import InputSpec
 from camtool.training.data import (

@@ -17,8 +17,8 @@ from camtool.images.lists import read_list
 from camtool.metrics.protocol import MaskNames
 from camtool.models import ModelSettings
 from camtool.paths import is_file, is_folder, is_there
-from camtool.pipelines.checkpoint import read_classes, with_model
 from camtool.pipelines.experiment import Experiment
+from camtool.pipelines.trained import read_classes, with_model
 from camtool.runs import read_manifest, read_predictions, read_threshold
 from camtool.runs.checkpoint_store import checkpoint_folder, read_checkpoint
 from camtool.settings import load_settings
