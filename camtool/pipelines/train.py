@@ -370,7 +370,7 @@ class Training:
         if best is probe:
             _log.info("no epoch was better than the fitted layer: that is the best checkpoint")
             return
-        before, after = ((row["val"] or {}).get("gt_known") for row in (probe, best))
+        before, after = ((row.get("val") or {}).get("gt_known") for row in (probe, best))
         if before is not None and after is not None and after < before:
             _log.warning(
                 "GT-known fell from %.2f %% of the fitted layer to %.2f %%: its maps were better;"

@@ -185,11 +185,12 @@ def map_doubt_of(row: Row) -> str | None:
         >>> map_doubt_of({"val": {"gt_known": 28.4, "whole_image": 29.8}})
         'GT-known 28.4 % is not above 29.8 %, which the whole picture as a box reaches: ...'
     """
-    val = row["val"] or {}
-    if "gt_known" not in val or val["gt_known"] > val["whole_image"]:
+    val = row.get("val") or {}
+    known, whole = val.get("gt_known"), val.get("whole_image")
+    if known is None or whole is None or known > whole:
         return None
     return (
-        f"GT-known {val['gt_known']:.3g} % is not above {val['whole_image']:.3g} %, which the whole"
-        " picture as a box reaches: the maps localize nothing yet; a finer grid helps"
-        " (model.output_stride: 16), and so do more epochs"
+        f"GT-known {known:.3g} % is not above {whole:.3g} %, which the whole picture as a box"
+        " reaches: the maps localize nothing yet; a finer grid helps (model.output_stride: 16), and"
+        " so do more epochs"
     )
