@@ -52,4 +52,5 @@ def test_boxes_no_better_than_the_whole_picture(known, told):
 
 def test_nothing_is_said_without_validation_or_boxes():
     assert map_doubt_of(row()) is None
+    assert map_doubt_of(row(gt_known=None, whole_image=29.8)) is None
     assert map_doubt_of(row(top1=5.0)) is None
