@@ -120,7 +120,7 @@ def _too_large(name: str) -> int | None:
     try:
         with torch.device("meta"):  # shapes without memory
             network = create(name, None, None)
-    except (ModelError, RuntimeError, ValueError, TypeError, NotImplementedError):
+    except (ModelError, RuntimeError, ValueError, TypeError):
         return None  # some cannot be built so; `_probed` tells more
     size = sum(value.numel() * 4 for value in network.parameters())
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

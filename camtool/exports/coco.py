@@ -7,53 +7,60 @@ look at EXIF. Lin et al., "Microsoft COCO", ECCV 2014, https://cocodataset.org/#
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from camtool.exports.target import JsonArray, new_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from camtool.exports.selection import Exported, ExportedImage, RunBoxes
 
 
-def write_coco(boxes: RunBoxes, out: Path) -> list[Path]:
-    """Write `out`, and its results; with a split one pair for each part, `out` being a stem.
-
-    Returns:
-        The files.
-    """
-    if not boxes.selection.val_fraction:
-        return _pair(boxes, out, lambda _: True)
-    train, val = (out.with_name(f"{out.stem}.{part}{out.suffix}") for part in ("train", "val"))
-    is_val = boxes.selection.is_val
-    return [*_pair(boxes, train, lambda i: not is_val(i)), *_pair(boxes, val, is_val)]
+def coco_files(out: Path, *, split: bool) -> list[Path]:
+    """Return a data set and its results; with a split a pair for each part, `out` being a stem."""
+    named = [out]
+    if split:
+        named = [out.with_name(f"{out.stem}.{part}{out.suffix}") for part in ("train", "val")]
+    return [
+        f for path in named for f in (path, path.with_name(f"{path.stem}.results{path.suffix}"))
+    ]
 
 
-def _pair(boxes: RunBoxes, out: Path, kept: Callable[[str], bool]) -> list[Path]:
-    results = out.with_name(f"{out.stem}.results{out.suffix}")
-    with new_file(out) as file:
+def write_coco(boxes: RunBoxes, out: Path) -> None:
+    """Write the files of `coco_files`."""
+    split = boxes.selection.val_fraction > 0
+    files, is_val = coco_files(out, split=split), boxes.selection.is_val
+    if not split:
+        _pair(boxes, files[:2], lambda _: True)
+        return
+    _pair(boxes, files[:2], lambda image_id: not is_val(image_id))
+    _pair(boxes, files[2:], is_val)
+
+
+def _pair(boxes: RunBoxes, files: Sequence[Path], kept: Callable[[str], bool]) -> None:
+    out, results = files
+    with new_file(out) as file, new_file(results) as listed:
         file.write(b'{"info": {"description": "boxes made by camtool"},\n"categories": ')
         categories = [{"id": i, "name": name} for i, name in enumerate(boxes.names, 1)]
         file.write(json.dumps(categories, ensure_ascii=False).encode(errors="surrogatepass"))
-        # Read twice: neither list is ever held.
+        # The run is read twice: neither list is ever held.
         file.write(b',\n"images": ')
-        _write(file, _images(boxes, kept))
+        images = JsonArray(file)
+        for number, image in _numbered(boxes, kept):
+            images.add(json.dumps(_image(number, image)))
+        images.end()
         file.write(b',\n"annotations": ')
-        _write(file, _annotations(boxes, kept))
+        annotations, found = JsonArray(file), JsonArray(listed)
+        every = ((n, one) for n, image in _numbered(boxes, kept) for one in image.boxes)
+        for total, (number, one) in enumerate(every, 1):
+            annotations.add(json.dumps(_annotation(total, number, one)))
+            found.add(json.dumps(_result(number, one)))
+        annotations.end()
+        found.end()
         file.write(b"}\n")
-    with new_file(results) as file:
-        _write(file, _results(boxes, kept))
-        file.write(b"\n")
-    return [out, results]
-
-
-def _write(file: IO[bytes], rows: Iterator[dict[str, object]]) -> None:
-    array = JsonArray(file)
-    for row in rows:
-        array.add(json.dumps(row, ensure_ascii=True))
-    array.end()
+        listed.write(b"\n")
 
 
 def _numbered(boxes: RunBoxes, kept: Callable[[str], bool]) -> Iterator[tuple[int, ExportedImage]]:
@@ -61,30 +68,21 @@ def _numbered(boxes: RunBoxes, kept: Callable[[str], bool]) -> Iterator[tuple[in
     return enumerate(images, 1)
 
 
-def _images(boxes: RunBoxes, kept: Callable[[str], bool]) -> Iterator[dict[str, object]]:
-    for number, image in _numbered(boxes, kept):
-        width, height = image.size
-        yield {"id": number, "file_name": str(image.file), "width": width, "height": height}
+def _image(number: int, image: ExportedImage) -> dict[str, object]:
+    width, height = image.size
+    return {"id": number, "file_name": str(image.file), "width": width, "height": height}
 
 
-def _annotations(boxes: RunBoxes, kept: Callable[[str], bool]) -> Iterator[dict[str, object]]:
-    total = 0
-    for number, image in _numbered(boxes, kept):
-        for one in image.boxes:
-            total += 1
-            yield {
-                "id": total, "image_id": number, "category_id": one.label + 1,
-                "bbox": xywh(one), "area": one.box.area, "iscrowd": 0,
-            }  # fmt: skip
+def _annotation(total: int, number: int, one: Exported) -> dict[str, object]:
+    return {
+        "id": total, "image_id": number, "category_id": one.label + 1,
+        "bbox": xywh(one), "area": one.box.area, "iscrowd": 0,
+    }  # fmt: skip
 
 
-def _results(boxes: RunBoxes, kept: Callable[[str], bool]) -> Iterator[dict[str, object]]:
-    for number, image in _numbered(boxes, kept):
-        for one in image.boxes:
-            score = 1.0 if one.score is None else one.score
-            yield {
-                "image_id": number, "category_id": one.label + 1, "bbox": xywh(one), "score": score,
-            }  # fmt: skip
+def _result(number: int, one: Exported) -> dict[str, object]:
+    score = 1.0 if one.score is None else one.score
+    return {"image_id": number, "category_id": one.label + 1, "bbox": xywh(one), "score": score}
 
 
 def xywh(one: Exported) -> list[float]:

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from camtool.exports.selection import Exported, ExportedImage, RunBoxes
 
 
-def write_label_studio(boxes: RunBoxes, out: Path) -> list[Path]:
-    """Write `out` with the tasks, and beside it the configuration with the classes that occur.
+def label_studio_files(out: Path, *, split: bool) -> list[Path]:
+    """Return the files of the tasks and of the configuration; there are no parts."""
+    del split
+    return [out, out.with_name(f"{out.stem}.config.xml")]
 
-    Returns:
-        Both files.
-    """
-    config = out.with_name(f"{out.stem}.config.xml")
+
+def write_label_studio(boxes: RunBoxes, out: Path) -> None:
+    """Write the tasks, and beside them the configuration with the classes that occur."""
+    _, config = label_studio_files(out, split=False)
     used: set[int] = set()
     with new_file(out) as file:
         tasks = JsonArray(file)
@@ -42,7 +44,6 @@ def write_label_studio(boxes: RunBoxes, out: Path) -> list[Path]:
             "</View>\n"
         )
         file.write(text.encode(errors="surrogateescape"))
-    return [out, config]
 
 
 def _task(image: ExportedImage, names: list[str]) -> dict[str, object]:

@@ -26,12 +26,8 @@ _GUESSES: Final = 5
 _HEAD: Final = ("image", "label", "score", "x", "y", "w", "h", "image_width", "image_height")
 
 
-def write_csv(boxes: RunBoxes, out: Path) -> list[Path]:
-    """Write a row for each box, with a column `split` where there is one.
-
-    Returns:
-        The file.
-    """
+def write_csv(boxes: RunBoxes, out: Path) -> None:
+    """Write a row for each box, with a column `split` where there is one."""
     split = boxes.selection.val_fraction > 0
     with new_file(out) as file:
         file.write(_row([*_HEAD, *(("split",) if split else ())]))
@@ -42,7 +38,6 @@ def write_csv(boxes: RunBoxes, out: Path) -> list[Path]:
                 sides = (f"{value:.10g}" for value in xywh(one))
                 row = [str(image.file), boxes.names[one.label], score, *sides, *image.size]
                 file.write(_row([*row, part] if split else row))
-    return [out]
 
 
 def _row(cells: list[object] | list[str]) -> bytes:
@@ -51,11 +46,8 @@ def _row(cells: list[object] | list[str]) -> bytes:
     return line.getvalue().encode(errors="surrogateescape")
 
 
-def write_ilsvrc(boxes: RunBoxes, out: Path) -> list[Path]:
+def write_ilsvrc(boxes: RunBoxes, out: Path) -> None:
     """Write a line an image in the order of their names: `id xmin ymin xmax ymax` up to five times.
-
-    Returns:
-        The file.
 
     Raises:
         DataError: a class that is none of ILSVRC's.
@@ -68,14 +60,10 @@ def write_ilsvrc(boxes: RunBoxes, out: Path) -> list[Path]:
     )
     with new_file(out) as file:
         file.writelines(f"{line}\n".encode() for _, line in lines)
-    return [out]
 
 
-def write_kaggle(boxes: RunBoxes, out: Path) -> list[Path]:
+def write_kaggle(boxes: RunBoxes, out: Path) -> None:
     """Write `ImageId,PredictionString` with `wnid xmin ymin xmax ymax` up to five times an image.
-
-    Returns:
-        The file.
 
     Raises:
         DataError: a class whose name has blanks, which the form cannot hold.
@@ -89,7 +77,6 @@ def write_kaggle(boxes: RunBoxes, out: Path) -> list[Path]:
             names = boxes.classes.names
             guesses = " ".join(_guess(names[one.label], one) for one in _first(image))
             file.write(_row([image.image_id.rpartition("/")[2], guesses]))
-    return [out]
 
 
 def _first(image: ExportedImage) -> list[Exported]:

@@ -6,59 +6,81 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from camtool.errors import RunError
-from camtool.paths import is_there
-from camtool.runs.writing import atomic_file, make_folder, run_errors
+from camtool.paths import is_file, is_there
+from camtool.runs.writing import (
+    atomic_file,
+    check_writable,
+    make_folder,
+    put_folder,
+    run_errors,
+    working_folder,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path, PurePosixPath
 
 
-def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
-    """Refuse to write over what is there.
+NOTE: Final = "camtool-export.json"
+"""The note in an exported folder, by which it is known as one."""
+
+
+def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse to write files over what is there.
 
     Raises:
-        RunError: a path is taken, and nobody allowed to replace it.
+        RunError: a file is there and nobody allowed to replace it; a folder or device is there.
     """
     for path in paths:
+        if is_there(path.parent):
+            check_writable(path)
         if is_there(path) and not overwrite:
             raise RunError(f"{path}: already there; --overwrite replaces it, or choose another -o")
+
+
+def check_folder(path: Path, *, overwrite: bool) -> None:
+    """Refuse to put a folder in place of another one; of what no export made, in any case.
+
+    Raises:
+        RunError: it is there.
+    """
+    if is_there(path) and not overwrite:
+        raise RunError(f"{path}: already there; --overwrite replaces it, or choose another -o")
+    if is_there(path) and not is_file(path / NOTE):
+        raise RunError(f"{path}: there, and no export made it; move it away, or choose another -o")
 
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Folder]:
     """Fill a folder beside `path`, which takes its place when the block ends without an error.
 
-    What a kill left of an earlier one is removed.
-
     Raises:
         RunError: it cannot be written.
     """
-    hidden = path.with_name(f".{path.name}.tmp")
-    with run_errors(path):
-        shutil.rmtree(hidden, ignore_errors=True)
-        hidden.mkdir(parents=True)
+    make_folder(path.parent)
+    work = working_folder(path)
     try:
-        yield Folder(hidden)
-        with run_errors(path):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-            hidden.rename(path)
+        yield Folder(work, path)
+        put_folder(work, path)
     except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
         raise
 
 
 @dataclass(slots=True)
 class Folder:
-    """A folder that is being filled; every path in it is relative and below it."""
+    """A folder that is being filled; every path in it is relative and below it.
+
+    Attributes:
+        path: where it is filled.
+        final: the name that it takes.
+    """
 
     path: Path
+    final: Path
     _made: set[str] = field(default_factory=set)
 
     def write(self, name: PurePosixPath | str, content: str) -> None:

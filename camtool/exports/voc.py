@@ -12,22 +12,17 @@ from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
 from camtool.errors import DataError, shorten
-from camtool.exports.target import new_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from camtool.exports.selection import ExportedImage, RunBoxes
+    from camtool.exports.target import Folder
 
 _WNID: Final = re.compile(r"n\d{8}")
 _NO_XML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def write_voc(boxes: RunBoxes, out: Path) -> list[Path]:
-    """Write `out/Annotations/ID.xml`; with a split `train.txt` and `val.txt` in `ImageSets/Main`.
-
-    Returns:
-        The folder.
+def write_voc(boxes: RunBoxes, folder: Folder) -> None:
+    """Write `Annotations/ID.xml`; with a split `train.txt` and `val.txt` in `ImageSets/Main`.
 
     Raises:
         DataError: a name that XML cannot hold.
@@ -35,17 +30,13 @@ def write_voc(boxes: RunBoxes, out: Path) -> list[Path]:
     # As the readers of both forms tell them apart.
     first = 0 if all(_WNID.fullmatch(name) for name in boxes.names) else 1
     parts: dict[str, list[str]] = {"train": [], "val": []}
-    with new_folder(out) as folder:
-        for image in boxes.images("stored"):
-            text = _annotation(image, boxes.names, first)
-            folder.write(f"Annotations/{image.image_id}.xml", text)
-            if boxes.selection.val_fraction:
-                part = "val" if boxes.selection.is_val(image.image_id) else "train"
-                parts[part].append(image.image_id)
-        if boxes.selection.val_fraction:
-            for part, ids in parts.items():
-                folder.write(f"ImageSets/Main/{part}.txt", "".join(f"{i}\n" for i in ids))
-    return [out]
+    for image in boxes.images("stored"):
+        text = _annotation(image, boxes.names, first)
+        folder.write(f"Annotations/{image.image_id}.xml", text)
+        parts["val" if boxes.selection.is_val(image.image_id) else "train"].append(image.image_id)
+    if boxes.selection.val_fraction:
+        for part, ids in parts.items():
+            folder.write(f"ImageSets/Main/{part}.txt", "".join(f"{i}\n" for i in ids))
 
 
 def _annotation(image: ExportedImage, names: list[str], first: int) -> str:

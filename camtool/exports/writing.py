@@ -5,43 +5,58 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from camtool.errors import SettingsError
-from camtool.exports.coco import write_coco
-from camtool.exports.label_studio import write_label_studio
+from camtool.exports.coco import coco_files, write_coco
+from camtool.exports.label_studio import label_studio_files, write_label_studio
 from camtool.exports.selection import RunBoxes, Selection
 from camtool.exports.tables import write_csv, write_ilsvrc, write_kaggle
-from camtool.exports.target import refuse_existing
+from camtool.exports.target import NOTE, check_files, check_folder, new_folder
 from camtool.exports.voc import write_voc
 from camtool.exports.yolo import write_yolo
 from camtool.progress import progress
 from camtool.runs.writing import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from camtool.exports.selection import ExportedImage, Frame
 
 
 class Format(NamedTuple):
-    """A format: what writes it, what it is, in which frame its boxes are, whether it has parts."""
+    """A format.
 
-    write: Callable[[RunBoxes, Path], list[Path]]
+    Attributes:
+        write: writes the boxes to files, or into a folder that is being filled.
+        summary: what it is.
+        frame: in which frame its boxes are.
+        split: whether it has a training and a validation part.
+        files: the files that it writes; None for a folder.
+    """
+
+    write: Callable[[RunBoxes, Any], None]
     summary: str
     frame: Frame
     split: bool
-    folder: bool
+    files: Callable[..., list[Path]] | None
+
+
+def _alone(out: Path, *, split: bool) -> list[Path]:
+    del split
+    return [out]
 
 
 FORMATS: Final = {
-    "coco": Format(write_coco, "COCO: a data set, and its results", "stored", True, False),
-    "voc": Format(write_voc, "VOC: an XML an image", "stored", True, True),
-    "yolo": Format(write_yolo, "YOLO: labels, images, data.yaml", "upright", True, True),
-    "csv": Format(write_csv, "a row a box", "upright", True, False),
-    "ilsvrc": Format(write_ilsvrc, "guess file of the ILSVRC kit", "stored", False, False),
-    "kaggle": Format(write_kaggle, "Kaggle's submission", "stored", False, False),
-    "labelstudio": Format(write_label_studio, "tasks of Label Studio", "upright", False, False),
+    "coco": Format(write_coco, "COCO: a data set, and its results", "stored", True, coco_files),
+    "voc": Format(write_voc, "VOC: an XML an image", "stored", True, None),
+    "yolo": Format(write_yolo, "YOLO: labels, images, data.yaml", "upright", True, None),
+    "csv": Format(write_csv, "a row a box", "upright", True, _alone),
+    "ilsvrc": Format(write_ilsvrc, "guess file of the ILSVRC kit", "stored", False, _alone),
+    "kaggle": Format(write_kaggle, "Kaggle's submission", "stored", False, _alone),
+    "labelstudio": Format(
+        write_label_studio, "tasks of Label Studio", "upright", False, label_studio_files
+    ),
 }
 """Every format by the name that `--format` takes."""
 
@@ -112,15 +127,20 @@ def export(
     chosen, selection = FORMATS[form], selection or Selection()
     if selection.val_fraction and not chosen.split:
         raise SettingsError(f"--val-fraction: the format {form} has no parts; leave it out")
-    out = Path(out)
-    refuse_existing([out, _note(out, chosen)], overwrite=overwrite)
-    boxes = _Counted(Path(run), selection)
-    files = chosen.write(boxes, out)
-    result = ExportResult(
-        tuple(files), boxes.count, boxes.boxes, boxes.unreadable, boxes.turned, chosen.frame
-    )
-    note = json.dumps(_told(boxes, form, result), indent=1, ensure_ascii=True)
-    write_atomically(_note(out, chosen), note + "\n")
+    out, boxes = Path(out), _Counted(Path(run), selection)
+    if chosen.files is None:
+        check_folder(out, overwrite=overwrite)
+        with new_folder(out) as folder:
+            chosen.write(boxes, folder)
+            result = boxes.result([out], chosen)
+            folder.write(NOTE, _note(boxes, form, result))
+        return result
+    files = chosen.files(out, split=selection.val_fraction > 0)
+    beside = out.with_name(f"{out.name}.export.json")
+    check_files([*files, beside], overwrite=overwrite)
+    chosen.write(boxes, out)
+    result = boxes.result(files, chosen)
+    write_atomically(beside, _note(boxes, form, result))
     return result
 
 
@@ -137,14 +157,17 @@ class _Counted(RunBoxes):
             self.boxes += len(image.boxes)
             yield image
 
+    def result(self, files: Sequence[Path], form: Format) -> ExportResult:
+        """Return what was read last, and where it went."""
+        return ExportResult(
+            tuple(files), self.count, self.boxes, self.unreadable, self.turned, form.frame
+        )
 
-def _note(out: Path, form: Format) -> Path:
-    return out / "camtool-export.json" if form.folder else out.with_name(f"{out.name}.export.json")
 
-
-def _told(boxes: RunBoxes, form: str, result: ExportResult) -> dict[str, object]:
+def _note(boxes: RunBoxes, form: str, result: ExportResult) -> str:
+    """Return what made the boxes, as JSON."""
     manifest = boxes.manifest
-    return {
+    told = {
         "format": form,
         "selection": boxes.selection.model_dump(mode="json"),
         "frame": result.frame,
@@ -155,3 +178,4 @@ def _told(boxes: RunBoxes, form: str, result: ExportResult) -> dict[str, object]
         "run": str(boxes.run),
         **{key: manifest.get(key) for key in ("program", "versions", "experiment", "model")},
     }  # fmt: skip
+    return json.dumps(told, indent=1) + "\n"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from camtool.exports.target import new_folder
 from camtool.paths import is_file
 from camtool.runs.writing import run_errors
 
@@ -21,27 +20,21 @@ if TYPE_CHECKING:
     from camtool.exports.target import Folder
 
 
-def write_yolo(boxes: RunBoxes, out: Path) -> list[Path]:
-    """Write `out/labels/PART/ID.txt`, links to the pictures in `out/images`, and `out/data.yaml`.
+def write_yolo(boxes: RunBoxes, folder: Folder) -> None:
+    """Write `labels/PART/ID.txt`, links to the pictures in `images`, and `data.yaml`.
 
     Pictures in archives and of URLs have no link: bring them to `images` under the same names.
-
-    Returns:
-        The folder.
     """
-    split = boxes.selection.val_fraction > 0
-    with new_folder(out) as folder:
-        for image in boxes.images("upright"):
-            part = "val" if split and boxes.selection.is_val(image.image_id) else "train"
-            folder.write(f"labels/{part}/{image.image_id}.txt", _lines(image))
-            _link(folder, part, image)
-        val = "images/val" if split else "images/train"
-        data = {
-            "path": str(out.resolve()), "train": "images/train", "val": val,
-            "names": dict(enumerate(boxes.names)),
-        }  # fmt: skip
-        folder.write("data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-    return [out]
+    for image in boxes.images("upright"):
+        part = "val" if boxes.selection.is_val(image.image_id) else "train"
+        folder.write(f"labels/{part}/{image.image_id}.txt", _lines(image))
+        _link(folder, part, image)
+    val = "images/val" if boxes.selection.val_fraction else "images/train"
+    data = {
+        "path": str(folder.final.resolve()), "train": "images/train", "val": val,
+        "names": dict(enumerate(boxes.names)),
+    }  # fmt: skip
+    folder.write("data.yaml", yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
 def _lines(image: ExportedImage) -> str:

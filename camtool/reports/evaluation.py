@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from camtool.evaluation.result import Evaluation, EvaluationOfAll
+    from camtool.metrics.intervals import Rate
     from camtool.metrics.thresholds import AtThreshold, ThresholdChoice
 
 _BASELINES: Final = (
@@ -97,16 +98,16 @@ def _figures(evaluation: Evaluation) -> Table:
         beside.append((title, cells))
     shown = [(title, cells) for title, cells in beside if any(cells.values())]
     rows = [
-        (
-            metric_title(name),
-            f"{accuracy(rate.value, measure):.2f}",
-            interval(rate.ci95, measure),
-            f"{rate.n:,}",
-            *(cells.get(name, "") for _, cells in shown),
-        )
+        (*_rate_cells(name, rate, measure), *(cells.get(name, "") for _, cells in shown))
         for name, rate in evaluation.metrics.items()
     ]
     return Table([*head, *(title for title, _ in shown)], rows)
+
+
+def _rate_cells(name: str, rate: Rate, measure: str) -> tuple[str, ...]:
+    """Return title, value, interval and n of a figure."""
+    value = f"{accuracy(rate.value, measure):.2f}"
+    return metric_title(name), value, interval(rate.ci95, measure), f"{rate.n:,}"
 
 
 def _centred(evaluation: Evaluation, metric: str) -> str:
@@ -160,15 +161,7 @@ def _all_of(evaluation: Evaluation) -> list[Block]:
     blocks: list[Block] = []
     measure = evaluation.measure
     if evaluation.metrics:
-        rows = [
-            (
-                metric_title(name),
-                f"{accuracy(rate.value, measure):.2f}",
-                interval(rate.ci95, measure),
-                f"{rate.n:,}",
-            )
-            for name, rate in evaluation.metrics.items()
-        ]
+        rows = [_rate_cells(name, rate, measure) for name, rate in evaluation.metrics.items()]
         blocks.append(Table(("metric", measure_title(measure), "95 % interval", "n"), rows))
     blocks += _threshold_tables(evaluation)
     notes = _best_side(evaluation)

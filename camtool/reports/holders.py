@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
@@ -15,8 +14,8 @@ from camtool.reports.markup import embedded
 from camtool.runs.writing import (
     check_writable,
     make_folder,
-    run_errors,
-    umask,
+    put_folder,
+    working_folder,
     write_atomically,
 )
 
@@ -97,9 +96,7 @@ class AssetsFolder:
 
     def __enter__(self) -> Self:
         """Make a folder to work in."""
-        with run_errors(self._folder):
-            made = tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=self._folder.parent)
-        self._work = Path(made)
+        self._work = working_folder(self._folder)
         return self
 
     def __exit__(
@@ -124,16 +121,7 @@ class AssetsFolder:
     def finish(self) -> None:
         """Give the folder its name, in place of an older one."""
         self._write(_MARK, _SAID.encode())
-        with run_errors(self._folder):
-            # mkdtemp makes private folders; this one is to be opened by others.
-            self._work.chmod(0o777 & ~umask())
-            old = None
-            if is_there(self._folder):
-                old = tempfile.mkdtemp(prefix=".", suffix=".old", dir=self._folder.parent)
-                self._folder.replace(old)
-            self._work.replace(self._folder)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+        put_folder(self._work, self._folder)
 
     def _write(self, inside: str, content: bytes) -> None:
         path = self._work / inside

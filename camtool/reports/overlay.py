@@ -185,7 +185,7 @@ def draw_overlay(
     """
     if settings.draw == "all" and len(classes) > 1:
         return _grid(photo, classes, settings)
-    shown = [(classes[0][0], classes[0][1]), *(c for c in classes[1:] if c[0].target)]
+    shown = [classes[0], *(c for c in classes[1:] if c[0].target)]
     return _panel(photo, classes if settings.draw == "top-k" else shown, settings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,34 @@ def make_folder(path: Path) -> None:
     """
     with run_errors(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def working_folder(path: Path) -> Path:
+    """Return a new hidden folder beside `path`, to be filled and then given that name.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    with run_errors(path):
+        return Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=path.parent))
+
+
+def put_folder(work: Path, path: Path) -> None:
+    """Give a filled folder its name, in place of an older one, which is removed last.
+
+    Raises:
+        RunError: it cannot be renamed.
+    """
+    old = None
+    with run_errors(path):
+        # mkdtemp makes private folders; this one is to be opened by others.
+        work.chmod(0o777 & ~umask())
+        if is_there(path):
+            old = tempfile.mkdtemp(prefix=".", suffix=".old", dir=path.parent)
+            path.replace(old)
+        work.replace(path)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def check_writable(path: Path) -> None:

@@ -297,6 +297,33 @@ def test_what_is_there_is_replaced_only_on_request(run, tmp_path):
     note = json.loads((tmp_path / "b.csv.export.json").read_text())
     assert note["selection"]["classes"] == "top-1"
     assert note["experiment"] == EXPERIMENT
+    assert (tmp_path / "voc" / "camtool-export.json").is_file()
+
+
+def test_only_what_an_export_made_is_replaced(run, tmp_path):
+    """A folder of photos under the name of the output stays, whatever is asked for."""
+    photos = draw_pictures(tmp_path / "photos", 2)
+    with pytest.raises(RunError, match="there, and no export made it; move it away"):
+        export(run, photos, "yolo", overwrite=True)
+    assert len(list(photos.iterdir())) == 2
+    with pytest.raises(RunError, match="it is a folder"):
+        export(run, photos, "csv", overwrite=True)
+    with pytest.raises(RunError, match="not a regular file"):
+        export(run, Path(os.devnull), "csv", overwrite=True)
+    (tmp_path / "c.val.results.json").write_text("mine")
+    with pytest.raises(RunError, match=r"c\.val\.results\.json: already there"):
+        export(run, tmp_path / "c.json", "coco", Selection(val_fraction=0.5))
+
+
+def test_the_command_knows_every_format():
+    from camtool.cli.export_command import _FORMATS
+
+    assert tuple(FORMATS) == _FORMATS
+
+
+def test_the_note_counts_what_was_read(run, tmp_path):
+    export(run, tmp_path / "b.csv", "csv")
+    note = json.loads((tmp_path / "b.csv.export.json").read_text())
     assert note["counts"] == {"images": 4, "boxes": 4, "unreadable": 1, "turned": 0}
 
 
