@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from camtool.annotations import read_annotations
 from camtool.annotations.reader import bulk_creation
 from camtool.errors import CamtoolError, EvaluationError, SettingsError
@@ -37,6 +39,8 @@ from camtool.progress import progress
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
+    from numpy.typing import NDArray
 
     from camtool.annotations import AnnotationSet
     from camtool.evaluation.calibration import Calibration
@@ -164,7 +168,7 @@ def evaluate_loaded(
     )
     stated |= told.rules if told else {}
     stated |= {calibration.rule: calibration.describe()} if calibration else {}
-    baselines = _baselines(located.truths, settings)
+    baselines = _baselines(located.truths, settings, _first_guesses(located))
     return Evaluation(
         protocol=settings.protocol.name,
         convention=stated,
@@ -235,10 +239,21 @@ def evaluate_baselines(annotations: AnnotationSet, settings: EvalSettings) -> Ev
     )
 
 
-def _baselines(truths: Iterable[Annotation], settings: EvalSettings) -> dict[str, Baseline]:
+def _baselines(
+    truths: Iterable[Annotation],
+    settings: EvalSettings,
+    guessed: NDArray[np.bool_] | None = None,
+) -> dict[str, Baseline]:
     """Score boxes that need no network by the GT-known rule of the protocol."""
     rule = settings.protocol
-    return score_baselines(truths, rule.known, rule.comparison, settings.bootstrap)
+    return score_baselines(truths, rule.known, rule.comparison, settings.bootstrap, guessed)
+
+
+def _first_guesses(located: Trials) -> NDArray[np.bool_]:
+    """Return whether each row's class is the network's first guess, of images with a size."""
+    sized = np.array([truth.size is not None for truth in located.truths], np.bool_)
+    guessed: NDArray[np.bool_] = located.table["rank"] == 1
+    return guessed[np.repeat(sized, located.numbers)]
 
 
 def _verdict(

@@ -50,7 +50,7 @@ class Evaluation:
         >>> boxes = Path("examples/val.xml")
         >>> result = evaluate_files(EvalSettings(annotations=boxes, baselines_only=True))
         >>> result.best_centred()
-        ('centred_0.7', 0.7)
+        ('centred_0.7', 0.7, 60.0)
 
     Attributes:
         protocol: name of the protocol.
@@ -103,18 +103,23 @@ class Evaluation:
             said.remove("true_boxes")
         return "; ".join(f"{a.replace('_', ' ')}: {self.convention[a]}" for a in said)
 
-    def best_centred(self, metric: str | None = None) -> tuple[str, float] | None:
-        """Return name and side of the best centred box; None where there are no boxes.
+    def best_centred(self, metric: str = "gt_known_error") -> tuple[str, float, float] | None:
+        """Return name, side and figure of the best centred box; None where there are no boxes.
 
         Args:
-            metric: one of `map_baselines`; None for the GT-known accuracy of `baselines`.
+            metric: its figure stands in the unit of the metrics of map protocols, else as accuracy
+                in percent; with top-1 localization the network's first guess has that box.
         """
-        values = {name: baseline.accuracy for name, baseline in self.baselines.items()}
-        if metric is not None:
-            baselines = self.map_baselines.items()
-            values = {name: rates[metric].value for name, rates in baselines if metric in rates}
+        rates: dict[str, Rate | None] = {
+            name: found[metric] for name, found in self.map_baselines.items() if metric in found
+        }
+        if metric == "gt_known_error":
+            rates = {name: baseline.rate for name, baseline in self.baselines.items()}
+        if metric == "top1_localization_error":
+            rates = {name: baseline.top1 for name, baseline in self.baselines.items()}
+        values = {name: rate.value for name, rate in rates.items() if rate is not None}
         best = best_centred(values)
-        return None if best is None else (best, SIDES[best])
+        return None if best is None else (best, SIDES[best], values[best])
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,15 @@ class Baseline:
         right: number of pairs of image and true class whose box is right.
         rate: GT-known accuracy with its interval; of as many pairs, one an image where images have
             one class.
+        top1: top-1 localization accuracy if the network's first guess had this box; None where the
+            guesses are not known.
         tally: right boxes of each image that has a size, among its pairs.
     """
 
     right: int
     rate: Rate
     tally: Tally = field(compare=False, repr=False)
+    top1: Rate | None = None
 
     @property
     def n(self) -> int:
@@ -89,6 +92,7 @@ def score_baselines(
     known: Criterion | None = None,
     comparison: BoxComparison | None = None,
     bootstrap: Bootstrap | None = None,
+    guessed: NDArray[np.bool_] | None = None,
 ) -> dict[str, Baseline]:
     """Return the baselines on the images that have a size and a true box; empty if none has.
 
@@ -99,6 +103,8 @@ def score_baselines(
         known: when a box is right; the official rule when not given.
         comparison: which true boxes it is compared with, and in which frame; likewise.
         bootstrap: how the intervals are drawn.
+        guessed: whether the class of each pair is the network's first guess, in the order of the
+            images that have a size and their classes that have boxes.
     """
     known, comparison = known or Criterion(0.5), comparison or BoxComparison()
     bootstrap = bootstrap or Bootstrap()
@@ -106,18 +112,31 @@ def score_baselines(
     strata: list[Hashable] = []
     events: list[NDArray[np.int64]] = []
     trials: list[NDArray[np.int64]] = []
+    every_right: list[NDArray[np.bool_]] = []
     while chunk := list(itertools.islice(counting, _CHUNK)):
         right, numbers = _right(chunk, known, comparison)
         first = np.cumsum(numbers) - numbers
         events.append(np.add.reduceat(right, first, axis=0, dtype=np.int64))
         trials.append(numbers)
+        every_right.append(right)
         strata += bootstrap.strata(chunk) or []
     if not events:
         return {}
     every, of_images = np.concatenate(events), np.concatenate(trials)
     tallies = {name: Tally(every[:, column], of_images) for column, name in enumerate(SIDES)}
+    top1: dict[str, Rate] = {}
+    if guessed is not None:
+        both = np.concatenate(every_right) & guessed[:, None]
+        located = np.logical_or.reduceat(both, np.cumsum(of_images) - of_images)
+        of_image = np.ones(len(of_images), np.int64)
+        for column, name in enumerate(SIDES):
+            top1[name] = bootstrap.rate(
+                Tally(located[:, column].astype(np.int64), of_image), strata or None
+            )
     return {
-        name: Baseline(int(tally.events.sum()), bootstrap.rate(tally, strata or None), tally)
+        name: Baseline(
+            int(tally.events.sum()), bootstrap.rate(tally, strata or None), tally, top1.get(name)
+        )
         for name, tally in tallies.items()
     }
 

@@ -112,16 +112,11 @@ def _rate_cells(name: str, rate: Rate, measure: str) -> tuple[str, ...]:
 
 def _centred(evaluation: Evaluation, metric: str) -> str:
     """Return what the best centred box reaches by a metric; nothing where no box has it."""
-    if evaluation.map_baselines:
-        best = evaluation.best_centred(metric)
-        if best is None:
-            return ""
-        value = evaluation.map_baselines[best[0]][metric].value
-        return f"{accuracy(value, evaluation.measure):.2f}"
-    best = evaluation.best_centred()
-    if best is None or metric != "gt_known_error":
+    best = evaluation.best_centred(metric)
+    if best is None:
         return ""
-    return f"{evaluation.baselines[best[0]].accuracy:.2f}"
+    value = accuracy(best[2], evaluation.measure) if evaluation.map_baselines else best[2]
+    return f"{value:.2f}"
 
 
 def _verdict(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -202,7 +197,7 @@ def _baseline_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
         right = f"{round(rate.n * share / 100):,}"
         ends = interval(rate.ci95, "error")
         rows.append(("these predictions", f"{share:.2f}", right, ends, f"{rate.n:,}"))
-    best, _ = evaluation.best_centred() or ("", 0.0)
+    best, _, _ = evaluation.best_centred() or ("", 0.0, 0.0)
     for name, baseline in evaluation.baselines.items():
         title = baseline_title(name) + (" *" if name == best else "")
         right = f"{baseline.right:,}"
@@ -218,7 +213,7 @@ def _map_baseline_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """
     rows: list[tuple[str, ...]] = []
     for name, rate in evaluation.metrics.items():
-        best, side = evaluation.best_centred(name) or ("", 0.0)
+        best, side, _ = evaluation.best_centred(name) or ("", 0.0, 0.0)
         rates = (
             evaluation.map_baselines.get(baseline, {}).get(name)
             for baseline in ("centred_gaussian", "whole_image", best)

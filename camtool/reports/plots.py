@@ -331,19 +331,17 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure, Heading]]:
         if name in _CURVES:
             draw, title = _CURVES[name]
             heading = _heading(evaluation, title)
-            shown = _with_centred(curve, evaluation) if name == "gt_known" else curve
-            yield name, draw(shown, heading), heading
+            yield name, draw(_with_centred(name, curve, evaluation), heading), heading
     if evaluation.details is not None:
         yield from _details(evaluation, evaluation.details)
 
 
-def _with_centred(curve: Curve, evaluation: Evaluation) -> Curve:
+def _with_centred(name: str, curve: Curve, evaluation: Evaluation) -> Curve:
     """Return the curve with what the best centred box reaches, at the protocol's own IoU."""
-    best = evaluation.best_centred()
+    best = evaluation.best_centred(f"{name}_error")
     if best is None or not curve.points:
         return curve
-    reached = evaluation.baselines[best[0]].accuracy
-    level = Level(curve.points[0].line, reached, "best centred box")
+    level = Level(curve.points[0].line, best[2], "best centred box")
     return replace(curve, levels=(*curve.levels, level))
 
 

@@ -49,6 +49,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
                 "gt_known_error": baseline.error,
                 "right": baseline.right,
                 "n": baseline.n,
+                **({"top1_localization_accuracy": baseline.top1.value} if baseline.top1 else {}),
             }
             for name, baseline in evaluation.baselines.items()
         },

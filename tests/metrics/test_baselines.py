@@ -51,6 +51,22 @@ def test_accuracy_and_error_are_in_percent():
     assert (baseline.accuracy, baseline.error) == (25.0, 75.0)
 
 
+def test_top1_needs_a_right_first_guess_and_a_right_box_of_any_class_of_the_image():
+    large, small = Box(0, 0, 100, 80), Box(0, 0, 5, 5)
+    truths = [
+        annotation(("x", large), ("y", large)),  # y is guessed
+        annotation(("x", large)),  # another class is guessed
+        annotation(("x", large), ("y", small)),  # y is guessed, whose box is small
+        annotation(("x", large), size=None),  # does not count
+        annotation(("x", large)),
+    ]
+    guessed = np.array([False, True, False, False, True, True])
+    whole = score_baselines(truths, guessed=guessed)["whole_image"]
+    assert counted(whole) == (5, 6)
+    assert (whole.top1.value, whole.top1.n) == (50.0, 4)
+    assert score_baselines(truths)["whole_image"].top1 is None
+
+
 def test_images_without_size_or_box_do_not_count():
     assert score_baselines([annotation(("x", Box(0, 0, 9, 9)), size=None)]) == {}
     assert score_baselines([annotation(("x", None))]) == {}
