@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from camtool.cam.channels import AblationCam, EigenCam, ReciproCam, ScoreCam
+from camtool.cam.foreground import ForegroundCam
 from camtool.cam.gradient import (
     GradCam,
     GradCamPlusPlus,
@@ -34,6 +35,7 @@ __all__ = [
     "Cam",
     "CamMethod",
     "EigenCam",
+    "ForegroundCam",
     "GradCam",
     "GradCamPlusPlus",
     "HiResCam",
@@ -53,6 +55,7 @@ __all__ = [
 
 CamMethod = Annotated[
     Cam
+    | ForegroundCam
     | GradCam
     | GradCamPlusPlus
     | XGradCam

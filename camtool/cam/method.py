@@ -92,6 +92,13 @@ class MapMethod(Settings, ABC):
         """Choose among boxes of a class that the method found in several views, strongest first."""
         return tuple(sorted(boxes, key=lambda b: -b.score))
 
+    def prepare(self, classifier: Classifier) -> None:
+        """Put on a network what the method needs beside it; its scores stay as they are.
+
+        Raises:
+            ModelError: what comes with camtool is damaged.
+        """
+
     def check(self, classifier: Classifier) -> None:
         """Refuse a network that lacks what the method needs, before the first image.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from pathlib import Path
@@ -19,14 +20,19 @@ from camtool.cli.options import (
 )
 from camtool.cli.terminal import say
 from camtool.errors import DataError
-from camtool.paths import is_file, is_there
+from camtool.paths import is_file, is_folder, is_there
+from camtool.training.data.sets import class_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from camtool.pipelines.experiment import Experiment
+
 
 _COLUMNS: Final = (
     ("train", "loss", "loss"),
+    ("train", "area", "area"),
+    ("train", "background", "background"),
     ("val", "loss", "val loss"),
     ("val", "top1", "top-1 %"),
     ("val", "top1_localization", "top-1 loc. %"),
@@ -83,6 +89,8 @@ def command(
         experiment = load_experiment(
             config, overrides, model, dir=Path("runs/train"), device=device
         )
+    if photos is not None:
+        experiment = _begun(experiment)
     from camtool.pipelines.train import train
 
     chosen = photos is not None and "epochs" not in experiment.train.model_fields_set
@@ -91,7 +99,8 @@ def command(
         return
     rows = [("epoch", *(title for *_, title in _COLUMNS))]
     rows += [(str(row["epoch"]), *_cells(row)) for row in result.history]
-    say(format_rows(rows))
+    some = [title == "val loss" or any(cells) for title, *cells in zip(*rows, strict=True)]
+    say(format_rows([tuple(itertools.compress(row, some)) for row in rows]))
     looks = "looks at boxes" if result.uses_boxes else "uses no box"
     on = f" on {result.held}" if result.best_rule != "last" else ""
     say(
@@ -111,9 +120,20 @@ def _settings_of(photos: Path) -> tuple[str, ...]:
         data = f"{{name: cub, root: {place}}}"
     elif is_file(photos / "val" / "val_annotations.txt"):
         data = f"{{name: tiny-imagenet, root: {place}}}"
+    elif is_folder(photos) and not class_folders(photos):
+        data = f"{{name: images, root: {place}}}"
     elif photos.suffix.lower() in (".csv", ".tsv", ".txt"):
         data = f"{{name: csv, train: {place}}}"
-    return f"data={data}", "train.start=probe"
+    return (f"data={data}",)
+
+
+def _begun(experiment: Experiment) -> Experiment:
+    """Return the experiment with a fitted last layer to begin with, where it trains classes."""
+    train = experiment.train
+    if train.method.keeps_network or "start" in train.model_fields_set:
+        return experiment
+    started = train.model_copy(update={"start": "probe"})
+    return experiment.model_copy(update={"train": started})
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

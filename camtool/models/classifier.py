@@ -14,6 +14,7 @@ from camtool.structures import InputSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from camtool.models.foreground import ForegroundHead
     from camtool.models.heads import Head
 
 
@@ -27,10 +28,17 @@ def modules_with_weights(module: nn.Module) -> list[nn.Module]:
 
 
 class Forward(NamedTuple):
-    """Result of one pass: features (B, K, h, w) and logits (B, C)."""
+    """Result of one pass.
+
+    Attributes:
+        features: shape (B, K, h, w).
+        logits: shape (B, C).
+        stages: features on the way that a foreground head reads; empty without one.
+    """
 
     features: Tensor
     logits: Tensor
+    stages: tuple[Tensor, ...] = ()
 
 
 @final
@@ -62,11 +70,17 @@ class Classifier(nn.Module):
         self.scores: Probabilities = "softmax" if self.num_classes > 1 else "sigmoid"
         self.class_names: tuple[str, ...] | None = None
         """Names of the classes in the order of the logits, where the weights came with them."""
+        self.foreground: ForegroundHead | None = None
+        """What tells objects from their surroundings, where it was put on."""
 
     def forward(self, images: Tensor) -> Forward:
         """Return features and logits of `images`, float of shape (B, 3, H, W), normalised."""
-        features: Tensor = self.features(images)
-        return Forward(features, self.head(features))
+        if self.foreground is None:
+            features: Tensor = self.features(images)
+            return Forward(features, self.head(features))
+        stages: list[Tensor] = []
+        features = self.features(images, stages)
+        return Forward(features, self.head(features), tuple(stages))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probabilities of classes, of the shape of their `logits` (…, C).

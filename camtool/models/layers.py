@@ -144,6 +144,17 @@ def _can_stand_for(module: nn.Conv2d) -> bool:
     return same and square and depthwise and module.stride == (1, 1)
 
 
+@final
+class FeatureRecorder(nn.Module):
+    """Writes the tensor that passes down into a list, if one is given."""
+
+    def forward(self, features: Tensor, notes: list[Tensor] | None, number: int) -> Tensor:  # noqa: ARG002
+        """Return the features as they are."""
+        if notes is not None:
+            notes.append(features)
+        return features
+
+
 def insert(classifier: Classifier, layers: dict[str, nn.Module]) -> None:
     """Put layers without weights behind places within the features of a classifier.
 
@@ -172,9 +183,9 @@ def insert(classifier: Classifier, layers: dict[str, nn.Module]) -> None:
 
 
 def _insert(cut: fx.GraphModule, point: str, layer: nn.Module, number: int) -> None:
-    node = _last_node(cut, point)
+    node = last_node(cut, point)
     given = _given(cut)
-    name = f"inserted_{number}"
+    name = f"inserted_{sum(n.startswith('inserted_') for n, _ in cut.named_children())}"
     cut.add_submodule(name, layer)
     with cut.graph.inserting_after(node):
         call = cut.graph.call_module(name, (node, given, number))
@@ -208,7 +219,12 @@ def _given(cut: fx.GraphModule) -> fx.Node:
         return cut.graph.placeholder("given", default_value=None)
 
 
-def _last_node(cut: fx.GraphModule, point: str) -> fx.Node:
+def last_node(cut: fx.GraphModule, point: str) -> fx.Node:
+    """Return the last node that is made in a layer or block.
+
+    Raises:
+        ModelError: there is none; the message names near ones.
+    """
     nodes: list[fx.Node] = [n for n in cut.graph.nodes if n.op != "output"]
     paths = {n: str(n.meta.get("path", "")) for n in nodes}
     found = [n for n, path in paths.items() if f"{path}.".startswith(f"{point}.")]

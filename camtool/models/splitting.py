@@ -83,7 +83,7 @@ def split_network(
             raise
 
     def last_grid(head_tracer: HeadTracer, whole: fx.GraphModule) -> fx.Node:
-        return head_tracer.to_last_grid(_shapes(whole, example), image_hw)
+        return head_tracer.to_last_grid(node_shapes(whole, example), image_hw)
 
     try:
         return _checked_parts(given, *trace_both_modes(*traced, last_grid), own_end=False)
@@ -92,7 +92,7 @@ def split_network(
         raise ModelError(f"{error.reason}; {_REMEDY_FOR_NEW_ENDS}") from error
 
 
-def _shapes(whole: fx.GraphModule, example: Tensor) -> dict[fx.Node, tuple[int, ...]]:
+def node_shapes(whole: fx.GraphModule, example: Tensor) -> dict[fx.Node, tuple[int, ...]]:
     """Shapes of the tensors at all nodes of a graph, for one input."""
     shapes: dict[fx.Node, tuple[int, ...]] = {}
 

@@ -148,6 +148,7 @@ class Localizer:
         asked = self.settings.images.exif_rotation
         self.rotate = rotate if asked == "auto" else asked
         check_mode(classifier)
+        self.settings.cam.prepare(classifier)
         self.settings.cam.check(classifier)
         spec, preprocess = classifier.spec, self.settings.preprocess
         sizes = self.settings.views.input_sizes(preprocess, spec)

@@ -18,6 +18,7 @@ from camtool.errors import RunError, SettingsError, shorten
 from camtool.images.sources import FileSource
 from camtool.pipelines.assembly import assemble, check_fit
 from camtool.pipelines.checkpoint import Checkpoints, TrainingRecord
+from camtool.pipelines.foreground import keep_network
 from camtool.pipelines.localize import StoppedError
 from camtool.pipelines.probe import fit_probe
 from camtool.pipelines.trained import build_onward
@@ -29,6 +30,7 @@ from camtool.training.history import (
     check_tensorboard,
     doubts_of,
     draw_curves,
+    foreground_doubt_of,
     map_doubt_of,
     score_of,
     sentence_of,
@@ -41,6 +43,7 @@ from camtool.training.seeds import kernels, own_random_state, seed_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from camtool.models.classifier import Classifier
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import ExampleSets
 
@@ -140,8 +143,18 @@ def train(
         own_random_state(),
         kernels(deterministic=experiment.train.deterministic),
     ):
-        sets = experiment.data.load(experiment.run.seed)
-        if choose_epochs:
+        data = experiment.data
+        sets = data.load(experiment.run.seed)
+        classifier = None
+        if experiment.train.method.keeps_network:
+            experiment, sets, classifier = keep_network(experiment, sets, tell=peers.is_first)
+        elif not len(sets.classes):
+            raise SettingsError(
+                f"{getattr(data, 'root', 'data')}: images in no class folder, and train.method:"
+                f" {experiment.train.method.name} learns classes: put those of each class into a"
+                " folder; train.method: foreground needs none"
+            )
+        elif choose_epochs:
             experiment = _with_epochs(experiment, len(sets.train), tell=peers.is_first)
         checkpoints = Checkpoints(experiment, sets)
         if any((experiment.run.dir / name).exists() for name in ("manifest.json", "parts")):
@@ -153,7 +166,7 @@ def train(
                 f"{experiment.run.dir} holds a training run: --resume goes on with it, or choose"
                 " another --out"
             )
-        return Training(experiment, sets, checkpoints, peers, stop).run()
+        return Training(experiment, sets, checkpoints, peers, stop, classifier).run()
 
 
 def _with_epochs(experiment: Experiment, images: int, *, tell: bool) -> Experiment:
@@ -171,6 +184,14 @@ def _with_epochs(experiment: Experiment, images: int, *, tell: bool) -> Experime
     return experiment.model_copy(update={"train": train})
 
 
+def _built(experiment: Experiment, sets: ExampleSets) -> Classifier:
+    """Return the network with a last layer for the classes of the data."""
+    model, seed, classes = experiment.model.resolved(), experiment.run.seed, sets.classes
+    if model.checkpoint is not None:
+        return build_onward(model, model.checkpoint, seed, classes)
+    return model.build(seed, len(classes), classes.in_imagenet())
+
+
 @final
 class Training:
     """One run: its parts, put together once, and the epochs."""
@@ -182,8 +203,11 @@ class Training:
         checkpoints: Checkpoints,
         peers: Processes,
         stop: Callable[[], bool],
+        classifier: Classifier | None = None,
     ) -> None:
-        """Put the parts together; nothing is written yet.
+        """Put the parts together, of a network that is built where none is given.
+
+        Nothing is written yet.
 
         Raises:
             SettingsError: settings do not fit the data, the device or the number of processes.
@@ -198,13 +222,7 @@ class Training:
         self.done = TrainingRecord([])
         self._warned: set[str] = set()
         seed_all(experiment.run.seed)
-        classes = sets.classes
-        model, seed = experiment.model.resolved(), experiment.run.seed
-        classifier = (
-            model.build(seed, len(classes), classes.in_imagenet())
-            if model.checkpoint is None
-            else build_onward(model, model.checkpoint, seed, classes)
-        )
+        classifier = classifier or _built(experiment, sets)
         classifier.scores = experiment.train.loss.scores
         self._probed: dict[str, float] | None = None
         if experiment.train.start == "probe" and not checkpoints.store.exists():
@@ -286,7 +304,7 @@ class Training:
                 self._save_and_stop()
             row["val"] = metrics
         best = self._note(row)
-        self.loop.position, self.loop.sums = Position(at.epoch + 1), EpochSums()
+        self.loop.position, self.loop.sums = Position(at.epoch + 1), EpochSums.zero(train.method)
         if train.tensorboard and self.peers.is_first:
             write_tensorboard(self.experiment.run.dir, row)
         self.checkpoints.save(self.loop, self.done, best=best)
@@ -303,7 +321,7 @@ class Training:
             "epoch": self.loop.position.epoch + 1,
             "step": (self.loop.position.epoch + 1) * self.loop.order.steps,
             "learning_rate": group["lr"] / group["scale"],
-            "train": {**whole.row(), "unreadable": int(unreadable)},
+            "train": {**whole.row(self.experiment.train.method), "unreadable": int(unreadable)},
             "val": None,
             "seconds": round(shown.seconds, 3) if shown else 0.0,
             "images_per_second": round(shown.rate, 2) if shown else 0.0,
@@ -363,8 +381,9 @@ class Training:
         best, probe = rows.get(self.done.best_epoch), rows.get(0)
         if best is None or self.done.best is None:
             return
-        if doubt := map_doubt_of(best):
-            _log.warning("%s", doubt)
+        for doubt in (map_doubt_of(best), foreground_doubt_of(best)):
+            if doubt:
+                _log.warning("%s", doubt)
         if probe is None or len(rows) == 1:
             return
         if best is probe:

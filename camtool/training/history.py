@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _DIVERGING = 3.0
 """So many times the loss of guessing: what a first epoch at a large rate does not reach."""
 _LEAST_GUESSING = 0.5
+_SOME, _MOST = 0.1, 0.75
+"""Between these a foreground tells something, as a share of the pictures."""
 _COLLAPSED = 95.0
 """Percent of the images that get one class."""
 
@@ -72,7 +74,8 @@ def draw_curves(run: Path, rows: Sequence[Row]) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(title)
         axes.grid(visible=True, alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     with atomic_file(run / "curves.png") as file:
         canvas.print_png(file)  # type: ignore[no-untyped-call]
 
@@ -128,12 +131,18 @@ def score_of(row: Row, rule: str) -> list[float] | None:
 def sentence_of(row: Row) -> str:
     """Return a row of the history as a line for the log."""
     train, val = row["train"], row["val"] or {}
-    parts = [
-        f"epoch {row['epoch']}: training loss {train['loss']:.4f}, top-1 {train['top1']:.1f} %,"
-        f" {row['images_per_second']:.1f} images a second"
-        if row["epoch"]
-        else f"fitted layer: training loss {train['loss']:.4f}, top-1 {train['top1']:.1f} %"
-    ]
+    name = f"epoch {row['epoch']}" if row["epoch"] else "fitted layer"
+    told = [f"training loss {train['loss']:.4f}"]
+    if "top1" in train:
+        told.append(f"top-1 {train['top1']:.1f} %")
+    if "area" in train:
+        told.append(
+            f"foreground {100 * train['area']:.0f} % of the picture, without it"
+            f" {100 * train['background']:.0f} % of the class is left"
+        )
+    if row["epoch"]:
+        told.append(f"{row['images_per_second']:.1f} images a second")
+    parts = [f"{name}: {', '.join(told)}"]
     if train["unreadable"]:
         parts.append(f"{train['unreadable']:,} images could not be read")
     if "top1" in val:
@@ -176,6 +185,24 @@ def doubts_of(
             f" '{shorten(names[index])}', which {100 * shares[index]:.3g} % show"
         )
     return found
+
+
+def foreground_doubt_of(row: Row) -> str | None:
+    """Return, in words, that a foreground head tells nothing; None where it does, or there is none.
+
+    Example:
+        >>> foreground_doubt_of({"train": {"area": 0.02}})
+        'the foreground has all but left the pictures (2 % of them): it tells nothing; lower ...'
+    """
+    area = row["train"].get("area")
+    if area is None or _SOME < area < _MOST:
+        return None
+    fills = area >= _MOST
+    return (
+        f"the foreground {'fills' if fills else 'has all but left'} the pictures"
+        f" ({100 * area:.0f} % of them): it tells nothing; {'raise' if fills else 'lower'}"
+        " train.method.background, try another run.seed, or take more varied pictures"
+    )
 
 
 def map_doubt_of(row: Row) -> str | None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from camtool.structures import InputSpec
     from camtool.training.batches import Batch, BatchOrder
     from camtool.training.distributed import Processes
+    from camtool.training.methods import TrainingMethod
     from camtool.training.optimizer import Rates
     from camtool.training.settings import TrainSettings
 
@@ -110,17 +111,25 @@ class EpochSums:
     """What an epoch adds up, over all images of this process.
 
     Attributes:
-        values: float64 of shape (3,): loss times images, images with the right class, images.
+        values: float64 of shape (3 + n,): loss times images, images with the right class, images,
+            and the method's n figures times images.
         unreadable: images that could not be read.
     """
 
-    values: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    values: Tensor
     unreadable: int = 0
 
-    def row(self) -> dict[str, float]:
-        """Return the means: loss, and top-1 accuracy in percent."""
-        loss, right, images = self.values.tolist()
-        return {"loss": loss / images, "top1": 100 * right / images}
+    @classmethod
+    def zero(cls, method: TrainingMethod) -> EpochSums:
+        """Return the sums of an epoch's beginning."""
+        return cls(torch.zeros(3 + len(method.figures), dtype=torch.float64))
+
+    def row(self, method: TrainingMethod) -> dict[str, float]:
+        """Return the means: the loss, top-1 accuracy in percent if it is learned, and figures."""
+        loss, right, images, *others = self.values.tolist()
+        figures = dict(zip(method.figures, (value / images for value in others), strict=True))
+        learned = {} if method.keeps_network else {"top1": 100 * right / images}
+        return {"loss": loss / images, **learned, **figures}
 
 
 @final
@@ -158,12 +167,12 @@ class Loop:
     save: Callable[[], None]
     warn: Callable[[str, str], None]
     position: Position = field(default_factory=Position)
-    sums: EpochSums = field(default_factory=EpochSums)
     progress: EpochProgress | None = None
 
     def __post_init__(self) -> None:
         """Set optimizer, scaler and wrapper up."""
         device = self.processes.device
+        self.sums = EpochSums.zero(self.settings.method)
         self.optimizer: Optimizer = self.settings.optimizer.build(
             self.module, self.new, self.rates.factors
         )
@@ -306,6 +315,8 @@ class Loop:
             self.sums.values[0] += result.loss.detach() * count
             self.sums.values[1] += right
             self.sums.values[2] += count
+            for place, figure in enumerate(result.figures, 3):
+                self.sums.values[place] += figure * count
 
     def _input(self, images: Tensor) -> Tensor:
         """Bring uint8 images to the device and normalise them as `localize` does."""
@@ -334,7 +345,7 @@ class Loop:
         return self._loss
 
     def _look(self) -> float:
-        loss, _, images = self.sums.values.tolist()
+        loss, _, images = self.sums.values[:3].tolist()
         self._loss = loss / images
         return self._loss
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from camtool.training.data.cub import CubData
 from camtool.training.data.folder import FolderData
 from camtool.training.data.imagenet import ImageNetData
+from camtool.training.data.images import ImagesData
 from camtool.training.data.sets import DataSettings, Example, ExampleSets
 from camtool.training.data.shards import ShardData
 from camtool.training.data.tables import CsvData
@@ -23,12 +24,13 @@ __all__ = [
     "ExampleSets",
     "FolderData",
     "ImageNetData",
+    "ImagesData",
     "ShardData",
     "TinyImageNetData",
 ]
 
 Data = Annotated[
-    FolderData | TinyImageNetData | ImageNetData | CubData | CsvData | ShardData,
+    FolderData | TinyImageNetData | ImageNetData | CubData | CsvData | ShardData | ImagesData,
     Field(discriminator="name"),
 ]
 """Every kind of data set."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from camtool.training.methods.acol import Acol
 from camtool.training.methods.adl import Adl
 from camtool.training.methods.cutmix import CutMix
+from camtool.training.methods.foreground import Foreground
 from camtool.training.methods.hide_and_seek import HideAndSeek
 from camtool.training.methods.method import Plain, StepResult, TrainingMethod
 from camtool.training.methods.spg import Spg
@@ -17,6 +18,7 @@ __all__ = [
     "Acol",
     "Adl",
     "CutMix",
+    "Foreground",
     "HideAndSeek",
     "Method",
     "Plain",
@@ -25,5 +27,7 @@ __all__ = [
     "TrainingMethod",
 ]
 
-Method = Annotated[Plain | HideAndSeek | CutMix | Adl | Acol | Spg, Field(discriminator="name")]
+Method = Annotated[
+    Plain | HideAndSeek | CutMix | Adl | Acol | Spg | Foreground, Field(discriminator="name")
+]
 """Every training method."""

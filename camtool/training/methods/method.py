@@ -28,10 +28,12 @@ class StepResult(NamedTuple):
         loss: a scalar to go backward from.
         logits: shape (B, C), for the running accuracy; the pictures behind them may be mixed or
             partly hidden.
+        figures: what else is told of an epoch: means over the batch, as the method names them.
     """
 
     loss: Tensor
     logits: Tensor
+    figures: tuple[Tensor, ...] = ()
 
 
 class TrainingMethod(Settings, ABC):
@@ -41,7 +43,7 @@ class TrainingMethod(Settings, ABC):
         >>> from camtool.settings import members
         >>> from camtool.training.methods import Method
         >>> [method.model_fields["name"].default for method in members(Method, TrainingMethod)]
-        ['none', 'hide-and-seek', 'cutmix', 'adl', 'acol', 'spg']
+        ['none', 'hide-and-seek', 'cutmix', 'adl', 'acol', 'spg', 'foreground']
 
     A network that was trained is rebuilt for use by
     `method.prepare(model.build(seed, num_classes))` and `load_state_dict` of the classifier's
@@ -53,6 +55,12 @@ class TrainingMethod(Settings, ABC):
 
     own_head: ClassVar[bool] = False
     """Whether a head of the method takes the place of the network's own, whatever that is."""
+
+    keeps_network: ClassVar[bool] = False
+    """Whether the network keeps its weights and its classes, and no label is needed."""
+
+    figures: ClassVar[tuple[str, ...]] = ()
+    """Names of `StepResult.figures`; none is a share of right classes."""
 
     def prepare(self, classifier: Classifier, seed: int = 0) -> Classifier:  # noqa: ARG002
         """Return the classifier that is trained and that localizes afterwards, with its head.

@@ -75,8 +75,7 @@ class Spg(TrainingMethod):
         Raises:
             ModelError: the backbone has no such layer.
         """
-        from camtool.models.layers import insert
-        from camtool.training.methods.trainees import FeatureRecorder
+        from camtool.models.layers import FeatureRecorder, insert
 
         insert(classifier, {point: FeatureRecorder() for point in self.points})
         return classifier

@@ -5,7 +5,8 @@ These modules are apart from the methods' settings, which commands read that nev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+import math
+from typing import TYPE_CHECKING, Any, Self, final
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,9 @@ from camtool.models.layers import published_start
 from camtool.models.poolings import Gap
 
 if TYPE_CHECKING:
-    from camtool.models.classifier import Classifier
+    from camtool.models.classifier import Classifier, Forward
+    from camtool.models.foreground import ForegroundHead
+    from camtool.models.stages import Rest
 
 
 class Trainee(nn.Module):
@@ -202,17 +205,6 @@ class ComplementaryTrainee(Trainee):
         return head.both(features, targets)
 
 
-@final
-class FeatureRecorder(nn.Module):
-    """Writes the tensor that passes down into a list, if one is given."""
-
-    def forward(self, features: Tensor, notes: list[Tensor] | None, number: int) -> Tensor:  # noqa: ARG002
-        """Return the features as they are."""
-        if notes is not None:
-            notes.append(features)
-        return features
-
-
 def mask_loss(logits: Tensor, guide: Tensor, low: float, high: float) -> Tensor:
     """Return the mean logistic loss of `logits` where `guide` is sure; 0 where it never is.
 
@@ -306,3 +298,120 @@ class GuidedTrainee(Trainee):
         branches = (self.firsts, self.shared, self.refined)
         added = [m for branch in branches for m in modules_with_weights(branch)]
         return [*self.classifier.new_modules(), *added]
+
+
+_LEAST_SHARE = 0.25
+"""Of the best score: what the score of a picture's class counts as at least, since a share of next
+to nothing, or of less, would drown all others."""
+_FIRST_WEIGHT, _LEAST_WEIGHT, _MOST_WEIGHT = 0.5, 0.05, 20.0
+_GAIN = 0.1
+"""How fast λ follows: its logarithm moves by so much of the distance, a step."""
+
+
+@final
+class ForegroundTrainee(Trainee):
+    """A frozen network with its foreground head, of which the head alone is trained."""
+
+    log_weight: Tensor
+
+    def __init__(
+        self, classifier: Classifier, rest: Rest, background: float, temperature: float
+    ) -> None:
+        """Freeze the network.
+
+        Args:
+            classifier: with its foreground head.
+            rest: the features behind the head's cut.
+            background: share of the class's score that is to be left.
+            temperature: of the relaxed Bernoulli sample.
+        """
+        super().__init__(classifier.requires_grad_(False))
+        self.head.requires_grad_(True)
+        # No module of this one: its weights are the network's own.
+        self._rest = (rest.requires_grad_(False).eval(),)
+        self.background, self.temperature = background, temperature
+        self.register_buffer("log_weight", torch.tensor(math.log(_FIRST_WEIGHT)))
+
+    @property
+    def head(self) -> ForegroundHead:
+        """The head."""
+        head = self.classifier.foreground
+        assert head is not None
+        return head
+
+    def train(self, mode: bool = True) -> Self:
+        """Let the head go into training mode, or out of it; the network never does."""
+        self.training = mode
+        self.classifier.eval()
+        self.head.train(mode)
+        return self
+
+    def new_modules(self) -> list[nn.Module]:
+        """Return none: all that is trained has one rate."""
+        return []
+
+    def forward(
+        self, images: Tensor, targets: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Cover the class, and look at what is left of it.
+
+        Args:
+            images: shape (B, 3, H, W).
+            targets: as the step takes them; None for the network's own best guesses. Of several
+                classes an image the one with the highest score counts.
+            generator: of the sample, on the CPU.
+
+        Returns:
+            The mean share of the class's score that is left, the mean of M, and λ, scalars; the
+            logits of the features under M and those of the whole picture, (B, C); the classes, (B,)
+        """
+        with torch.no_grad():
+            seen = self.classifier(images)
+            logits = seen.logits.float()
+            classes = _one_class(logits, targets)
+            maps = self.classifier.head.class_maps(seen.features, classes[:, None])
+        covering = self.head(seen, maps)
+        foreground = covering.sigmoid()
+        sample = self._sampled(covering, generator)
+        cut = seen.stages[1]
+        rest = self._rest[0].to(cut.device)
+        left = self.classifier.head(rest(cut * (1 - sample).to(cut.dtype))).float()
+        whole = torch.maximum(_of_class(logits, classes), _LEAST_SHARE * logits.amax(1))
+        share = (F.relu(_of_class(left, classes)) / whole.clamp_min(1e-3)).mean()
+        weight = self.log_weight.exp()
+        if self.training:
+            self._follow(share.detach())
+        return share, foreground.mean(), weight, self._under(seen, foreground), logits, classes
+
+    def _sampled(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw from the relaxed Bernoulli distribution (Maddison et al. 2017; Jang et al. 2017)."""
+        drawn = torch.rand(logits.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+        noise = (drawn.log() - torch.log1p(-drawn)).to(logits)
+        return ((logits + noise) / self.temperature).sigmoid()
+
+    def _under(self, seen: Forward, foreground: Tensor) -> Tensor:
+        """Return the logits of the features' mean where the foreground is."""
+        features = seen.features.float()
+        mask = F.adaptive_avg_pool2d(foreground, (features.shape[2], features.shape[3]))
+        mean = (features * mask).sum((2, 3)) / mask.sum((2, 3)).clamp_min(1e-6)
+        logits: Tensor = self.classifier.head(mean[:, :, None, None])
+        return logits
+
+    @torch.no_grad()
+    def _follow(self, share: Tensor) -> None:
+        """Move λ: up where less of the class is left than is asked for, and down where more is."""
+        moved = self.log_weight + _GAIN * (self.background - share)
+        self.log_weight.copy_(moved.clamp(math.log(_LEAST_WEIGHT), math.log(_MOST_WEIGHT)))
+
+
+def _of_class(logits: Tensor, classes: Tensor) -> Tensor:
+    return logits.gather(1, classes[:, None])[:, 0]
+
+
+def _one_class(logits: Tensor, targets: Tensor | None) -> Tensor:
+    """Return a class an image, (B,): the only one, the best of several, or the best of all."""
+    if targets is None:
+        return logits.argmax(1)
+    if targets.ndim == 1:
+        return targets
+    return logits.masked_fill(targets <= 0, -torch.inf).argmax(1)
