@@ -27,7 +27,7 @@ class ForegroundCam(MapMethod):
     pictures without boxes which places the network needs to see the class (`camtool train` with
     `train.method: foreground`). M outlines objects and the class activation map chooses among them.
     A class whose activation map is positive nowhere has the map 0. The product follows the idea of
-    Wu et al., *Background Activation Suppression*, CVPR 2022.
+    Wu et al., *Background Activation Suppression*, CVPR 2022, https://arxiv.org/abs/2112.00580.
 
     The head is the network's own where it was trained with one, else the one that comes with
     camtool for the bundled network's features. A threshold of about .5 fits its maps.

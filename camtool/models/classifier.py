@@ -28,16 +28,19 @@ def modules_with_weights(module: nn.Module) -> list[nn.Module]:
 
 
 class Forward(NamedTuple):
-    """Result of one pass.
-
-    Attributes:
-        features: shape (B, K, h, w).
-        logits: shape (B, C).
-        stages: features on the way that a foreground head reads; empty without one.
-    """
+    """Result of one pass: features (B, K, h, w) and logits (B, C)."""
 
     features: Tensor
     logits: Tensor
+
+
+class StagedForward(Forward):
+    """Result of one pass of a network with a foreground head.
+
+    Attributes:
+        stages: features on the way, at the head's points, from the front to the back.
+    """
+
     stages: tuple[Tensor, ...] = ()
 
 
@@ -80,7 +83,9 @@ class Classifier(nn.Module):
             return Forward(features, self.head(features))
         stages: list[Tensor] = []
         features = self.features(images, stages)
-        return Forward(features, self.head(features), tuple(stages))
+        forward = StagedForward(features, self.head(features))
+        forward.stages = tuple(stages)
+        return forward
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probabilities of classes, of the shape of their `logits` (…, C).

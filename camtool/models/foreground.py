@@ -23,6 +23,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from camtool.errors import ModelError, shorten
+from camtool.models.classifier import StagedForward
+from camtool.models.heads import without_autocast
 from camtool.models.layers import FeatureRecorder, insert
 from camtool.models.splitting import UnsplitHead
 from camtool.models.stages import cuts_of
@@ -73,7 +75,12 @@ class ForegroundHead(nn.Module):
         Args:
             forward: what the network answered, with its `stages`.
             maps: of n classes of each image, shape (B, n, h', w').
+
+        Raises:
+            ValueError: the network had no head when it answered.
         """
+        if not isinstance(forward, StagedForward):
+            raise ValueError("the pass was made before the foreground head was put on the network")
         fine, cut, *late = (stage.float() for stage in forward.stages)
         images, classes = maps.shape[:2]
         grid = cut.shape[2:]
@@ -82,9 +89,10 @@ class ForegroundHead(nn.Module):
         shared = torch.cat([cut, _brought(late_features, grid), edges], 1)
         own = _brought(relative(maps).flatten(0, 1)[:, None], grid)
         read = torch.cat([shared.repeat_interleave(classes, 0), own], 1)
-        hidden = F.relu(self.second(F.relu(self.first(self.norm(read)))))
-        logits: Tensor = self.last(hidden)
-        return logits.view(images, classes, *grid)
+        with without_autocast(read):
+            scaled = self.norm(read.to(self.first.weight))
+            logits: Tensor = self.last(F.relu(self.second(F.relu(self.first(scaled)))))
+        return logits.float().view(images, classes, *grid)
 
 
 def relative(maps: Tensor) -> Tensor:

@@ -160,6 +160,13 @@ class ModelSettings(Settings):
 
         return build(self, seed, num_classes, known if self.keep_known_classes else None)
 
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it is the bundled network with the features that it comes with."""
+        changed = (self.output_stride, self.extra_conv, self.mean, self.std, self.interpolation)
+        own = self.backbone == type(self).model_fields["backbone"].default
+        return own and self.weights == "imagenet" and all(one is None for one in changed)
+
     def resolved(self) -> ModelSettings:
         """Return the settings with the backbone that a file of weights is of, where it says it.
 

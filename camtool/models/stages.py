@@ -7,6 +7,7 @@ comes later depends on the picture through it alone.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -88,10 +89,11 @@ def cuts_of(classifier: Classifier) -> list[Cut]:
     found: dict[str, Cut] = {}
     for node in _dominating(nodes):
         shape = shapes.get(node, ())
-        if len(shape) != 4 or node is end or not 1 < min(shape[2:]) or height % shape[2]:
+        if len(shape) != 4 or node is end or min(shape[2:]) < 2 or shape[2] * 2 > height:
             continue
-        stride = height // shape[2]
-        if shape[3] * stride != width or stride < 2:
+        # Without padding a grid is somewhat smaller than the picture over its stride.
+        stride = 2 ** round(math.log2(height / shape[2]))
+        if abs(shape[3] * height - shape[2] * width) > max(width, height):
             continue
         if point := _shortest(graph, node):
             found[point] = Cut(point, shape[1], (shape[2], shape[3]), stride)
@@ -153,7 +155,7 @@ def _graph_of(classifier: Classifier) -> fx.GraphModule:
     if not isinstance(graph, fx.GraphModule):
         raise ModelError(
             f"{classifier.name}: its features are no chain of layers that could be cut (it ends in"
-            " tokens, or keeps channels last)"
+            " tokens, keeps channels last, or its scores are not linear in its last grid)"
         )
     return graph
 

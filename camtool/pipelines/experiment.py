@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from camtool.boxes import BoxRule, PaperBoxes
-from camtool.cam import Cam, CamMethod
+from camtool.cam import Cam, CamMethod, ForegroundCam
 from camtool.errors import SettingsError, shorten
 from camtool.evaluation.settings import EvalSettings
 from camtool.images import ImageSettings, One, Preprocess, Squeeze, Views
@@ -247,10 +247,12 @@ class LocalizeSettings(Settings):
     """Which classes get a map."""
 
     cam: CamMethod = Cam()
-    """How a map is made."""
+    """How a map is made. Where it is not set: `foreground` for the bundled network, whose head
+    comes with camtool, and `cam` for every other."""
 
     boxes: BoxRule = PaperBoxes()
-    """How a map becomes boxes."""
+    """How a map becomes boxes. Where it is not set, the threshold goes by the map: 0.5 for
+    `foreground`, 0.2 for all others."""
 
     overlays: OverlaySettings = OverlaySettings()
     """The pictures to look at."""
@@ -261,6 +263,28 @@ class LocalizeSettings(Settings):
     heatmaps: Literal["none", "png", "npy"] = "none"
     """Write the map of the most probable class at the size of the picture to `heatmaps/`: as a gray
     picture, or as float32 shares of its maximum."""
+
+    def filled(self, *, bundled: bool) -> LocalizeSettings:
+        """Return the settings with the map that is best known, and the threshold that fits it.
+
+        What is set stays.
+
+        Example:
+            >>> LocalizeSettings().filled(bundled=True).cam.name
+            'foreground'
+            >>> LocalizeSettings(cam=Cam()).filled(bundled=True).boxes.threshold
+            0.2
+
+        Args:
+            bundled: whether the features are those of the bundled network as it comes.
+        """
+        changed: dict[str, object] = {}
+        if bundled and "cam" not in self.model_fields_set:
+            changed["cam"] = ForegroundCam()
+        cam = changed.get("cam", self.cam)
+        if isinstance(cam, ForegroundCam) and "boxes" not in self.model_fields_set:
+            changed["boxes"] = PaperBoxes(threshold=ForegroundCam.THRESHOLD)
+        return self.model_copy(update=changed)
 
 
 @final

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from camtool.boxes import PaperBoxes
 from camtool.cam import Cam, ForegroundCam
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from camtool.pipelines.experiment import Experiment
     from camtool.training.data import Example, ExampleSets
 
+_LEAST_STEPS: Final = 160
 _log = logging.getLogger("camtool")
 
 
@@ -43,8 +45,8 @@ def keep_network(experiment: Experiment, sets: ExampleSets, *, tell: bool) -> Ke
         ModelError: the network cannot be built.
     """
     network = open_network(experiment.model, GivenInput(), None, experiment.run.seed)
-    experiment = _with_recipe(experiment, network.classifier)
     sets, labels = _with_labels(experiment, sets, network.names)
+    experiment = _with_recipe(experiment, network.classifier, len(sets.train))
     method = experiment.train.method.model_copy(update={"labels": labels})
     train = experiment.train.model_copy(update={"method": method})
     if tell:
@@ -57,12 +59,20 @@ def keep_network(experiment: Experiment, sets: ExampleSets, *, tell: bool) -> Ke
     return Kept(experiment.model_copy(update={"train": train}), sets, network.classifier)
 
 
-def _with_recipe(experiment: Experiment, classifier: Classifier) -> Experiment:
-    """Return the experiment with what the method takes where nothing is set."""
+def _with_recipe(experiment: Experiment, classifier: Classifier, images: int) -> Experiment:
+    """Return the experiment with what the method takes where nothing is set.
+
+    Of few images there are more epochs, so that the area finds its place.
+    """
     train, localize = experiment.train, experiment.localize
     given = train.model_fields_set
     changed = {k: v for k, v in Foreground.RECIPE.items() if k not in given}
     changed["start"] = "weights"
+    if "batch_size" in changed:
+        changed["batch_size"] = min(changed["batch_size"], images)
+    if "epochs" in changed:
+        steps = max(1, images // changed.get("batch_size", train.batch_size))
+        changed["epochs"] = max(changed["epochs"], math.ceil(_LEAST_STEPS / steps))
     if isinstance(train.loss, CrossEntropy) and classifier.scores == "sigmoid":
         changed["loss"] = Logistic()
     shown: dict[str, object] = {}

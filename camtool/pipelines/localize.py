@@ -139,7 +139,7 @@ def localize(
         StoppedError: `stop` said so.
     """
     experiment = experiment or Experiment()
-    experiment = experiment.model_copy(update={"model": experiment.model.resolved()})
+    experiment = _filled(experiment)
     found = find_images(images)
     if labels is not None and str(labels) == FOLDERS and not is_there(labels):
         found.sources, labels = labelled_by_folder(found.sources), None
@@ -169,6 +169,15 @@ def localize(
             folder.assemble(manifest_of(job.localizer, experiment), ids)
             return _whole(folder, done)
     return LocalizeResult(folder.path, folder.images, tuple(job.skipped), False, done)
+
+
+def _filled(experiment: Experiment) -> Experiment:
+    """Return the experiment with what its network decides where nothing is set."""
+    model = experiment.model.resolved()
+    settings = experiment.localize.filled(bundled=model.is_bundled)
+    if settings.cam.name != experiment.localize.cam.name:
+        _log.info("maps: %s; --method cam makes plain class activation maps", settings.cam.name)
+    return experiment.model_copy(update={"model": model, "localize": settings})
 
 
 def _free(folder: RunFolder, *, named: bool) -> RunFolder:

@@ -20,6 +20,7 @@ from camtool.images.decode import Decoded, decode
 from camtool.images.views import View, merge_maps
 from camtool.models import ModelSettings
 from camtool.models.building import set_scores
+from camtool.models.settings import is_backbone
 from camtool.parallel import cores_here
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.pipelines.inference import NetworkOutput, PreparedImage, distortions, localize_each
@@ -58,6 +59,12 @@ _KEPT_PIXELS: Final = 1 << 21
 """Seconds that pictures of a stream may take together; while they take less, more are taken."""
 _MOST_TOGETHER: Final = 8
 """Rounds (a picture a core, or a batch) that a stream takes together at most."""
+
+
+def _is_bundled(model: Model | None) -> bool:
+    if isinstance(model, str) and is_backbone(model):
+        model = ModelSettings(backbone=model)
+    return not model or (isinstance(model, ModelSettings) and model.is_bundled)
 
 
 @final
@@ -140,6 +147,7 @@ class Localizer:
             settings, network.trained, method=method, threshold=threshold, classes=classes,
             given=given,
         )  # fmt: skip
+        self.settings = self.settings.filled(bundled=_is_bundled(model))
         self.settings.classes.check(self.names, labelled=True)
         self.device = device_of(device)
         if batch_size < 1:

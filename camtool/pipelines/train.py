@@ -154,8 +154,10 @@ def train(
                 f" {experiment.train.method.name} learns classes: put those of each class into a"
                 " folder; train.method: foreground needs none"
             )
-        elif choose_epochs:
-            experiment = _with_epochs(experiment, len(sets.train), tell=peers.is_first)
+        else:
+            if choose_epochs:
+                experiment = _with_epochs(experiment, len(sets.train), tell=peers.is_first)
+            experiment = _with_maps(experiment)
         checkpoints = Checkpoints(experiment, sets)
         if any((experiment.run.dir / name).exists() for name in ("manifest.json", "parts")):
             raise RunError(
@@ -190,6 +192,13 @@ def _built(experiment: Experiment, sets: ExampleSets) -> Classifier:
     if model.checkpoint is not None:
         return build_onward(model, model.checkpoint, seed, classes)
     return model.build(seed, len(classes), classes.in_imagenet())
+
+
+def _with_maps(experiment: Experiment) -> Experiment:
+    """Return the experiment with the maps that fit the features which training leaves."""
+    kept = experiment.model.is_bundled and experiment.train.epochs == 0
+    localize = experiment.localize.filled(bundled=kept)
+    return experiment.model_copy(update={"localize": localize})
 
 
 @final

@@ -179,7 +179,10 @@ class Validator:
         Raises:
             ModelError: the weights are of another network.
         """
-        self._localizer.classifier.load_state_dict(weights)
+        # A head that comes with camtool is no part of what is trained.
+        own = self._localizer.classifier.state_dict()
+        head = {k: v for k, v in own.items() if k.startswith("foreground.")}
+        self._localizer.classifier.load_state_dict({**head, **weights})
         counts = _Counts.zero(len(self._classes))
         stopped = False
         for example, outcome in zip(self._examples, self._outcomes(), strict=True):

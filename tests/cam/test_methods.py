@@ -26,6 +26,7 @@ from camtool.cam import (
     SmoothGradCamPlusPlus,
 )
 from camtool.errors import ModelError, SettingsError
+from camtool.models.foreground import attach, new_head
 from tests.cam.test_capture import state
 from tests.networks import Gap, TokenNetwork, Vgg, classifier_of, images
 
@@ -61,7 +62,14 @@ def make(network=None, shape=SHAPE):
 def network_for(name):
     if name == "class-free":  # of five classes, the five best are all, and their sum never drops
         return make(lambda: Gap(classes=9))
+    if name == "foreground":
+        return with_head(make())
     return make(TokenNetwork if name in TOKENS else Gap)
+
+
+def with_head(network):
+    attach(network, new_head(network, seed=0, stride=4).eval())
+    return network
 
 
 def maps_of(method, network, batch, classes):
@@ -133,6 +141,7 @@ def test_one_class(name):
         torch.manual_seed(0)
         made = TokenNetwork(classes=1) if name in TOKENS else Gap(classes=1)
         network = classifier_of(made, SHAPE)
+    network = with_head(network) if name == "foreground" else network
     method, batch = METHODS[name], images(SHAPE, 1)
     maps = maps_of(method, network, batch, torch.zeros(1, 1, dtype=torch.int64))
     assert maps.shape[:2] == (1, 1)
@@ -143,7 +152,8 @@ def test_one_class(name):
 @pytest.mark.parametrize("name", [n for n in METHODS if n not in TOKENS])
 def test_a_grid_of_one_place(name):
     """A picture so small that one place is left of it; the network was made for larger ones."""
-    maps = maps_of(METHODS[name], make(), images((4, 4), 1), torch.tensor([[2]]))
+    network = network_for(name)
+    maps = maps_of(METHODS[name], network, images((4, 4), 1), torch.tensor([[2]]))
     assert maps.isfinite().all()
 
 
@@ -255,7 +265,7 @@ def test_an_exception_leaves_the_network_as_it_was(name, after):
     except ZeroDivisionError:
         assert len(passes) == after + 1
     else:
-        assert len(passes) <= after or name == "cam"
+        assert len(passes) <= after or name in ("cam", "foreground")
     assert state(network) == before
     assert all(p.grad is None for p in network.parameters())
     handle.remove()
@@ -267,7 +277,8 @@ PASSES = {
     "cam": (0, 0), "grad-cam": (0, 2), "grad-cam++": (0, 2), "xgrad-cam": (0, 2),
     "hires-cam": (0, 2), "layer-cam": (0, 2), "smooth-grad-cam++": (2, 4), "backprop": (1, 2),
     "score-cam": (5, 0), "ablation-cam": (0, 0), "eigen-cam": (0, 0), "recipro-cam": (0, 0),
-    "rise": (9, 0), "occlusion": (6, 0), "patches": (None, 0), "self-taught": (None, 0),
+    "foreground": (0, 0), "rise": (9, 0), "occlusion": (6, 0), "patches": (None, 0),
+    "self-taught": (None, 0),
     "attention-rollout": (1, 0), "legrad": (3, 4), "ts-cam": (1, 0),
 }  # fmt: skip
 

@@ -163,6 +163,8 @@ def test_what_photos_may_be(tmp_path):
         ("tiny", "tiny-imagenet, root"), ("cub", "cub, root"), ("other", "folder, root"),
         ("table.csv", "csv, train"),
     ):  # fmt: skip
-        data, start = _settings_of(tmp_path / given)
+        (data,) = _settings_of(tmp_path / given)
         assert data == f'data={{name: {wanted}: "{tmp_path / given}"}}'
-        assert start == "train.start=probe"
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "one.jpg").touch()
+    assert _settings_of(tmp_path / "flat")[0].startswith("data={name: images, root: ")

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camtool.models.classifier import modules_with_weights
+from camtool.models.classifier import StagedForward, modules_with_weights
 from camtool.models.heads import Head
 from camtool.models.layers import published_start
 from camtool.models.poolings import Gap
@@ -366,7 +366,7 @@ class ForegroundTrainee(Trainee):
             logits of the features under M and those of the whole picture, (B, C); the classes, (B,)
         """
         with torch.no_grad():
-            seen = self.classifier(images)
+            seen: StagedForward = self.classifier(images)
             logits = seen.logits.float()
             classes = _one_class(logits, targets)
             maps = self.classifier.head.class_maps(seen.features, classes[:, None])
@@ -381,7 +381,8 @@ class ForegroundTrainee(Trainee):
         weight = self.log_weight.exp()
         if self.training:
             self._follow(share.detach())
-        return share, foreground.mean(), weight, self._under(seen, foreground), logits, classes
+        under = self._under(seen, foreground)
+        return share, foreground.mean(), weight, under, seen.logits, classes
 
     def _sampled(self, logits: Tensor, generator: torch.Generator) -> Tensor:
         """Draw from the relaxed Bernoulli distribution (Maddison et al. 2017; Jang et al. 2017)."""
