@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 _MAX_LINE: Final = 64 << 20
+_MOST: Final = (1 << 31) - 2
+"""Of ranks, places and sides: tables of trials hold 32 bits."""
 
 
 def read_predictions(path: str | Path) -> Iterator[Prediction]:
@@ -119,7 +121,7 @@ def from_json(record: Mapping[str, Any]) -> Prediction:
         KeyError, TypeError, ValueError: the record is not of this form.
     """
     size = (int(record["width"]), int(record["height"])) if "width" in record else None
-    if size is not None and min(size) < 1:
+    if size is not None and not 1 <= min(size) <= max(size) <= _MOST:
         raise ValueError(f"width and height are {size[0]} and {size[1]}")
     image_id, error = record["image_id"], record.get("error")
     maps = record.get("maps")
@@ -160,7 +162,7 @@ def _class_from(record: Mapping[str, Any], place: int) -> ClassPrediction:
         name=str(record["name"]),
         score=None if score is None else _score(score),
         boxes=boxes,
-        rank=int(record.get("rank", place)),
+        rank=_rank(record, place),
         index=_whole(record, "index"),
         title=None if title is None else str(title),
         target=bool(record.get("target", False)),
@@ -175,6 +177,13 @@ def _score(value: object) -> float:
     return float(value)
 
 
+def _rank(record: Mapping[str, Any], place: int) -> int:
+    rank = _whole(record, "rank")
+    if rank is not None and rank < 1:
+        raise ValueError(f"a class has rank {rank}; the most probable has 1")
+    return place if rank is None else rank
+
+
 def _guess(record: Mapping[str, Any]) -> int | None:
     guess = _whole(record, "guess")
     if guess is not None and guess < 0:
@@ -186,4 +195,6 @@ def _whole(record: Mapping[str, Any], key: str) -> int | None:
     value = record.get(key)
     if value is not None and type(value) is not int:
         raise TypeError(f"{key} must be a whole number, it is {value!r}")
+    if value is not None and abs(value) > _MOST:
+        raise ValueError(f"{key} is {value:.3g}, more than there can be")
     return value

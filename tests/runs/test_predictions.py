@@ -136,6 +136,13 @@ WRONG = {
     '{"image_id": "a", "width": 0, "height": 5, "classes": []}':
         "not a prediction record (width and height are 0 and 5)",
     '{"image_id": "a", "width": Infinity, "height": 5, "classes": []}': "not a prediction record (",
+    '{"image_id": "a", "width": 1e300, "height": 5, "classes": []}': "not a prediction record (width",
+    '{"image_id": "a", "classes": [{"name": "x", "rank": 1e300, "boxes": []}]}':
+        "not a prediction record (rank must be a whole number",
+    '{"image_id": "a", "classes": [{"name": "x", "rank": 4294967296, "boxes": []}]}':
+        "not a prediction record (rank is 4.29e+09, more than there can be)",
+    '{"image_id": "a", "classes": [{"name": "x", "rank": 0, "boxes": []}]}':
+        "not a prediction record (a class has rank 0",
     '{"image_id": "a", "classes": 5}': "not a prediction record (",
     '{"image_id": "a", "classes": [], "maps": 5}': "not a prediction record (image_id must not be",
     ONE % '{"x0": 0, "y0": 0, "x1": 1}': "the record has no 'y1'",
