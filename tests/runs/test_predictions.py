@@ -136,7 +136,8 @@ WRONG = {
     '{"image_id": "a", "width": 0, "height": 5, "classes": []}':
         "not a prediction record (width and height are 0 and 5)",
     '{"image_id": "a", "width": Infinity, "height": 5, "classes": []}': "not a prediction record (",
-    '{"image_id": "a", "width": 1e300, "height": 5, "classes": []}': "not a prediction record (width",
+    '{"image_id": "a", "width": 1e300, "height": 5, "classes": []}':
+        "not a prediction record (width",
     '{"image_id": "a", "classes": [{"name": "x", "rank": 1e300, "boxes": []}]}':
         "not a prediction record (rank must be a whole number",
     '{"image_id": "a", "classes": [{"name": "x", "rank": 4294967296, "boxes": []}]}':
