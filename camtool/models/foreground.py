@@ -214,7 +214,8 @@ def read_head(path: Path) -> tuple[ForegroundHead, dict[str, Any]]:
             about = json.loads((file.metadata() or {})["foreground"])
             state = {key: file.get_tensor(key) for key in file.keys()}
         units, inputs = state["first.weight"].shape[:2]
-        head = ForegroundHead(tuple(about["points"]), inputs - 2, units)
+        with torch.random.fork_rng(devices=[]):  # weights are drawn, and overwritten
+            head = ForegroundHead(tuple(about["points"]), inputs - 2, units)
         head.load_state_dict(state)
     except (
         OSError,

@@ -95,7 +95,8 @@ def crossfitted(given: argparse.Namespace, name: str) -> Iterator[tuple[str, ...
             run = out / f"head-{seed}-{number}"
             camtool("train", "-o", run, "-m", network, "--resume", "--set", f"run.seed={seed}",
                     "--set", f"data={{name: images, root: {train}}}",
-                    "--set", "train.method=foreground", "--set", "run.workers=0")  # fmt: skip
+                    "--set", "train.method={name: foreground, head: new}",
+                    "--set", "run.workers=0")  # fmt: skip
             found.append(localized(score, score, out / f"fg-{seed}-{number}", run, FOREGROUND))
         own = np.concatenate([hits(run, boxes) for run in found])
         yield (f"{name}, foreground, seed {seed}", f"{100 * own.mean():.1f}",

@@ -1,7 +1,7 @@
 """Makes the foreground head that comes with camtool of a run that trained it.
 
     camtool train PICTURES -o RUN --set "data={name: images, root: PICTURES}" \
-        --set train.method=foreground
+        --set "train.method={name: foreground, head: new}"
     python scripts/experiments/foreground_head.py RUN --pictures "what was trained on"
 
 Written is `camtool/models/foreground_head.safetensors`; what was trained on, the recipe, the seed,

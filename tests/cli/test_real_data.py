@@ -11,7 +11,7 @@ from camtool.runs import read_predictions
 from tests.commands import Ran, run_here
 
 pytestmark = pytest.mark.slow
-PLAIN = ("--set", "localize.overlays.enabled=false")
+PLAIN = ("--set", "localize.overlays.enabled=false", "--set", "localize.cam=cam")
 VAL = Path("CLS-LOC") / "val"
 
 
@@ -87,6 +87,23 @@ def test_reference_figures_at_another_threshold(data, tmp_path):
     assert accuracy(report, "top1_localization_error") == pytest.approx(55.1, abs=0.4)
 
 
+def test_the_head_that_comes_with_camtool_on_pictures_that_it_was_not_trained_on(data, tmp_path):
+    """Its classes are those of plain maps, and its boxes are right more often."""
+    folder = data / "animals-voc"
+    kangaroos = sorted((folder / "Data" / VAL).glob("kangaroo-*"))[:60]
+    reports = {}
+    for method in ("cam", "foreground"):
+        given = ("--labels", folder / "labels.csv", "--method", method, *PLAIN[:2])
+        ran = run_here("localize", *kangaroos, *given, "-o", tmp_path / method)
+        assert ran.code == 0, ran.err
+        boxes = ("--boxes", folder / "Annotations", "--allow-missing")
+        reports[method] = evaluated(tmp_path / method, *boxes)
+    plain, product = reports.values()
+    for name in ("top1_classification_error", "top5_classification_error"):
+        assert plain["metrics"][name] == product["metrics"][name]
+    assert accuracy(product, "gt_known_error") > accuracy(plain, "gt_known_error") + 12
+
+
 def test_annotations_of_another_task(data, squeezed_run):
     """The detection set's XML: other classes, and only some of the images."""
     boxes = data / "ilsvrc-val-227" / "Annotations-DET-real"
@@ -143,6 +160,7 @@ def test_birds(data, tmp_path):
     assert report["counts"]["scored"] == 14
     low, high = report["baselines"]["whole_image"].pop("gt_known_accuracy_ci95")
     assert 0 <= low < 100 * 3 / 14 < high < 100
+    assert 0 <= report["baselines"]["whole_image"].pop("top1_localization_accuracy") <= 100
     assert report["baselines"]["whole_image"] == {
         "gt_known_accuracy": pytest.approx(100 * 3 / 14),
         "gt_known_error": pytest.approx(100 * 11 / 14),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, final
 
 from pydantic import Field
 
+from camtool.errors import ModelError
 from camtool.training.augment import ResizeOnly
 from camtool.training.methods.method import StepResult, TrainingMethod
 from camtool.training.optimizer import AdamW, OneCycle
@@ -72,8 +73,9 @@ class Foreground(TrainingMethod):
     point: str | None = None
     """The cut, by a layer's or block's path in the backbone, in place of the stride."""
 
-    head: Literal["new", "packaged"] = "new"
-    """Weights to begin with: new ones, or those of the head that comes with camtool."""
+    head: Literal["auto", "new", "packaged"] = "auto"
+    """Weights to begin with: new ones, or those of the head that comes with camtool; by default the
+    latter where it fits the network's features."""
 
     labels: Literal["auto", "given", "own"] = "auto"
     """Whose classes are learned from: those of the data, or the network's own best guesses; by
@@ -110,8 +112,15 @@ class Foreground(TrainingMethod):
         from camtool.training.methods.trainees import ForegroundTrainee
 
         head = new_head(classifier, seed, self.stride, self.point)
-        if self.head == "packaged":
-            head = packaged(classifier) or _no_head(classifier)
+        if self.head != "new":
+            found = packaged(classifier)
+            if found is None and self.head == "packaged":
+                raise ModelError(
+                    f"{classifier.name}: no foreground head comes with camtool for its weights;"
+                    " take train.method.head: new"
+                )
+            if found is not None and (self.head == "packaged" or found.points == head.points):
+                head = found
         rest = rest_behind(classifier, head.points[1])
         attach(classifier, head)
         return ForegroundTrainee(classifier, rest, self.background, self.temperature)
@@ -126,12 +135,3 @@ class Foreground(TrainingMethod):
         if self.class_weight:
             total = total + self.class_weight * loss(under, targets if own is not None else classes)
         return StepResult(total, logits, (area.detach(), left.detach()))
-
-
-def _no_head(classifier: Classifier) -> Any:  # noqa: ANN401 (never returns)
-    from camtool.errors import ModelError
-
-    raise ModelError(
-        f"{classifier.name}: no foreground head comes with camtool for its weights; take"
-        " train.method.head: new"
-    )
