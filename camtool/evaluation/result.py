@@ -49,8 +49,8 @@ class Evaluation:
         >>> from camtool import EvalSettings, evaluate_files
         >>> boxes = Path("examples/val.xml")
         >>> result = evaluate_files(EvalSettings(annotations=boxes, baselines_only=True))
-        >>> result.best_centred()
-        ('centred_0.7', 0.7, 60.0)
+        >>> result.best_centred()[:2]
+        ('centred_0.7', 0.7)
 
     Attributes:
         protocol: name of the protocol.

@@ -40,7 +40,7 @@ class Trials:
         >>> run = localize(["examples/images"], Experiment()).folder
         >>> found = evaluate_files(EvalSettings(annotations="examples/val.xml"), run)
         >>> found.trials.table["iou"].round(2)[:3]
-        array([0.75, 0.98, 0.4 ])
+        array([0.96, 0.9 , 0.51])
 
     Attributes:
         layout: criteria and columns.

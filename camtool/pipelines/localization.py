@@ -43,12 +43,12 @@ class Localization:
         >>> found = Localizer()("examples/images/cat.jpg")
         >>> print(found)
         examples/images/cat.jpg: 451×300 pixels
-        Egyptian cat 0.80, box (33, 0, 413, 300)
+        Egyptian cat 0.80, box (0, 0, 380, 300)
         then tiger cat 0.08, tabby 0.07, lynx 0.01, plastic bag 0.00
         >>> found.boxes[0].tolist(), found.labels[0], round(float(found.scores[0]), 2)
-        ([33.0, 0.0, 413.0, 300.0], 'Egyptian cat', 0.8)
+        ([0.0, 0.0, 380.0, 300.0], 'Egyptian cat', 0.8)
         >>> found.heatmap("tabby").shape, int(found.mask(threshold=0.5).sum())
-        ((300, 451), 58515)
+        ((300, 451), 88122)
         >>> found.crop().size
         (380, 300)
         >>> found.overlay().save("overlay.jpg")
