@@ -51,6 +51,8 @@ class ForegroundHead(nn.Module):
     Attributes:
         points: where the features are read: the finer place, the cut, and the late layer; without
             the last one the network's own last features are read.
+        about: what is known of how it came to be, as JSON data; empty where it is the network's
+            own, of which its run tells.
     """
 
     def __init__(self, points: tuple[str, ...], channels: int, units: int = UNITS) -> None:
@@ -63,6 +65,7 @@ class ForegroundHead(nn.Module):
         """
         super().__init__()
         self.points = points
+        self.about: dict[str, Any] = {}
         inputs = channels + 2
         self.norm = nn.BatchNorm2d(inputs, affine=False)
         self.first = nn.Conv2d(inputs, units, 1)
@@ -88,11 +91,37 @@ class ForegroundHead(nn.Module):
         edges = F.adaptive_avg_pool2d(fine.norm(dim=1, keepdim=True), (grid[0], grid[1]))
         shared = torch.cat([cut, _brought(late_features, grid), edges], 1)
         own = _brought(relative(maps).flatten(0, 1)[:, None], grid)
-        read = torch.cat([shared.repeat_interleave(classes, 0), own], 1)
-        with without_autocast(read):
-            scaled = self.norm(read.to(self.first.weight))
-            logits: Tensor = self.last(F.relu(self.second(F.relu(self.first(scaled)))))
+        with without_autocast(own):
+            shared, own = shared.to(self.first.weight), own.to(self.first.weight)
+            hidden = (self.read if self.training else self.read_once)(shared, own)
+            logits: Tensor = self.last(F.relu(self.second(F.relu(hidden))))
         return logits.float().view(images, classes, *grid)
+
+    def read(self, shared: Tensor, own: Tensor) -> Tensor:
+        """Return what the first convolution gives, shape (B · n, units, h, w).
+
+        Args:
+            shared: what all classes of an image have in common, shape (B, channels, h, w).
+            own: maps of the classes, shape (B · n, 1, h, w).
+        """
+        classes = len(own) // len(shared)
+        every = torch.cat([shared.repeat_interleave(classes, 0), own], 1)
+        hidden: Tensor = self.first(self.norm(every))
+        return hidden
+
+    def read_once(self, shared: Tensor, own: Tensor) -> Tensor:
+        """Return what `read` does in use, with one convolution of what classes have in common."""
+        mean, spread = (self.norm.get_buffer(f"running_{name}") for name in ("mean", "var"))
+        scale = (spread + self.norm.eps).rsqrt()
+        weight = self.first.weight * scale[:, None, None]
+        moved = (weight * mean[:, None, None]).sum((1, 2, 3))
+        bias = -moved if self.first.bias is None else self.first.bias - moved
+        common = F.conv2d(shared, weight[:, :-1], bias)
+        classes = len(own) // len(shared)
+        return (
+            common.repeat_interleave(classes, 0)
+            + own * weight[:, -1:, 0].transpose(0, 1)[..., None]
+        )
 
 
 def relative(maps: Tensor) -> Tensor:
@@ -217,6 +246,7 @@ def read_head(path: Path) -> tuple[ForegroundHead, dict[str, Any]]:
         with torch.random.fork_rng(devices=[]):  # weights are drawn, and overwritten
             head = ForegroundHead(tuple(about["points"]), inputs - 2, units)
         head.load_state_dict(state)
+        head.about = about
     except (
         OSError,
         KeyError,

@@ -89,6 +89,13 @@ def _chosen_on(checkpoint: Path | None) -> dict[str, Any] | None:
     return None if held is None else {**held, "rule": described["best"]["rule"]}
 
 
+def _foreground(localizer: Localizer) -> dict[str, Any] | None:
+    """Return on what a foreground head was trained, where it is not the network's own."""
+    head = localizer.classifier.foreground
+    told = ("pictures", "images", "seed")
+    return {key: head.about[key] for key in told if key in head.about} if head else None
+
+
 def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:
     """Return how a run was made: program, versions, settings, network, conventions, classes."""
     packages = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
@@ -102,6 +109,7 @@ def manifest_of(localizer: Localizer, experiment: Experiment) -> dict[str, Any]:
             "backbone": experiment.model.backbone,
             "sha256": localizer.sha256,
             "scores": localizer.classifier.scores,
+            "foreground": _foreground(localizer),
             "chosen_on": _chosen_on(experiment.model.checkpoint),
         },
         "conventions": {

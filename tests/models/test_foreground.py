@@ -67,6 +67,14 @@ def test_each_class_is_seen_by_itself():
             torch.testing.assert_close(both[:, place], alone[:, 0])
 
 
+def test_what_classes_have_in_common_is_read_once():
+    head = new_head(classifier_of(Gap(), (32, 48)), seed=1, stride=4).eval()
+    for value in (head.norm.running_mean, head.norm.running_var):
+        value.copy_(torch.rand(value.shape) + 0.5)
+    shared, own = torch.randn(3, len(value) - 1, 5, 7), torch.rand(6, 1, 5, 7)
+    torch.testing.assert_close(head.read_once(shared, own), head.read(shared, own))
+
+
 def test_a_class_that_is_nowhere_has_no_map():
     maps = torch.tensor([[[[-3.0, -1.0]], [[0.0, 4.0]]]])
     assert relative(maps).tolist() == [[[[0, 0]], [[0, 1]]]]
@@ -119,6 +127,7 @@ def test_the_head_that_comes_with_camtool_says_what_made_it(bundled):
     assert about["features"] == features_sha256(bundled)
     assert {"pictures", "images", "recipe", "seed", "area", "background"} <= set(about)
     assert json.dumps(about)
+    assert head.about == about
     last_layer_of_its_own = ModelSettings().build(0, 5)
     assert packaged(last_layer_of_its_own) is not None
     with torch.no_grad():
