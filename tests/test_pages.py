@@ -1,4 +1,7 @@
-"""The pages of the docs that lead through a job: every command runs as written, and prints that."""
+"""The pages of the docs: every command and program runs as written, and prints what stands there.
+
+A block behind `<!-- not run: REASON -->` is left out; what it says of the program is checked still.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,48 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
+import numpy as np
 import pytest
 import timm
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from camtool import Experiment, load_settings, localize
+from camtool.cli.group import COMMANDS, camtool
 from camtool.runs import read_manifest
+from camtool.settings import describe
 from tests.builders import draw_shapes
+from tests.reports.drawn_run import drawn_run, names
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"```(console|python|text)\n(.*?)```", re.DOTALL)
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<why>.+?) -->\n)?"
+    r"```(?P<kind>console|bash|python|text|yaml)\n(?P<text>.*?)```",
+    re.DOTALL,
+)
+
+
+def test_every_page_with_something_to_run_has_a_test():
+    for page in DOCS:
+        if any(block["kind"] != "text" for block in BLOCK.finditer(page.read_text("utf-8"))):
+            assert f"test_{page.stem.replace('-', '_')}" in globals(), page
+
+
+def test_index(desk):
+    (desk.folder / "examples").symlink_to(ROOT / "examples")
+    desk.run("index.md")
+
+
+@pytest.mark.slow
+def test_tutorial(desk):
+    for name in ("examples", "scripts"):
+        (desk.folder / name).symlink_to(ROOT / name)
+    desk.run("tutorial.md")
 
 
 def test_photos(desk):
@@ -83,6 +117,95 @@ def test_paper_table(desk):
     assert "GT-known localization" in table
 
 
+def test_report(desk):
+    drawn = drawn_run(desk.folder, names(8))
+    (desk.folder / "runs").mkdir()
+    for name in ("val", "a", "b", "localize"):
+        (desk.folder / "runs" / name).symlink_to(drawn.run)
+    (desk.folder / "val.csv").symlink_to(drawn.boxes)
+    desk.run("report.md")
+    pages = {path.name for path in desk.folder.glob("*.html")}
+    assert pages == {"report.html", "look.html", "two.html", "many.html", "scores.html"}
+    assert (desk.folder / "many_assets").is_dir()
+
+
+@pytest.mark.slow
+def test_training(desk):
+    desk.bring("photos", "cat")
+    for name in ("scripts", "configs"):
+        (desk.folder / name).symlink_to(ROOT / name)
+    desk.run("training.md")
+    page, readme = ((ROOT / path).read_text("utf-8") for path in ("docs/training.md", "README.md"))
+    section = readme.split("## Training\n")[1].split("## ")[0]
+    for block in BLOCK.finditer(section):
+        for line in block["text"].splitlines():
+            # `camtool train FOLDER` is what the page of own classes does.
+            assert line in page or line.startswith("$ camtool train data/shapes ")
+
+
+@pytest.mark.slow
+def test_networks(desk):
+    """Stand-ins: networks with random weights, and drawn shapes as photos of four classes."""
+    draw_shapes(desk.folder / "drawn", train=3, val=1, size=64)
+    (desk.folder / "drawn" / "train").rename(desk.folder / "photos")
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet", num_classes=4)
+    state = {"arch": "test_resnet", "state_dict": network.state_dict()}
+    torch.save(state, desk.folder / "best.pth.tar")
+    (desk.folder / "names.txt").write_text("disk\nring\nsquare\ntriangle\n")
+    resnet = timm.create_model("resnet50", num_classes=4).state_dict()
+    save_file(resnet, desk.folder / "model.safetensors")
+    torch.save(network, desk.folder / "whole.pth")
+    desk.run("networks.md")
+    saved = torch.load(desk.folder / "state.pth", weights_only=True)
+    assert list(saved) == list(network.state_dict())
+
+
+def test_localizers(desk):
+    desk.bring("photos", "cat")
+    random = np.random.default_rng(0)
+    desk.names["svm"] = SimpleNamespace(
+        coef_=random.normal(size=(1, 1280)), intercept_=random.normal(size=1)
+    )
+    desk.run("localizers.md")
+    overrides = [f"model.linear_weights={desk.folder / 'concepts.npz'}"]
+    experiment = load_settings(Experiment, None, [*overrides, f"run.dir={desk.folder / 'concept'}"])
+    run = localize(desk.folder / "photos", experiment)
+    assert [row["name"] for row in read_manifest(run.folder)["classes"]] == ["text"]
+
+
+def test_settings(desk):
+    desk.run("settings.md")
+    assert load_settings(Experiment, desk.folder / "settings.yaml").localize.boxes.threshold == 0.3
+
+
+NAMED = re.compile(r"`(camtool(?: [^`]+)?)`|^\$ (camtool .+)$", re.MULTILINE)
+"""A command in a line of text, or in a block."""
+
+
+@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md"], ids=lambda page: page.name)
+def test_what_a_page_says_of_commands_is_there(page):
+    """Those of no block, too: the command, its options and the keys of its settings."""
+    keys = {part for row in describe(Experiment) for part in ancestors(row.key)}
+    for inline, typed in NAMED.findall(page.read_text("utf-8")):
+        words = [w.strip(",;:.'\"") for w in (inline or typed).split("  #")[0].split()[1:]]
+        if not words or words[0].startswith("-") or words[0].isupper():
+            continue
+        assert words[0] in COMMANDS, words
+        command = camtool.get_command(click.Context(camtool), words[0])
+        known = {name for option in command.params for name in option.opts}
+        options = {word.split("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
+        assert options <= known | {"--help", "-h"}, (words, options - known)
+    text = page.read_text("utf-8")
+    for key in re.findall(r"--set '?\s*([a-z][\w.]+)=", text):
+        assert key in keys, key
+
+
+def ancestors(key: str) -> list[str]:
+    parts = key.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
 def write_cub(root: Path) -> None:
     shapes = draw_shapes(root.parent / "shapes", train=20, val=4)
     boxes = dict(
@@ -135,16 +258,23 @@ class Desk:
     def run(self, page: str) -> None:
         """Type every block of a page; what stands below a command or a program must be printed."""
         printed = ""
-        blocks = BLOCK.findall((ROOT / "docs" / page).read_text("utf-8"))
-        assert blocks
-        for kind, text in blocks:
-            if kind == "console":
+        ran = 0
+        for block in BLOCK.finditer((ROOT / "docs" / page).read_text("utf-8")):
+            kind, text = block["kind"], block["text"]
+            if block["why"]:
+                continue
+            ran += 1
+            if kind in ("console", "bash"):
                 for part in text.split("$ ")[1:]:
                     self._type(*part.split("\n", 1))
             elif kind == "python":
                 printed = self._program(text, page)
+            elif kind == "yaml":
+                (self.folder / "settings.yaml").write_text(text, "utf-8")
+                self._type("camtool config check settings.yaml", "settings.yaml: valid")
             else:
                 assert printed == text, f"{page} prints {printed}"
+        assert ran
 
     def _type(self, line: str, shown: str) -> None:
         done = subprocess.run(

@@ -99,12 +99,3 @@ def test_python_lines_run_as_written(tmp_path, monkeypatch, capsys):
     printed = block_after("In Python", "text")
     assert printed.splitlines()[0] in capsys.readouterr().out
     assert (tmp_path / "overlay.jpg").stat().st_size > 10_000
-
-
-def test_settings_block_is_valid(tmp_path):
-    from camtool import Experiment, load_settings
-
-    file = tmp_path / "settings.yaml"
-    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    file.write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
-    assert load_settings(Experiment, file).localize.boxes.components == "all"

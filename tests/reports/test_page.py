@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import re
-import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -330,25 +329,6 @@ def test_the_command(drawn, tmp_path, monkeypatch):
     )  # fmt: skip
     assert done.code == 0
     assert "GT-known localization" in Path("eval.html").read_text("utf-8")
-
-
-def test_every_command_of_the_docs_runs(drawn, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    Path("runs").mkdir()
-    for name in ("val", "a", "b", "localize"):
-        Path("runs", name).symlink_to(drawn.run)
-    Path("val.csv").symlink_to(drawn.boxes)
-    docs = (Path(page_module.__file__).parents[2] / "docs" / "report.md").read_text("utf-8")
-    (block,) = re.findall(r"```console\n(.*?)```", docs, re.DOTALL)
-    lines = [shlex.split(line.removeprefix("$ "), comments=True) for line in block.splitlines()]
-    assert [line[1] for line in lines] == ["report"] * 4 + ["eval"]
-    for program, *arguments in lines:
-        assert program == "camtool"
-        assert run_here(*arguments).code == 0
-    pages = {path.name for path in tmp_path.glob("*.html")}
-    assert pages == {"report.html", "look.html", "two.html", "many.html", "scores.html"}
-    assert Path("many_assets").is_dir()
 
 
 def test_the_functions_of_the_package(drawn, tmp_path):
