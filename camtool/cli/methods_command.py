@@ -27,21 +27,20 @@ def command(name: str) -> None:
 
     With NAME, tell what one of them does, and its settings.
     """
-    kinds = _kinds()
     if name:
-        say("\n\n".join(_page(kinds, name)))
+        say("\n\n".join(_page(name)))
         return
     from camtool.cam.method import PASSES_NOTE
 
-    for setting, columns, parts in kinds:
+    for setting, columns, parts in kinds():
         head = (setting, *(title for title, _ in columns))
-        rows = [(_name(part), *(getattr(part, key) for _, key in columns)) for part in parts]
+        rows = [(part_name(part), *(getattr(part, key) for _, key in columns)) for part in parts]
         say(("" if setting == "localize.cam" else "\n") + format_rows([head, *rows]))
         if setting == "localize.cam":
             say(PASSES_NOTE)
 
 
-def _kinds() -> list[Kind]:
+def kinds() -> list[Kind]:
     """Return every kind of part: its setting, titles and attributes of columns, its members."""
     from camtool.boxes import BoxRule, Rule
     from camtool.boxes.thresholds import FoundThreshold, ThresholdRule
@@ -86,14 +85,14 @@ def _kinds() -> list[Kind]:
     ]
 
 
-def _page(kinds: list[Kind], name: str) -> list[str]:
+def _page(name: str) -> list[str]:
     """Return what is said of the parts of a name; more than one kind may have it."""
-    every = [(setting, part) for setting, _, parts in kinds for part in parts]
-    found = [(setting, part) for setting, part in every if _name(part) == name]
+    every = [(setting, part) for setting, _, parts in kinds() for part in parts]
+    found = [(setting, part) for setting, part in every if part_name(part) == name]
     if not found:
         from camtool.settings.written import similar
 
-        near = similar(name, [_name(part) for _, part in every])
+        near = similar(name, [part_name(part) for _, part in every])
         hint = f"did you mean '{near}'?" if near else "`camtool methods` lists them"
         raise SettingsError(f"no method is called '{shorten(name, 60)}'; {hint}")
     return ["\n\n".join(_told(setting, part)) for setting, part in found]
@@ -107,12 +106,13 @@ def _told(setting: str, part: type[Settings]) -> list[str]:
     paragraphs = [p for p in told.split("\n\n") if p.strip()]
     lines = [line for row in describe(part) for line in setting_lines(row)]
     return [
-        f"{setting}: {_name(part)}",
+        f"{setting}: {part_name(part)}",
         *(textwrap.fill(" ".join(p.split()), width) for p in paragraphs),
         "\n".join(lines) or "no settings",
     ]
 
 
-def _name(part: type[Any]) -> str:
+def part_name(part: type[Any]) -> str:
+    """Return the name by which settings choose a part."""
     default: str = part.model_fields["name"].default
     return default
