@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from camtool.cam import Cam
     from camtool.errors import CamtoolError
     from camtool.evaluation import EvalSettings, Evaluation, evaluate, evaluate_files
-    from camtool.exports import ExportResult, Selection, export
+    from camtool.exports import ExportResult, Run, Selection, export
     from camtool.images import CenterCrop, Squeeze
     from camtool.models import ModelSettings
     from camtool.pipelines.experiment import Experiment, LocalizeSettings
@@ -48,7 +48,7 @@ _HOMES = {
     "camtool.boxes": ("PaperBoxes",),
     "camtool.cam": ("Cam",),
     "camtool.errors": ("CamtoolError",),
-    "camtool.exports": ("ExportResult", "Selection", "export"),
+    "camtool.exports": ("ExportResult", "Run", "Selection", "export"),
     "camtool.images": ("CenterCrop", "Squeeze"),
     "camtool.models": ("ModelSettings",),
     "camtool.evaluation": ("EvalSettings", "Evaluation", "evaluate", "evaluate_files"),
@@ -92,6 +92,7 @@ __all__ = [
     "ModelSettings",
     "PaperBoxes",
     "Prediction",
+    "Run",
     "ScoreMap",
     "ScoredBox",
     "Selection",

@@ -133,6 +133,29 @@ class RunBoxes:
             RunError: records or maps that cannot be read.
             DataError: a class that is not among the network's.
         """
+        for prediction in self.predictions(frame):
+            assert prediction.size is not None
+            yield ExportedImage(
+                prediction.image_id,
+                _file(prediction),
+                prediction.path,
+                prediction.size,
+                tuple(
+                    Exported(self.label(prediction, found), scored.box, found.score)
+                    for found in prediction.classes
+                    for scored in found.boxes
+                ),
+            )
+
+    def predictions(self, frame: Frame) -> Iterator[Prediction]:
+        """Yield the record of each image that could be read, with the chosen classes and boxes.
+
+        Args:
+            frame: as for `images`.
+
+        Raises:
+            RunError: records or maps that cannot be read.
+        """
         self.unreadable = self.turned = 0
         for prediction in read_predictions(self.run / "predictions.jsonl"):
             if prediction.size is None:
@@ -141,17 +164,7 @@ class RunBoxes:
             boxed = replace(prediction, classes=tuple(self._boxed(prediction)))
             framed = in_frame(boxed, frame)
             self.turned += framed is not boxed
-            yield ExportedImage(
-                prediction.image_id,
-                _file(prediction),
-                prediction.path,
-                framed.size or prediction.size,
-                tuple(
-                    Exported(self._label(prediction, found), scored.box, found.score)
-                    for found in framed.classes
-                    for scored in found.boxes
-                ),
-            )
+            yield framed
 
     def _boxed(self, prediction: Prediction) -> Iterator[ClassPrediction]:
         """The chosen classes, with their boxes at the threshold that is asked for."""
@@ -172,7 +185,12 @@ class RunBoxes:
             )
         return rule.boxes(self._maps.load(prediction, found.map), found.name, None)
 
-    def _label(self, prediction: Prediction, found: ClassPrediction) -> int:
+    def label(self, prediction: Prediction, found: ClassPrediction) -> int:
+        """Return the index of a class of an image among the network's.
+
+        Raises:
+            DataError: it is none of them.
+        """
         place = self._places.get(found.name)
         if place is None:
             raise DataError(

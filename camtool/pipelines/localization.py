@@ -13,6 +13,7 @@ import numpy as np
 
 from camtool.boxes import PaperBoxes, SweptRule
 from camtool.errors import ImageReadError, SettingsError, shorten
+from camtool.exports.objects import box_records, to_pandas, to_supervision
 from camtool.images.decode import decode, quiet_pillow
 from camtool.pipelines.experiment import LocalizeSettings
 from camtool.reports.overlay import draw_overlay, thumbnail
@@ -20,6 +21,8 @@ from camtool.runs.predictions import to_json
 from camtool.structures import ClassPrediction, Prediction, ScoreMap
 
 if TYPE_CHECKING:
+    import pandas
+    import supervision
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -52,6 +55,8 @@ class Localization:
         >>> found.crop().size
         (380, 300)
         >>> found.overlay().save("overlay.jpg")
+        >>> [(r["label"], r["x0"], r["x1"]) for r in found.records()][:2]
+        [('Egyptian cat', 0.0, 380.0), ('tiger cat', 0.0, 379.0)]
 
     Attributes:
         prediction: the record, as `predictions.jsonl` has it.
@@ -194,6 +199,35 @@ class Localization:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON data: a line of `predictions.jsonl`."""
         return to_json(self.prediction)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a record for each of `boxes`, in their order.
+
+        Its fields: `image`, `path`; `width`, `height` of the picture; `label`, `name`, `index`,
+        `rank`, `score` (probability) and `target` (named as true) of the class; the corners `x0`,
+        `y0`, `x1`, `y1` and `box_score` of the box.
+        """
+        return box_records(self.prediction, _title)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the records as a table, a row a box.
+
+        Raises:
+            SettingsError: pandas is missing.
+        """
+        return to_pandas(self.records())
+
+    def to_supervision(self) -> supervision.Detections:
+        """Return `boxes` as detections of supervision, for its annotators, trackers and metrics.
+
+        `xyxy` is float32 (n, 4) with the corners as they are here, `confidence` the probability of
+        the class, `class_id` its index in the network, `data["class_name"]` its label. Empty where
+        the picture could not be read.
+
+        Raises:
+            SettingsError: supervision is missing.
+        """
+        return to_supervision(self.prediction, _title, operator.attrgetter("index"))
 
     @cached_property
     def picture(self) -> Image.Image:

@@ -42,7 +42,7 @@ API: Final = {
     "runs": (
         "Runs, reports, exports",
         (
-            "read_predictions", "read_manifest", "MapFiles", "report", "export", "Selection",
+            "Run", "read_predictions", "read_manifest", "MapFiles", "report", "export", "Selection",
             "ExportResult",
         ),
     ),
