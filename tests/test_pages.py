@@ -85,6 +85,8 @@ def test_own_network(desk):
 
 
 def test_python(desk):
+    for package in ("pandas", "supervision"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
     desk.bring("photos", "cat", "coffee", "jaguars", "macaw")
     shutil.copy(ROOT / "examples" / "val.xml", desk.folder)
     desk.run("python.md")
