@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -28,7 +29,8 @@ from camtool import Experiment, load_settings, localize
 from camtool.cli.group import COMMANDS, camtool
 from camtool.runs import read_manifest
 from camtool.settings import describe
-from tests.builders import draw_shapes
+from tests.builders import draw_pictures, draw_shapes, write_voc
+from tests.commands import TINY, run_here
 from tests.reports.drawn_run import drawn_run, names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -179,6 +181,42 @@ def test_localizers(desk):
 def test_settings(desk):
     desk.run("settings.md")
     assert load_settings(Experiment, desk.folder / "settings.yaml").localize.boxes.threshold == 0.3
+
+
+def test_the_page_of_files_names_every_file_and_field(tmp_path, monkeypatch):
+    """Of a run with all that can be switched on, of its score and of an export."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    draw_pictures(tmp_path / "photos", 3, broken=[1])
+    write_voc(tmp_path / "boxes", {"00000": [(2, 0, 40, 35)], "00002": [(0, 0, 30, 30)]})
+    run = tmp_path / "run"
+    done = run_here(
+        "localize", tmp_path / "photos", "-o", run, "--labels", tmp_path / "boxes", *TINY,
+        "--set", "localize.overlays.enabled=true", "--set", "localize.crops=true",
+        "--set", "localize.heatmaps=png",
+    )  # fmt: skip
+    assert done.code == 0
+    scored = run_here("eval", run, "--boxes", tmp_path / "boxes", "--format", "json")
+    assert run_here("export", run, "-o", tmp_path / "b.csv").code == 0
+    page = (ROOT / "docs" / "files.md").read_text("utf-8")
+    told = set(re.findall(r"`(\w+)`", page))
+    for entry in run.iterdir():
+        assert f"`{entry.name}" in page, entry
+    records = list(map(json.loads, (run / "predictions.jsonl").read_text().splitlines()))
+    classes = [one for record in records for one in record.get("classes", ())]
+    assert any("error" in record for record in records)
+    for record in (*records, *classes, *(box for one in classes for box in one["boxes"])):
+        assert set(record) <= told
+    manifest = json.loads((run / "manifest.json").read_text())
+    for fields in (manifest, manifest["model"], manifest["counts"], manifest["classes"][0]):
+        assert set(fields) <= told
+    with np.load(run / "maps" / "00000.npz") as maps:
+        assert set(maps) <= told
+    result = json.loads(scored.out)
+    assert set(result) <= told
+    assert set(result["metrics"]["gt_known_error"]) <= told
+    assert {"run", "experiment", "versions", "selection", "counts"} <= set(
+        json.loads((tmp_path / "b.csv.export.json").read_text())
+    )
 
 
 NAMED = re.compile(r"`(camtool(?: [^`]+)?)`|^\$ (camtool .+)$", re.MULTILINE)

@@ -67,7 +67,10 @@ def test_every_public_name_has_its_place_on_one_page(generated):
 
 
 def test_text_of_the_code_stays_as_it_stands(generated):
-    assert generated._plain("a*b <id> [x] `c*d`") == r"a\*b \<id\> \[x\] `c*d`"
+    assert generated._plain("a*b <id> [x] `c*d`") == r"a\*b &lt;id> \[x\] `c*d`"
+    assert generated._plain("arXiv:1512.04150") == (
+        "[arXiv:1512.04150](https://arxiv.org/abs/1512.04150)"
+    )
     assert generated._cell("a | b\nc") == r"a \| b c"
 
 

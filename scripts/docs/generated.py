@@ -202,7 +202,7 @@ def _method(setting: str, part: type[Settings], *, linked: bool) -> list[str]:
     told = (inspect.getdoc(part) or "").partition("Example:")[0].strip()
     anchor = _anchor(setting, name)
     after = [f"[Its settings](settings.md#{anchor})"] if linked else []
-    return [f"### {name} {{ #{anchor} }}", _plain(told), *after]
+    return [f"### {name} {{ #{anchor} }}", told, *after]
 
 
 def formats() -> str:
@@ -267,7 +267,8 @@ def _plain(text: str) -> str:
     """Text of the code as Markdown: what is meant as it stands stays so outside of `code`."""
     pieces = text.split("`")
     for place in range(0, len(pieces), 2):
-        pieces[place] = re.sub(r"([\\*_<>\[\]])", r"\\\1", pieces[place])
+        piece = re.sub(r"([\\*_\[\]])", r"\\\1", pieces[place].replace("<", "&lt;"))
+        pieces[place] = re.sub(r"arXiv:(\d+\.\d+)", r"[\g<0>](https://arxiv.org/abs/\1)", piece)
     return "`".join(pieces)
 
 
