@@ -85,6 +85,10 @@ def test_links_out_of_the_docs_lead_to_pages(generated):
     assert linked("`camtool methods` lists", "a.md") == (
         "[`camtool methods`](reference/methods.md) lists"
     )
+    assert linked("[own-classes.md](own-classes.md)", "a.md") == (
+        "[Your own classes](own-classes.md)"
+    )
+    assert linked("[gone.md](gone.md)", "a.md") == "[gone.md](gone.md)"
     with pytest.raises(generated.PluginError, match=r"\.\./camtool/x\.py is no page"):
         linked("[x](../camtool/x.py)", "a.md")
 

@@ -305,4 +305,14 @@ def _linked(text: str, here: str) -> str:
         anchor = "" if target == "configs" else f"#{target.replace('/', '').replace('.', '')}"
         return f"[{label}](reference/configs.md{anchor if target.endswith('.yaml') else ''})"
 
+    text = re.sub(r"\[[^\]]+\.md\]\(([\w-]+\.md)\)", _titled, text)
     return re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", inside, text)
+
+
+def _titled(link: re.Match[str]) -> str:
+    """A link to a page that is called by its file, called by the page's title."""
+    page = ROOT / "docs" / link[1]
+    if not page.is_file():
+        return link[0]  # MkDocs says so
+    title = page.read_text("utf-8").partition("\n")[0].removeprefix("# ")
+    return f"[{title}]({link[1]})"
