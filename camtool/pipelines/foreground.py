@@ -41,9 +41,11 @@ def keep_network(experiment: Experiment, sets: ExampleSets, *, tell: bool) -> Ke
         tell: whether this process is the one that speaks.
 
     Raises:
-        SettingsError: the labels are to be used, and the network does not know them.
+        SettingsError: the labels are to be used, and the network does not know them; a setting
+            that would change the network.
         ModelError: the network cannot be built.
     """
+    _check(experiment)
     network = open_network(experiment.model, GivenInput(), None, experiment.run.seed)
     sets, labels = _with_labels(experiment, sets, network.names)
     experiment = _with_recipe(experiment, network.classifier, len(sets.train))
@@ -59,6 +61,23 @@ def keep_network(experiment: Experiment, sets: ExampleSets, *, tell: bool) -> Ke
     return Kept(experiment.model_copy(update={"train": train}), sets, network.classifier)
 
 
+def _check(experiment: Experiment) -> None:
+    """Refuse settings that would change the network, or do nothing."""
+    train = experiment.train
+    name = train.method.name
+    if train.start == "probe":
+        raise SettingsError(
+            f"train.start: probe fits a last layer, and train.method {name} keeps the network as it"
+            " is: fit it first, by camtool train PHOTOS, and start from that run by -m"
+        )
+    if train.batch_norm != "batch" or train.rates:
+        key = "rates" if train.rates else "batch_norm"
+        raise SettingsError(
+            f"train.{key}: is of the network's layers, and train.method {name} keeps all of them as"
+            " they are: leave it out"
+        )
+
+
 def _with_recipe(experiment: Experiment, classifier: Classifier, images: int) -> Experiment:
     """Return the experiment with what the method takes where nothing is set.
 
@@ -67,7 +86,6 @@ def _with_recipe(experiment: Experiment, classifier: Classifier, images: int) ->
     train, localize = experiment.train, experiment.localize
     given = train.model_fields_set
     changed = {k: v for k, v in Foreground.RECIPE.items() if k not in given}
-    changed["start"] = "weights"
     if "batch_size" in changed:
         changed["batch_size"] = min(changed["batch_size"], images)
     if "epochs" in changed:

@@ -133,6 +133,15 @@ def test_labels_that_the_network_does_not_know(shapes, network, tmp_path):
     assert "train.method.labels: given, but 'raccoon' is no class of the network" in ran.err
 
 
+@pytest.mark.parametrize("setting", ["start=probe", "batch_norm=stored", "rates={head: 0}"])
+def test_settings_that_would_change_the_network(setting, shapes, network, tmp_path):
+    data = (*shapes_data(shapes), "-m", network, *HEAD)
+    ran = run_here("train", *data, "--set", f"train.{setting}", "-o", tmp_path / "run")
+    assert ran.code == 2
+    assert f"train.{setting.partition('=')[0]}: " in ran.err
+    assert "foreground keeps" in ran.err
+
+
 def test_few_pictures_have_more_epochs(shapes, network, tmp_path):
     method = ("--set", "train.method={name: foreground, stride: 4}")
     given = experiment((*shapes_data(shapes), *method), network, tmp_path / "run")
