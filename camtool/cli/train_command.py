@@ -99,7 +99,7 @@ def command(
         return
     rows = [("epoch", *(title for *_, title in _COLUMNS))]
     rows += [(str(row["epoch"]), *_cells(row)) for row in result.history]
-    some = [title == "val loss" or any(cells) for title, *cells in zip(*rows, strict=True)]
+    some = [any(cells) for _, *cells in zip(*rows, strict=True)]
     say(format_rows([tuple(itertools.compress(row, some)) for row in rows]))
     looks = "looks at boxes" if result.uses_boxes else "uses no box"
     on = f" on {result.held}" if result.best_rule != "last" else ""
