@@ -23,7 +23,8 @@ def native(cases, tmp_path_factory) -> Path:
     """A run of the bundled network on 19 native images of ILSVRC."""
     run = tmp_path_factory.mktemp("native") / "run"
     images = cases.parent / "data" / "ilsvrc-val-native"
-    given = ("--labels", images / "labels.csv", "--set", "localize.overlays.enabled=false")
+    given = ("--labels", images / "labels.csv", "--set", "localize.overlays.enabled=false",
+             "--method", "cam")  # fmt: skip
     ran = run_alone("localize", images / "Data", *given, "-o", run)
     assert ran.code == 0, ran.err
     return run
@@ -100,7 +101,7 @@ def test_boxes_of_upright_pictures(boxes, cases, tmp_path):
     case = cases / "01-exif-upright-annotations"
     ran = run_alone(
         "localize", case / "photos", "--labels", case / boxes, "-o", tmp_path / "run",
-        "--set", "localize.overlays.enabled=false",
+        "--set", "localize.overlays.enabled=false", "--method", "cam",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert "images are seen upright and 0 as stored" in ran.err
